@@ -1,0 +1,103 @@
+#include <pybind11/stl.h>
+
+#include <optional>
+
+#include "arrays.h"
+#include "compnn/search/exhaustive.h"
+#include "compnn/search/hyperpatch_match.h"
+
+namespace compnn::bindings {
+namespace {
+
+using Candidates = py::array_t<std::int32_t, py::array::c_style>;
+using Callback = std::optional<py::function>;
+
+// Lets Ctrl-C through and passes the fraction on; both may raise, which ends the search.
+Monitor monitor_of(const Callback& progress) {
+  return [&progress](double fraction) {
+    const py::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if (progress) (*progress)(fraction);
+    return true;
+  };
+}
+
+Query query_of(const py::array& cells, const py::array& norms, const Candidates& candidates,
+               std::pair<Index, Index> hyperpatch, int matches, int num_threads) {
+  need(cells.ndim() == 3, "cells must have the shape (H, W, D)");
+  need(candidates.ndim() == 1, "candidates must have one dimension");
+  Query query;
+  query.cells = cells_of(cells, norms);
+  query.candidates.assign(candidates.data(), candidates.data() + candidates.size());
+  query.hyperpatch = {hyperpatch.first, hyperpatch.second};
+  query.matches = matches;
+  query.num_threads = num_threads;
+  return query;
+}
+
+// (image, row, col, similarity), each (K, rows, cols).
+py::tuple arrays_of(const Field& field) {
+  const std::vector<py::ssize_t> shape = {field.matches, field.rows, field.cols};
+  py::array_t<std::int32_t> image(shape), row(shape), col(shape);
+  py::array_t<float> similarity(shape);
+  auto images = image.mutable_unchecked<3>();
+  auto rows = row.mutable_unchecked<3>();
+  auto cols = col.mutable_unchecked<3>();
+  auto similarities = similarity.mutable_unchecked<3>();
+  for (Index r = 0; r < field.rows; ++r) {
+    for (Index c = 0; c < field.cols; ++c) {
+      for (int k = 0; k < field.matches; ++k) {
+        const Match& match = field.at(r, c)[k];
+        images(k, r, c) = match.image;
+        rows(k, r, c) = match.row;
+        cols(k, r, c) = match.col;
+        similarities(k, r, c) = match.similarity;
+      }
+    }
+  }
+  return py::make_tuple(image, row, col, similarity);
+}
+
+template <typename Search>
+py::tuple run(const Search& search, const Callback& progress) {
+  const Field field = [&] {
+    const py::gil_scoped_release release;
+    return search(monitor_of(progress));
+  }();
+  return arrays_of(field);
+}
+
+}  // namespace
+
+void BindSearch(py::module_& m) {
+  m.def(
+      "exhaustive_search",
+      [](const CellBank& bank, const py::array& cells, const py::array& norms,
+         const Candidates& candidates, std::pair<Index, Index> hyperpatch, int matches,
+         int num_threads, const Callback& progress) {
+        const Query query = query_of(cells, norms, candidates, hyperpatch, matches, num_threads);
+        return run([&](const Monitor& monitor) { return exhaustive_search(bank, query, monitor); },
+                   progress);
+      },
+      py::arg("bank"), py::arg("cells"), py::arg("norms"), py::arg("candidates"),
+      py::arg("hyperpatch"), py::kw_only(), py::arg("matches") = 1, py::arg("num_threads") = -1,
+      py::arg("progress") = py::none());
+  m.def(
+      "hyperpatch_match",
+      [](const CellBank& bank, const py::array& cells, const py::array& norms,
+         const Candidates& candidates, std::pair<Index, Index> hyperpatch, int matches,
+         int iterations, std::uint64_t seed, bool stop_when_unchanged, int num_threads,
+         const Callback& progress) {
+        const Query query = query_of(cells, norms, candidates, hyperpatch, matches, num_threads);
+        const HyperPatchMatchOptions options{iterations, seed, stop_when_unchanged};
+        return run(
+            [&](const Monitor& monitor) { return hyperpatch_match(bank, query, options, monitor); },
+            progress);
+      },
+      py::arg("bank"), py::arg("cells"), py::arg("norms"), py::arg("candidates"),
+      py::arg("hyperpatch"), py::kw_only(), py::arg("matches") = 1, py::arg("iterations") = 1024,
+      py::arg("seed") = 0, py::arg("stop_when_unchanged") = false, py::arg("num_threads") = -1,
+      py::arg("progress") = py::none());
+}
+
+}  // namespace compnn::bindings

@@ -1,0 +1,23 @@
+// Hyperpatches: windows of h x w cells, compared by the cosine of the angle between them.
+#pragma once
+
+#include "compnn/bank/cells.h"
+#include "compnn/base/index.h"
+
+namespace compnn {
+
+// Norms below this count as zero: the squares of such numbers vanish in float.
+constexpr float kSmallestNorm = 1e-18F;
+
+struct HyperpatchSize {
+  Index height = 2, width = 2;
+
+  Index rows(const Cells& cells) const { return cells.rows - height + 1; }
+  Index cols(const Cells& cells) const { return cells.cols - width + 1; }
+};
+
+// 1 / norm of the hyperpatch at (row, col), or 0 where the norm is zero: such a hyperpatch has
+// similarity 0 to everything.
+float inverse_norm(const Cells& cells, HyperpatchSize size, Index row, Index col);
+
+}  // namespace compnn

@@ -1,0 +1,187 @@
+#include "compnn/search/hyperpatch_match.h"
+
+#include <atomic>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "compnn/base/random.h"
+#include "compnn/simd/kernels.h"
+
+namespace compnn {
+
+void HyperPatchMatchOptions::check() const {
+  if (iterations < 0) {
+    throw std::invalid_argument("iterations must be at least 0, not " + std::to_string(iterations));
+  }
+}
+
+namespace {
+
+class HyperPatchMatch {
+ public:
+  HyperPatchMatch(const CellBank& bank, const Query& query, std::uint64_t seed)
+      : bank_(bank),
+        query_(query),
+        seed_(seed),
+        rows_(query.hyperpatch.rows(query.cells)),
+        cols_(query.hyperpatch.cols(query.cells)),
+        match_rows_(bank.rows() - query.hyperpatch.height + 1),
+        match_cols_(bank.cols() - query.hyperpatch.width + 1),
+        query_numbers_(
+            static_cast<std::size_t>(query.cells.rows * query.cells.cols * query.cells.depth)),
+        field_(rows_, cols_, query.matches),
+        previous_(rows_, cols_, query.matches),
+        changed_(static_cast<std::size_t>(rows_ * cols_), 0),
+        previous_changed_(changed_) {
+    query.cells.widen(kernels_, 0, 0, query.cells.rows * query.cells.cols, query_numbers_.data());
+  }
+
+  Index rows() const { return rows_; }
+
+  // Fills a row with random matches, all different at a position.
+  void start_row(Index row) {
+    for (Index col = 0; col < cols_; ++col) {
+      CounterRandom random(seed_, 0, position(row, col));
+      for (int k = 0; k < query_.matches; ++k) {
+        Match match = draw(random);
+        score(row, col, match);
+        while (!insert_match(field_.at(row, col), k + 1, match)) {
+          step(match);
+          score(row, col, match);
+        }
+      }
+    }
+  }
+
+  void start_round() {
+    std::swap(field_, previous_);
+    std::swap(changed_, previous_changed_);
+  }
+
+  // One round at a row of positions; returns whether a match changed.
+  bool improve_row(Index row, int round) {
+    const Index step = round % 2 == 1 ? -1 : 1;
+    bool row_changed = false;
+    for (Index col = 0; col < cols_; ++col) {
+      Match* best = field_.at(row, col);
+      std::copy_n(previous_.at(row, col), query_.matches, best);
+      bool changed = propagate(row, col, step, 0, round, best);
+      changed |= propagate(row, col, 0, step, round, best);
+      CounterRandom random(seed_, static_cast<std::uint64_t>(round), position(row, col));
+      Match match = draw(random);
+      score(row, col, match);
+      changed |= insert_match(best, query_.matches, match);
+      changed_[position(row, col)] = changed ? round : previous_changed_[position(row, col)];
+      row_changed |= changed;
+    }
+    return row_changed;
+  }
+
+  Field take_field() { return std::move(field_); }
+
+ private:
+  std::size_t position(Index row, Index col) const {
+    return static_cast<std::size_t>(row * cols_ + col);
+  }
+
+  // Offers the matches of the neighbour at (row + down, col + right), shifted back.
+  bool propagate(Index row, Index col, Index down, Index right, int round, Match* best) {
+    const Index other_row = row + down, other_col = col + right;
+    if (other_row < 0 || other_row >= rows_ || other_col < 0 || other_col >= cols_) return false;
+    // The same matches were offered two rounds ago, when this neighbour was last asked.
+    if (previous_changed_[position(other_row, other_col)] < round - 2) return false;
+    bool changed = false;
+    const Match* offers = previous_.at(other_row, other_col);
+    for (int k = 0; k < query_.matches; ++k) {
+      Match match = offers[k];
+      match.row -= static_cast<std::int32_t>(down);
+      match.col -= static_cast<std::int32_t>(right);
+      if (match.row < 0 || match.row >= match_rows_ || match.col < 0 || match.col >= match_cols_) {
+        continue;
+      }
+      score(row, col, match);
+      changed |= insert_match(best, query_.matches, match);
+    }
+    return changed;
+  }
+
+  Match draw(CounterRandom& random) const {
+    const auto below = [&random](Index bound) {
+      return random.below(static_cast<std::uint64_t>(bound));
+    };
+    Match match;
+    match.image = query_.candidates[below(static_cast<Index>(query_.candidates.size()))];
+    match.row = static_cast<std::int32_t>(below(match_rows_));
+    match.col = static_cast<std::int32_t>(below(match_cols_));
+    return match;
+  }
+
+  // The next hyperpatch in the order of image, row, column; after the last comes the first.
+  void step(Match& match) const {
+    if (++match.col < match_cols_) return;
+    match.col = 0;
+    if (++match.row < match_rows_) return;
+    match.row = 0;
+    const auto next =
+        std::upper_bound(query_.candidates.begin(), query_.candidates.end(), match.image);
+    match.image = next == query_.candidates.end() ? query_.candidates.front() : *next;
+  }
+
+  // Similarity, without the factor 1 / norm of the query's hyperpatch.
+  void score(Index row, Index col, Match& match) const {
+    const Cells cells = bank_.image(match.image);
+    const HyperpatchSize size = query_.hyperpatch;
+    float sum = 0;
+    for (Index a = 0; a < size.height; ++a) {
+      sum += cells.dot(kernels_, query_numbers_.data() + query_.cells.offset(row + a, col),
+                       match.row + a, match.col, size.width);
+    }
+    match.similarity = sum * inverse_norm(cells, size, match.row, match.col);
+  }
+
+  const CellBank& bank_;
+  const Query& query_;
+  const Kernels& kernels_ = kernels();
+  std::uint64_t seed_;
+  Index rows_, cols_, match_rows_, match_cols_;
+  std::vector<float> query_numbers_;
+  Field field_, previous_;
+  std::vector<int> changed_, previous_changed_;  // the round that last changed each position
+};
+
+}  // namespace
+
+Field hyperpatch_match(const CellBank& bank, const Query& query,
+                       const HyperPatchMatchOptions& options, const Monitor& monitor) {
+  query.check(bank);
+  options.check();
+  HyperPatchMatch match(bank, query, options.seed);
+  ThreadPool pool(query.num_threads);
+  Progress progress((options.iterations + Index{1}) * match.rows(), monitor);
+  pool.run(
+      match.rows(),
+      [&](Index row, int) {
+        match.start_row(row);
+        progress.add(1);
+      },
+      progress);
+  for (int round = 1; round <= options.iterations; ++round) {
+    match.start_round();
+    std::atomic<bool> changed{false};
+    pool.run(
+        match.rows(),
+        [&](Index row, int) {
+          if (match.improve_row(row, round)) changed = true;
+          progress.add(1);
+        },
+        progress);
+    if (options.stop_when_unchanged && !changed) break;
+  }
+  Field field = match.take_field();
+  scale_by_query_norms(field, query);
+  return field;
+}
+
+}  // namespace compnn

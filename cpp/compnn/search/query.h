@@ -1,0 +1,28 @@
+// What both searches are asked: whose hyperpatches, among which images, how many matches.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "compnn/bank/cell_bank.h"
+#include "compnn/search/field.h"
+#include "compnn/search/hyperpatch.h"
+
+namespace compnn {
+
+struct Query {
+  Cells cells;                           // of the query image, in the precision of the bank
+  std::vector<std::int32_t> candidates;  // bank images to search, ascending, each once
+  HyperpatchSize hyperpatch;
+  int matches = 1;       // best matches kept for each hyperpatch
+  int num_threads = -1;  // -1: all processors
+
+  // Throws std::invalid_argument naming what does not fit the bank.
+  void check(const CellBank& bank) const;
+};
+
+// The searches leave out the factor 1 / norm of the query's hyperpatch, which does not change what
+// is best; this puts it in, and keeps rounding from leaving [-1, 1].
+void scale_by_query_norms(Field& field, const Query& query);
+
+}  // namespace compnn

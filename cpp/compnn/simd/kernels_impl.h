@@ -1,0 +1,170 @@
+// The kernels, written once in vectors of COMPNN_VECTOR_BYTES; each kernels_*.cpp includes this
+// file and is compiled for its instruction set. Everything here has internal linkage.
+
+#include <Eigen/Core>
+#include <cstring>
+
+#include "compnn/simd/kernels.h"
+
+#if defined(__AVX2__) || defined(__AVX512F__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+namespace compnn {
+namespace {
+
+typedef float Floats __attribute__((vector_size(COMPNN_VECTOR_BYTES)));
+constexpr Index kLanes = COMPNN_VECTOR_BYTES / sizeof(float);
+
+inline Floats load(const float* from) {
+  Floats x;
+  std::memcpy(&x, from, sizeof x);
+  return x;
+}
+
+inline void store(Floats x, float* to) { std::memcpy(to, &x, sizeof x); }
+
+inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+
+inline float to_float(Half x) {
+  Eigen::half half;
+  half.x = x.bits;
+  return static_cast<float>(half);
+}
+
+inline Half to_half(float x) { return {Eigen::half(x).x}; }
+
+// kLanes halves at once.
+inline Floats load(const Half* from) {
+#if defined(__AVX512F__)
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+#elif defined(__F16C__)
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+  return vcvt_f32_f16(vld1_f16(reinterpret_cast<const __fp16*>(from)));
+#else
+  Floats x;
+  for (Index i = 0; i < kLanes; ++i) x[i] = to_float(from[i]);
+  return x;
+#endif
+}
+
+inline void store(Floats x, Half* to) {
+#if defined(__AVX512F__)
+  const __m256i bits = _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bits);
+#elif defined(__F16C__)
+  const __m128i bits = _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bits);
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+  vst1_f16(reinterpret_cast<__fp16*>(to), vcvt_f16_f32(x));
+#else
+  for (Index i = 0; i < kLanes; ++i) to[i] = to_half(x[i]);
+#endif
+}
+
+inline float value(float x) { return x; }
+inline float value(Half x) { return to_float(x); }
+
+void widen(const Half* from, float* to, Index count) {
+  Index i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(load(from + i), to + i);
+  for (; i < count; ++i) to[i] = to_float(from[i]);
+}
+
+void narrow(const float* from, Half* to, Index count) {
+  Index i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(load(from + i), to + i);
+  for (; i < count; ++i) to[i] = to_half(from[i]);
+}
+
+template <typename T>
+float dot_of(const float* a, const T* b, Index count) {
+  // Four sums at a time hide the latency of the additions.
+  Floats s0 = {}, s1 = {}, s2 = {}, s3 = {};
+  Index i = 0;
+  for (; i + 4 * kLanes <= count; i += 4 * kLanes) {
+    s0 += load(a + i) * load(b + i);
+    s1 += load(a + i + kLanes) * load(b + i + kLanes);
+    s2 += load(a + i + 2 * kLanes) * load(b + i + 2 * kLanes);
+    s3 += load(a + i + 3 * kLanes) * load(b + i + 3 * kLanes);
+  }
+  for (; i + kLanes <= count; i += kLanes) s0 += load(a + i) * load(b + i);
+  const Floats sums = (s0 + s1) + (s2 + s3);
+  float total = 0;
+  for (Index lane = 0; lane < kLanes; ++lane) total += sums[lane];
+  for (; i < count; ++i) total += a[i] * value(b[i]);
+  return total;
+}
+
+float dot(const float* a, const float* b, Index count) { return dot_of(a, b, count); }
+float dot_half(const float* a, const Half* b, Index count) { return dot_of(a, b, count); }
+
+void cell_products(const float* query, Index queries, const float* bank, Index cells, Index depth,
+                   float* products) {
+  using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const Eigen::Map<const Matrix> q(query, queries, depth), b(bank, cells, depth);
+  Eigen::Map<Matrix>(products, queries, cells).noalias() = q * b.transpose();
+}
+
+// Width and rows as constants for the shapes that matter (2x2 and 1x1); 0 stands for any.
+template <int kWidth, int kRows>
+float fold(const DiagonalFold& f, float* row_sums, float* scores) {
+  const int width = kWidth > 0 ? kWidth : f.width;
+  const int num_rows = kRows >= 0 ? kRows : f.num_rows;
+  const Index step = f.product_stride + 1;
+  const auto sum_row = [&](auto read, Index c) {
+    auto sum = read(f.products + c);
+    for (int b = 1; b < width; ++b) sum += read(f.products + b * step + c);
+    return sum;
+  };
+  const auto sum_all = [&](auto read, auto sum, Index c) {
+    for (int a = num_rows - 1; a >= 0; --a) sum += read(f.rows[a] + c);
+    return sum;
+  };
+  const auto read_one = [](const float* from) { return *from; };
+  const auto read_many = [](const float* from) { return load(from); };
+
+  float best = -std::numeric_limits<float>::infinity();
+  const auto do_one = [&](Index c) {
+    const float sum = sum_row(read_one, c);
+    if (num_rows > 0) row_sums[c] = sum;
+    if (f.inverse_norms == nullptr) return;
+    scores[c] = sum_all(read_one, sum, c) * f.inverse_norms[c];
+    best = best > scores[c] ? best : scores[c];
+  };
+  if (f.count < kLanes) {
+    for (Index c = 0; c < f.count; ++c) do_one(c);
+    return best;
+  }
+  Floats most = Floats{} + best;
+  const auto do_many = [&](Index c) {
+    const Floats sum = sum_row(read_many, c);
+    if (num_rows > 0) store(sum, row_sums + c);
+    if (f.inverse_norms == nullptr) return;
+    const Floats score = sum_all(read_many, sum, c) * load(f.inverse_norms + c);
+    store(score, scores + c);
+    most = larger(most, score);
+  };
+  Index c = 0;
+  for (; c + kLanes <= f.count; c += kLanes) do_many(c);
+  // The last vector overlaps the one before it: doing a few sums twice changes nothing.
+  if (c < f.count) do_many(f.count - kLanes);
+  for (Index lane = 0; lane < kLanes; ++lane) best = best > most[lane] ? best : most[lane];
+  return best;
+}
+
+float fold_diagonal(const DiagonalFold& f, float* row_sums, float* scores) {
+  if (f.width == 2 && f.num_rows == 1) return fold<2, 1>(f, row_sums, scores);
+  if (f.width == 1 && f.num_rows == 0) return fold<1, 0>(f, row_sums, scores);
+  return fold<0, -1>(f, row_sums, scores);
+}
+
+}  // namespace
+
+extern const Kernels COMPNN_KERNELS;
+const Kernels COMPNN_KERNELS = {widen, narrow, dot, dot_half, cell_products, fold_diagonal};
+
+}  // namespace compnn

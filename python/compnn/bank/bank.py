@@ -1,0 +1,436 @@
+"""The bank: training activations and images on disk, and what they explain."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from compnn import _core
+from compnn.bank import layout
+from compnn.bank.builder import build_bank
+from compnn.bank.manifest import Manifest
+from compnn.bank.packing import Packer
+from compnn.bank.reader import Records, open_manifest
+from compnn.datasets.dataset import Dataset
+from compnn.errors import SearchError
+from compnn.explanation import Candidate, Explanation
+from compnn.geometry import Layer
+from compnn.images import read_image
+from compnn.model import Model
+from compnn.palette import Palette
+from compnn.search import Method, Search
+
+_QUERY = "the query image"
+
+
+class Bank:
+    """A memory-mapped bank of training activations, with the training pairs themselves.
+
+    Opening takes milliseconds whatever the size; what a search reads is checked against its
+    checksum once per process. Many processes can read one bank. A `Bank` may be shared by threads.
+
+    Parameters
+    ----------
+    path
+        Folder of the bank.
+    model
+        The network that it was built with. Default: the file that the bank remembers, read when
+        it is first needed.
+
+    Raises
+    ------
+    BankError
+        If there is no complete bank at `path`, it is damaged or of a newer format, or `model` is
+        another network or preprocesses in another way.
+
+    Examples
+    --------
+    >>> model = compnn.Model("pix2pix.onnx", layers=["decoder_2"], descriptor="decoder_7")
+    >>> pairs = compnn.SideBySide("facades/train", input="right")
+    >>> bank = compnn.Bank.build("facades.bank", model, pairs)
+    >>> bank.explain(image, "decoder_2", top_k=16).output.shape
+    (256, 256, 3)
+    """
+
+    def __init__(self, path: str | Path, model: Model | None = None) -> None:
+        self.path = Path(path)
+        self.manifest: Manifest = open_manifest(self.path)
+        if model is not None:
+            self.manifest.check_model(model)
+        self._model = model
+        self._records = Records(self.path, self.manifest)
+
+    @classmethod
+    def build(
+        cls,
+        path: str | Path,
+        model: Model,
+        dataset: Dataset,
+        *,
+        dtype: str = "float16",
+        skip_bad: bool = False,
+        overwrite: bool = False,
+        restart: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Bank:
+        """Build a bank, or finish one whose build was interrupted, and open it.
+
+        The parameters and the errors are those of `compnn.bank.builder.build_bank`.
+        """
+        build_bank(
+            path,
+            model,
+            dataset,
+            dtype=dtype,
+            skip_bad=skip_bad,
+            overwrite=overwrite,
+            restart=restart,
+            progress=progress,
+        )
+        return cls(path, model)
+
+    def __repr__(self) -> str:
+        return (
+            f"Bank({str(self.path)!r}: {len(self)} images, {self.manifest.dtype}, "
+            f"layers {', '.join(self.layers)}, descriptor {self.descriptor})"
+        )
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    @cached_property
+    def model(self) -> Model:
+        """The network that the bank was built with.
+
+        Raises
+        ------
+        ModelError
+            If its file is not where it was; open the bank with `model=` then.
+        BankError
+            If its file is no longer the same.
+        """
+        if self._model is not None:
+            return self._model
+        descriptor = self.descriptor
+        model = Model(
+            self.manifest.model.path,
+            list(self.layers),
+            descriptor,
+            preprocessing=self.manifest.preprocessing,
+        )
+        self.manifest.check_model(model)
+        return model
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the training images."""
+        return self.manifest.names
+
+    @property
+    def attributes(self) -> Mapping[str, Mapping[str, str]]:
+        """Attributes, {name: {key: value}}, of the training images that have any."""
+        return self.manifest.attributes
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        """The layers whose activations the bank holds."""
+        return self.manifest.layers
+
+    @property
+    def descriptor(self) -> str | None:
+        """The tap whose activations are the global descriptors; None without them."""
+        return None if self.manifest.descriptor is None else self.manifest.descriptor.tap
+
+    @property
+    def input_palette(self) -> Palette | None:
+        """Palette of the inputs; None when they are photos."""
+        return self.manifest.input_palette
+
+    @property
+    def target_palette(self) -> Palette | None:
+        """Palette of the targets; None when they are photos."""
+        return self.manifest.target_palette
+
+    def inputs(self, images: Iterable[int]) -> npt.NDArray[np.uint8]:
+        """All training inputs, uint8 (N, H, W, 3), memory-mapped; those of `images` are checked.
+
+        Raises
+        ------
+        BankError
+            If one of `images` is damaged.
+        """
+        return self._checked(layout.INPUTS_FILE, images)
+
+    def targets(self, images: Iterable[int]) -> npt.NDArray[np.uint8]:
+        """All training targets, uint8 (N, H, W, 3) or label maps (N, H, W), as `inputs`."""
+        return self._checked(layout.TARGETS_FILE, images)
+
+    def pair(self, image: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Input uint8 (H, W, 3), and target uint8 (H, W, 3) or label map (H, W), of an image."""
+        return np.array(self.inputs([image])[image]), np.array(self.targets([image])[image])
+
+    def verify(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Read the whole bank and check all checksums; `progress(done, total)` counts images.
+
+        Raises
+        ------
+        BankError
+            If anything is damaged, naming file and image.
+        """
+        self._records.verify_all(progress)
+
+    def nearest(
+        self,
+        image: npt.NDArray[np.uint8] | str | Path,
+        count: int = 1,
+        *,
+        among: Sequence[int | str] | None = None,
+    ) -> list[Candidate]:
+        """The training images most similar to `image` by the global descriptor, nearest first.
+
+        The pair of the first one is the paper's global reconstruction (`pair`).
+
+        Parameters
+        ----------
+        image
+            uint8 RGB (H, W, 3), or the path of an image file.
+        count
+            How many; a warning says so when the bank has fewer.
+        among
+            Names or indices of training images to choose from. Default: all.
+
+        Raises
+        ------
+        SearchError
+            If the bank has no descriptors, or `count` or `among` make no sense.
+        """
+        self._need_descriptor()
+        query = self._read(image)
+        taps = [str(self.descriptor)]
+        raw, _ = self.model.run(query[np.newaxis], taps, output=False)
+        return self._nearest(raw, self._indices(among), count)
+
+    @overload
+    def explain(
+        self,
+        image: npt.NDArray[np.uint8] | str | Path,
+        layer: str,
+        *,
+        top_k: int | None = ...,
+        candidates: Sequence[int | str] | None = ...,
+        hyperpatch: tuple[int, int] | None = ...,
+        method: Method = ...,
+        matches: int = ...,
+        iterations: int = ...,
+        seed: int = ...,
+        stop_when_unchanged: bool = ...,
+        num_threads: int = ...,
+        progress: Callable[[str, float], None] | None = ...,
+    ) -> Explanation: ...
+
+    @overload
+    def explain(
+        self,
+        image: npt.NDArray[np.uint8] | str | Path,
+        layer: Sequence[str],
+        *,
+        top_k: int | None = ...,
+        candidates: Sequence[int | str] | None = ...,
+        hyperpatch: tuple[int, int] | None = ...,
+        method: Method = ...,
+        matches: int = ...,
+        iterations: int = ...,
+        seed: int = ...,
+        stop_when_unchanged: bool = ...,
+        num_threads: int = ...,
+        progress: Callable[[str, float], None] | None = ...,
+    ) -> dict[str, Explanation]: ...
+
+    def explain(
+        self,
+        image: npt.NDArray[np.uint8] | str | Path,
+        layer: str | Sequence[str],
+        *,
+        top_k: int | None = None,
+        candidates: Sequence[int | str] | None = None,
+        hyperpatch: tuple[int, int] | None = None,
+        progress: Callable[[str, float], None] | None = None,
+        **search: Any,
+    ) -> Explanation | dict[str, Explanation]:
+        """Explain what the network paints for an image, at one layer or at several.
+
+        Parameters
+        ----------
+        image
+            uint8 RGB (H, W, 3) of the network's size, or the path of an image file.
+        layer
+            A layer of the bank, or several: the network runs once for all.
+        top_k
+            Search only the k training images nearest by the global descriptor (paper, section
+            3.2). Default: all.
+        candidates
+            Names or indices of the training images that may be used. Default: all.
+        hyperpatch
+            Cells (h, w) of a hyperpatch. Default: the layer's own.
+        progress
+            Called as `progress(layer, share)`, share in [0, 1]; an exception ends the search.
+        **search
+            `method`, `matches`, `iterations`, `seed`, `stop_when_unchanged` and `num_threads`: see
+            `compnn.search.Search`.
+
+        Returns
+        -------
+        An `Explanation`; for several layers a dict of them by layer.
+
+        Raises
+        ------
+        LayerError
+            If the bank does not hold a layer, or the hyperpatch does not fit into it.
+        ImageError
+            If the image cannot be read or is not what the network takes.
+        SearchError
+            If the search makes no sense.
+        ActivationError
+            If the network gives NaN or infinite values.
+        BankError
+            If what the search needs is damaged.
+        """
+        how = Search(**search)
+        names = [layer] if isinstance(layer, str) else list(layer)
+        layers = [self.manifest.layer(name) for name in names]
+        if hyperpatch is not None:
+            layers = [dataclasses.replace(one, hyperpatch=hyperpatch) for one in layers]
+        allowed = self._indices(candidates)
+        if top_k is not None:
+            self._need_descriptor()
+        query = self._read(image)
+        taps = list(dict.fromkeys([*names, *([self.descriptor] if self.descriptor else [])]))
+        raw, output = self.model.run(query[np.newaxis], taps, output=True)
+        assert output is not None
+        painted = self._paint(output[0])
+        if self.descriptor is None:
+            chosen = [Candidate(index, self.names[index], None) for index in allowed]
+        else:
+            count = len(allowed) if top_k is None else top_k
+            chosen = self._nearest(raw, allowed, count)
+        explanations = {}
+        for one in layers:
+            explanations[one.name] = Explanation(
+                one,
+                self._search(one, raw[one.name][0], chosen, how, progress),
+                query,
+                painted,
+                tuple(chosen),
+                self,
+            )
+        return explanations[names[0]] if isinstance(layer, str) else explanations
+
+    def _search(
+        self,
+        layer: Layer,
+        raw: npt.NDArray[np.float32],
+        candidates: Sequence[Candidate],
+        how: Search,
+        progress: Callable[[str, float], None] | None,
+    ) -> Any:
+        # The query is rounded like the bank, so that an image finds itself exactly.
+        cells, norms = self._pack(layer.name, layer.shape, raw)
+        indices = [candidate.index for candidate in candidates]
+        activations = layout.activations_file(layer.name), layout.norms_file(layer.name)
+        for file in activations:
+            self._records.verify(file, indices)
+        bank = _core.CellBank.open(*(str(self.path / file) for file in activations))
+        report = None if progress is None else lambda share: progress(layer.name, share)
+        return how.field(bank, cells, norms, indices, layer.hyperpatch, report)
+
+    def _pack(
+        self, tap: str, shape: tuple[int, int, int], raw: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+        packer = Packer({tap: shape}, (tap,), None, self.manifest.dtype)
+        cells, norms = packer.records({tap: raw}, _QUERY)
+        return cells, norms
+
+    def _nearest(
+        self,
+        raw: Mapping[str, npt.NDArray[np.float32]],
+        allowed: Sequence[int],
+        count: int,
+    ) -> list[Candidate]:
+        if count < 1:
+            raise SearchError(f"the number of nearest images must be at least 1, not {count}")
+        if count > len(allowed):
+            warnings.warn(
+                f"{count} nearest images were asked for; there are only {len(allowed)}, "
+                f"so all are used",
+                stacklevel=3,
+            )
+            count = len(allowed)
+        descriptor = raw[str(self.descriptor)][0]
+        depth, height, width = descriptor.shape
+        cells, _ = self._pack(str(self.descriptor), (height, width, depth), descriptor)
+        # A descriptor is one hyperpatch of one cell: the engine ranks images as it ranks those.
+        query = cells.reshape(1, 1, -1)
+        stored = self._checked(layout.DESCRIPTORS_FILE, allowed)
+        norms = self._checked(layout.DESCRIPTOR_NORMS_FILE, allowed)
+        field = Search("exhaustive", matches=count, num_threads=1).field(
+            _core.CellBank.from_arrays(
+                stored[:, np.newaxis, np.newaxis, :], norms[:, np.newaxis, np.newaxis]
+            ),
+            query,
+            np.linalg.norm(query.astype(np.float64), axis=2).astype(np.float32),
+            allowed,
+            (1, 1),
+        )
+        return [
+            Candidate(int(index), self.names[index], float(similarity))
+            for index, similarity in zip(
+                field.image[:, 0, 0], field.similarity[:, 0, 0], strict=True
+            )
+        ]
+
+    def _paint(self, output: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+        painted = self.model.paint(output)
+        if painted.ndim == 3 and self.target_palette is not None:
+            # A network that paints label maps in colours (Pix2Pix): back to labels.
+            return self.target_palette.quantise(painted)
+        return painted
+
+    def _read(self, image: npt.NDArray[np.uint8] | str | Path) -> npt.NDArray[np.uint8]:
+        is_file = isinstance(image, (str, Path))
+        name = str(image) if is_file else _QUERY
+        pixels = read_image(image) if isinstance(image, (str, Path)) else np.asarray(image)
+        self.model.check_image(pixels, name)
+        return np.ascontiguousarray(self.model.preprocessing.fit(pixels))
+
+    def _indices(self, images: Sequence[int | str] | None) -> list[int]:
+        if images is None:
+            return list(range(len(self)))
+        if len(images) == 0:
+            raise SearchError("there are no candidates; allow at least one training image")
+        indices = set()
+        for image in images:
+            index = self.manifest.index(image) if isinstance(image, str) else int(image)
+            if not 0 <= index < len(self):
+                raise SearchError(
+                    f"there is no training image {index}; the bank has images 0 to {len(self) - 1}"
+                )
+            indices.add(index)
+        return sorted(indices)
+
+    def _need_descriptor(self) -> None:
+        if self.descriptor is None:
+            raise SearchError(
+                f"the bank {self.path} has no global descriptors, which the nearest images are "
+                f"chosen by; build it with a descriptor (`--descriptor`), or search all images"
+            )
+
+    def _checked(self, file: str, images: Iterable[int]) -> npt.NDArray[Any]:
+        self._records.verify(file, images)
+        return self._records.array(file)

@@ -1,0 +1,405 @@
+"""Palettes: the classes of a label map, their colours, and the way between labels and colours."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from compnn.errors import PaletteError
+
+_BLACK = (0, 0, 0)
+_COLUMNS = ("index", "name", "r", "g", "b")
+# Pixels quantised at a time, so that the temporary arrays stay in the processor's cache.
+_CHUNK = 1 << 15
+
+
+@dataclass(frozen=True, eq=False)
+class Palette:
+    """The classes of a label map and the colour of each.
+
+    Parameters
+    ----------
+    name
+        Name of the palette, for messages and manifests.
+    classes
+        Names of the classes; the index in this tuple is the label.
+    colours
+        (C, 3) uint8 RGB, one distinct colour for each class; kept as a read-only copy.
+    void
+        Label in C..255 of pixels that are not counted, painted black; None if there is none.
+
+    Raises
+    ------
+    PaletteError
+        If classes and colours do not agree, two classes share a name or colour, or `void` is the
+        label of a class.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    colours: npt.NDArray[np.uint8]
+    void: int | None = None
+
+    def __post_init__(self) -> None:
+        colours = np.array(self.colours)
+        count = len(self.classes)
+        if not 1 <= count <= 256 or colours.shape != (count, 3):
+            raise PaletteError(
+                f"palette {self.name!r} has {count} classes and colours of shape {colours.shape}: "
+                f"give 1 to 256 classes and one r, g, b colour for each"
+            )
+        if colours.dtype.kind not in "iu" or colours.min() < 0 or colours.max() > 255:
+            raise PaletteError(f"palette {self.name!r}: colours must be whole numbers in 0..255")
+        if self.void is not None and not count <= self.void <= 255:
+            raise PaletteError(
+                f"palette {self.name!r}: void is {self.void}, but it must be a label "
+                f"that no class has, in {count}..255"
+            )
+        colours = colours.astype(np.uint8)
+        colours.setflags(write=False)
+        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "colours", colours)
+        self._check_distinct()
+
+    def _check_distinct(self) -> None:
+        names: dict[str, int] = {}
+        seen: dict[tuple[int, ...], str] = {} if self.void is None else {_BLACK: "void"}
+        colours = self.colours.tolist()
+        for index, (name, colour) in enumerate(zip(self.classes, colours, strict=True)):
+            if name in names:
+                raise PaletteError(
+                    f"palette {self.name!r}: classes {names[name]} and {index} are both "
+                    f"named {name!r}; rename one"
+                )
+            names[name] = index
+            other = seen.setdefault(tuple(colour), name)
+            if other != name:
+                raise PaletteError(
+                    f"palette {self.name!r}: {other!r} and {name!r} have the same colour "
+                    f"{tuple(colour)}; change one"
+                )
+
+    def __len__(self) -> int:
+        """Return the number of classes (void is not one)."""
+        return len(self.classes)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Palette):
+            return NotImplemented
+        return self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.classes, self.colours.tobytes(), self.void))
+
+    def __repr__(self) -> str:
+        void = "" if self.void is None else f", void {self.void}"
+        return f"Palette({self.name!r}, {len(self.classes)} classes{void})"
+
+    def is_label(self) -> npt.NDArray[np.bool_]:
+        """Return (256,) bool: which byte values are a class or void."""
+        known = np.zeros(256, dtype=np.bool_)
+        known[: len(self.classes)] = True
+        if self.void is not None:
+            known[self.void] = True
+        return known
+
+    def quantise(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return the label of the nearest colour of every pixel.
+
+        Nearest by squared RGB distance, exactly; ties go to the lowest label. Void, where the
+        palette has it, takes part as black.
+
+        Parameters
+        ----------
+        rgb
+            (H, W, 3) uint8.
+
+        Returns
+        -------
+        (H, W) uint8 labels.
+
+        Raises
+        ------
+        PaletteError
+            If `rgb` is not (H, W, 3) uint8.
+        """
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+            raise PaletteError(
+                f"quantise takes an RGB image (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}"
+            )
+        colours, labels = self._candidates()
+        # |p - c|^2 without the |p|^2 that all share. Whole numbers below 2^24: exact in float32.
+        lengths = (colours**2).sum(axis=1)
+        pixels = rgb.reshape(-1, 3)
+        nearest = np.empty(len(pixels), dtype=np.uint8)
+        for start in range(0, len(pixels), _CHUNK):
+            chunk = pixels[start : start + _CHUNK].astype(np.float32)
+            distances = lengths[:, None] - 2 * (colours @ chunk.T)
+            best = distances[0]
+            choice = np.zeros(len(chunk), dtype=np.uint8)
+            for candidate in range(1, len(colours)):
+                choice[distances[candidate] < best] = candidate
+                best = np.minimum(best, distances[candidate])
+            nearest[start : start + _CHUNK] = choice
+        return labels[nearest].reshape(rgb.shape[:2])
+
+    def _candidates(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+        """Return the colours that a pixel can be nearest to, and their labels, ascending."""
+        labels = list(range(len(self.classes)))
+        colours = self.colours.tolist()
+        if self.void is not None:
+            labels.append(self.void)
+            colours.append(list(_BLACK))
+        return np.array(colours, dtype=np.float32), np.array(labels, dtype=np.uint8)
+
+    def colourise(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Paint a label map: (H, W) uint8 labels to (H, W, 3) uint8 RGB; void is black.
+
+        Raises
+        ------
+        PaletteError
+            If `labels` is not (H, W) uint8 or holds a label that the palette does not have.
+        """
+        if labels.ndim != 2 or labels.dtype != np.uint8:
+            raise PaletteError(
+                f"colourise takes a label map (H, W) uint8, not {labels.shape} {labels.dtype}"
+            )
+        known = self.is_label()
+        if not known[labels].all():
+            stray = int(labels[~known[labels]].min())
+            raise PaletteError(f"label {stray} is not in {self.describe_labels()}")
+        table = np.zeros((256, 3), dtype=np.uint8)
+        table[: len(self.classes)] = self.colours
+        return table[labels]
+
+    def describe_labels(self) -> str:
+        """Return the labels in words, for messages: `palette 'camvid' (labels 0..10, void 11)`."""
+        void = "" if self.void is None else f", void {self.void}"
+        return f"palette {self.name!r} (labels 0..{len(self.classes) - 1}{void})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary that JSON can hold and `from_json` reads."""
+        return {
+            "name": self.name,
+            "classes": list(self.classes),
+            "colours": self.colours.tolist(),
+            "void": self.void,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Palette:
+        """Return the palette that `to_json` wrote.
+
+        Raises
+        ------
+        PaletteError
+            If a part is missing or malformed.
+        """
+        try:
+            name = str(data["name"])
+            classes = tuple(str(each) for each in data["classes"])
+            colours = _colour_array(data["colours"])
+            void = None if data["void"] is None else int(data["void"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise PaletteError(
+                f"a palette needs name, classes, colours and void; this one is malformed: {error!r}"
+            ) from error
+        return cls(name, classes, colours, void)
+
+    @classmethod
+    def named(cls, name: str) -> Palette:
+        """Return a built-in palette.
+
+        They are facades (12 classes), camvid (11, void 11) and cityscapes (19, void 255).
+
+        Raises
+        ------
+        PaletteError
+            If there is no such palette.
+        """
+        try:
+            classes, void = _BUILT_IN[name]
+        except KeyError:
+            raise PaletteError(
+                f"there is no palette {name!r}; built in are {', '.join(_BUILT_IN)}"
+            ) from None
+        return cls(name, tuple(classes), np.array(list(classes.values()), dtype=np.uint8), void)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Palette:
+        """Return the palette in a CSV file with the header `index,name,r,g,b`.
+
+        The rows' indices run from 0 without gaps, in any order; a row named `void`, which may have
+        any other index, must be black (0,0,0). The palette is named after the file's stem.
+
+        Raises
+        ------
+        PaletteError
+            If the file is missing or malformed; the message gives the line.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise PaletteError(f"palette file {path} cannot be read: {error}") from error
+        classes: dict[int, tuple[str, list[int]]] = {}
+        void: int | None = None
+        reader = csv.reader(text.splitlines(), skipinitialspace=True)
+        header = [cell.strip().lower() for cell in next(reader, [])]
+        if header != list(_COLUMNS):
+            raise PaletteError(
+                f"palette file {path} must begin with the header {','.join(_COLUMNS)}, "
+                f"not {','.join(header)!r}"
+            )
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if not any(cells):
+                continue
+            where = f"palette file {path}, line {reader.line_num}"
+            index, name, colour = _parse_row(cells, where)
+            if index in classes or index == void:
+                raise PaletteError(f"{where}: index {index} is used twice; give each row its own")
+            if name != "void":
+                classes[index] = (name, colour)
+                continue
+            if void is not None:
+                raise PaletteError(f"{where}: there are two rows named void; keep one")
+            if colour != list(_BLACK):
+                raise PaletteError(
+                    f"{where}: void is always painted black; write {index},void,0,0,0"
+                )
+            void = index
+        if not classes or sorted(classes) != list(range(len(classes))):
+            raise PaletteError(
+                f"palette file {path}: the indices of its classes are {sorted(classes)}, "
+                f"but they must run 0, 1, 2, ... without gaps"
+            )
+        ordered = [classes[index] for index in range(len(classes))]
+        colours = _colour_array([colour for _, colour in ordered])
+        return cls(path.stem, tuple(name for name, _ in ordered), colours, void)
+
+
+def _colour_array(colours: Iterable[Iterable[int]]) -> npt.NDArray[np.uint8]:
+    """Return (C, 3) uint8; ValueError or TypeError unless they are whole numbers in 0..255."""
+    values = bytes(value for colour in colours for value in colour)
+    return np.frombuffer(values, dtype=np.uint8).reshape(-1, 3)
+
+
+def _parse_row(cells: list[str], where: str) -> tuple[int, str, list[int]]:
+    if len(cells) != len(_COLUMNS):
+        raise PaletteError(f"{where}: has {len(cells)} cells, not the 5 of {','.join(_COLUMNS)}")
+    try:
+        index, *colour = (int(cell) for cell in (cells[0], *cells[2:]))
+    except ValueError:
+        raise PaletteError(
+            f"{where}: index, r, g and b must be whole numbers, not {','.join(cells)!r}"
+        ) from None
+    if not all(0 <= value <= 255 for value in (index, *colour)):
+        raise PaletteError(f"{where}: index, r, g and b must be in 0..255, not {','.join(cells)!r}")
+    return index, cells[1], colour
+
+
+def resolve_palette(spec: str | Path | Palette) -> Palette:
+    """Return a palette from a palette, the name of a built-in one, or the path of a palette file.
+
+    Raises
+    ------
+    PaletteError
+        If `spec` is neither a built-in name nor a readable palette file; the names are listed.
+    """
+    if isinstance(spec, Palette):
+        return spec
+    if isinstance(spec, str) and spec in _BUILT_IN:
+        return Palette.named(spec)
+    if not Path(spec).is_file():
+        raise PaletteError(
+            f"{str(spec)!r} is neither a built-in palette ({', '.join(_BUILT_IN)}) nor a file; "
+            f"give one of these names, or a CSV file with the header {','.join(_COLUMNS)}"
+        )
+    return Palette.load(spec)
+
+
+# name: (classes with their colours, void)
+_BUILT_IN: dict[str, tuple[dict[str, tuple[int, int, int]], int | None]] = {
+    # The colours in the files of the Pix2Pix layout, measured; "cmp-facades" are CMP's own.
+    "facades": (
+        {
+            "background": (0, 0, 222),
+            "facade": (0, 48, 255),
+            "window": (0, 128, 255),
+            "door": (0, 208, 255),
+            "cornice": (32, 255, 224),
+            "sill": (112, 255, 142),
+            "balcony": (192, 255, 63),
+            "blind": (255, 240, 0),
+            "deco": (255, 160, 0),
+            "molding": (255, 80, 0),
+            "pillar": (255, 0, 0),
+            "shop": (174, 0, 0),
+        },
+        None,
+    ),
+    "cmp-facades": (
+        {
+            "background": (0, 0, 170),
+            "facade": (0, 0, 255),
+            "window": (0, 85, 255),
+            "door": (0, 170, 255),
+            "cornice": (0, 255, 255),
+            "sill": (85, 255, 170),
+            "balcony": (170, 255, 85),
+            "blind": (255, 255, 0),
+            "deco": (255, 170, 0),
+            "molding": (255, 85, 0),
+            "pillar": (255, 0, 0),
+            "shop": (170, 0, 0),
+        },
+        None,
+    ),
+    "camvid": (
+        {
+            "sky": (128, 128, 128),
+            "building": (128, 0, 0),
+            "pole": (192, 192, 128),
+            "road": (128, 64, 128),
+            "pavement": (0, 0, 192),
+            "tree": (128, 128, 0),
+            "sign": (192, 128, 128),
+            "fence": (64, 64, 128),
+            "car": (64, 0, 128),
+            "pedestrian": (64, 64, 0),
+            "bicyclist": (0, 128, 192),
+        },
+        11,
+    ),
+    "cityscapes": (
+        {
+            "road": (128, 64, 128),
+            "sidewalk": (244, 35, 232),
+            "building": (70, 70, 70),
+            "wall": (102, 102, 156),
+            "fence": (190, 153, 153),
+            "pole": (153, 153, 153),
+            "traffic light": (250, 170, 30),
+            "traffic sign": (220, 220, 0),
+            "vegetation": (107, 142, 35),
+            "terrain": (152, 251, 152),
+            "sky": (70, 130, 180),
+            "person": (220, 20, 60),
+            "rider": (255, 0, 0),
+            "car": (0, 0, 142),
+            "truck": (0, 0, 70),
+            "bus": (0, 60, 100),
+            "train": (0, 80, 100),
+            "motorcycle": (0, 0, 230),
+            "bicycle": (119, 11, 32),
+        },
+        255,
+    ),
+}

@@ -1,0 +1,77 @@
+"""Training pairs made of random pixels, for tests that build banks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compnn.datasets.dataset import Dataset, Pair
+from compnn.errors import ImageError
+from compnn.palette import Palette
+
+
+class MemoryDataset(Dataset):
+    """`count` pairs img_0, img_1, ... of one size, the same for the same seed.
+
+    Those in `bad` cannot be read. With `classes` the targets are label maps.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        size: tuple[int, int] = (32, 32),
+        *,
+        bad: Sequence[int] = (),
+        classes: int | None = None,
+        darkest: int = 0,
+        seed: int = 0,
+        attributes: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
+        palette = None if classes is None else grey_palette(classes)
+        names = [f"img_{index}" for index in range(count)]
+        super().__init__(names, target_palette=palette, attributes=attributes)
+        self.bad = {f"img_{index}" for index in bad}
+        self.pairs = {}
+        for index, name in enumerate(names):
+            random = np.random.default_rng((seed, index))
+            image = random.integers(darkest, 256, (*size, 3), np.uint8)
+            if classes is None:
+                target = random.integers(0, 256, (*size, 3), np.uint8)
+            else:
+                target = random.integers(0, classes, size, np.uint8)
+            self.pairs[name] = Pair(name, image, target)
+
+    def _read(self, name: str) -> Pair:
+        if name in self.bad:
+            raise ImageError(f"{name}.png is cut short")
+        return self.pairs[name]
+
+
+def grey_palette(classes: int) -> Palette:
+    """A palette of `classes` greys."""
+    colours = np.repeat(np.arange(classes, dtype=np.uint8)[:, None] + 1, 3, axis=1)
+    return Palette("greys", tuple(f"class {index}" for index in range(classes)), colours)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of all files of a bank, by relative path."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def patch_call(monkeypatch: Any, owner: Any, name: str, replacement: Any) -> list[tuple[Any, ...]]:
+    """Replace a function and return the growing list of the arguments of its calls.
+
+    `replacement` is given the original and the arguments.
+    """
+    original, calls = getattr(owner, name), []
+
+    def patched(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        return replacement(original, *args, **kwargs)
+
+    monkeypatch.setattr(owner, name, patched)
+    return calls
