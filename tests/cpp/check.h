@@ -1,5 +1,6 @@
 // A test harness of one header, and main(): each test is one executable.
-// Ours, since no C++ test framework is on PyPI and the tests may need nothing that pip cannot bring.
+// Ours, since no C++ test framework is on PyPI and the tests may need nothing that pip cannot
+// bring.
 #pragma once
 
 #include <cmath>
@@ -52,26 +53,26 @@ void throws(const char* file, int line, const char* text, const std::string& par
 
 }  // namespace check
 
-#define TEST(name)                                            \
-  static void test_##name();                                  \
+#define TEST(name)                                                  \
+  static void test_##name();                                        \
   static const check::Register register_##name(#name, test_##name); \
   static void test_##name()
 
-#define CHECK(condition)                                                            \
-  do {                                                                              \
-    if (!(condition)) check::fail(__FILE__, __LINE__, "not true: " #condition);     \
+#define CHECK(condition)                                                        \
+  do {                                                                          \
+    if (!(condition)) check::fail(__FILE__, __LINE__, "not true: " #condition); \
   } while (false)
 
 // Shows both values; for numbers, strings and whatever can be printed.
-#define CHECK_EQUAL(actual, expected)                                               \
-  do {                                                                              \
-    const auto& check_actual = (actual);                                            \
-    const auto& check_expected = (expected);                                        \
-    if (!(check_actual == check_expected)) {                                        \
-      std::ostringstream check_what;                                                \
+#define CHECK_EQUAL(actual, expected)                                                  \
+  do {                                                                                 \
+    const auto& check_actual = (actual);                                               \
+    const auto& check_expected = (expected);                                           \
+    if (!(check_actual == check_expected)) {                                           \
+      std::ostringstream check_what;                                                   \
       check_what << #actual " is " << check_actual << ", expected " << check_expected; \
-      check::fail(__FILE__, __LINE__, check_what.str());                            \
-    }                                                                               \
+      check::fail(__FILE__, __LINE__, check_what.str());                               \
+    }                                                                                  \
   } while (false)
 
 #define CHECK_NEAR(actual, expected, tolerance) \

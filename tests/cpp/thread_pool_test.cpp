@@ -51,8 +51,8 @@ TEST(tasks_of_a_thread_never_overlap) {
   std::vector<int> unprotected(4, 0);  // ThreadSanitizer watches too
   Progress progress(0, nullptr);
   for (int round = 0; round < 200; ++round) {
-    pool.run(20, [&](Index, int thread) { ++unprotected[static_cast<std::size_t>(thread)]; },
-             progress);
+    pool.run(
+        20, [&](Index, int thread) { ++unprotected[static_cast<std::size_t>(thread)]; }, progress);
   }
   CHECK_EQUAL(unprotected[0] + unprotected[1] + unprotected[2] + unprotected[3], 4000);
 }

@@ -472,6 +472,18 @@ def test_skipped_image_that_can_be_read_again(path: Path, model: Model) -> None:
     assert open_manifest(path).skipped == ()
 
 
+def test_image_that_became_bad_keeps_what_is_done(
+    path: Path, model: Model, reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt(path, model)
+    with pytest.raises(ImageError, match="'img_0'"):
+        build_bank(path, model, MemoryDataset(COUNT, bad=[0]))
+    runs = patch_call(monkeypatch, model, "run", lambda run, *a, **k: run(*a, **k))
+    build_bank(path, model, MemoryDataset(COUNT))
+    assert contents(path) == reference
+    assert len(runs) <= 1
+
+
 def test_nothing_can_be_read(path: Path, model: Model) -> None:
     with pytest.raises(DatasetError, match=r"none of the 2.*'img_0': img_0\.png is cut short"):
         build_bank(path, model, MemoryDataset(2, bad=[0, 1]), skip_bad=True)

@@ -19,6 +19,10 @@ void HyperPatchMatchOptions::check() const {
 
 namespace {
 
+// Hyperpatches drawn for a position in a round. Positions whose neighbours have not changed skip
+// them, so that a round costs about as much as one of two propagations and one draw.
+constexpr int kDraws = 2;
+
 class HyperPatchMatch {
  public:
   HyperPatchMatch(const CellBank& bank, const Query& query, std::uint64_t seed)
@@ -70,9 +74,11 @@ class HyperPatchMatch {
       bool changed = propagate(row, col, step, 0, round, best);
       changed |= propagate(row, col, 0, step, round, best);
       CounterRandom random(seed_, static_cast<std::uint64_t>(round), position(row, col));
-      Match match = draw(random);
-      score(row, col, match);
-      changed |= insert_match(best, query_.matches, match);
+      for (int draws = 0; draws < kDraws; ++draws) {
+        Match match = draw(random);
+        score(row, col, match);
+        changed |= insert_match(best, query_.matches, match);
+      }
       changed_[position(row, col)] = changed ? round : previous_changed_[position(row, col)];
       row_changed |= changed;
     }

@@ -19,7 +19,7 @@ struct HyperPatchMatchOptions {
 };
 
 // Starts at random; then each round offers every position the matches of two of its neighbours,
-// shifted (above and left in odd rounds, below and right in even ones), and one hyperpatch drawn
+// shifted (above and left in odd rounds, below and right in even ones), and hyperpatches drawn
 // from all candidates. A round reads the field of the round before, so that the result is the
 // same, bit for bit, for any number of threads.
 // Throws std::invalid_argument for a query that does not fit, Cancelled when the monitor says so.

@@ -23,6 +23,10 @@ struct Kernels {
   void (*widen)(const Half* from, float* to, Index count);
   void (*narrow)(const float* from, Half* to, Index count);
 
+  // to (cells x depth) = transpose of the first `cells` columns of from (depth x stride). Returns
+  // the largest magnitude; infinity or NaN if there is one of these among the numbers.
+  float (*transpose)(const float* from, Index stride, Index depth, Index cells, float* to);
+
   // Dot product of count numbers.
   float (*dot)(const float* a, const float* b, Index count);
   float (*dot_half)(const float* a, const Half* b, Index count);

@@ -31,7 +31,7 @@ from compnn.bank.packing import Packer
 from compnn.bank.pairs import PairReader
 from compnn.bank.partial import PartialBank
 from compnn.datasets.dataset import Dataset, Pair
-from compnn.errors import ActivationError, BankError, DatasetError, ImageError
+from compnn.errors import ActivationError, BankError, DatasetError, ImageError, ModelError
 from compnn.model import Model
 
 Progress = Callable[[int, int], None]
@@ -96,15 +96,16 @@ def build_bank(
     try:
         build = _Build(partial, model, dataset, dtype, skip_bad=skip_bad, progress=progress)
         build.prepare()
-        build.run()
+        try:
+            build.run()
+        except (ActivationError, DatasetError):
+            partial.discard()  # resuming would fail again
+            raise
+        except (ImageError, ModelError):
+            if partial.done == 0:
+                partial.discard()
+            raise
         partial.publish(build.manifest(), overwrite=overwrite)
-    except (ActivationError, DatasetError):
-        partial.discard()  # resuming would fail again
-        raise
-    except ImageError:
-        if partial.done == 0:
-            partial.discard()
-        raise
     except DiskFullError as error:
         raise BankError(
             f"{error}. What is done is kept in {partial.folder}: "

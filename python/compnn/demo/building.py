@@ -48,7 +48,7 @@ def choose_style(seed: int) -> Style:
 def _choose_wall(
     rng: np.random.Generator, style: Style, features: tuple[str, str]
 ) -> tuple[str, str]:
-    """Wall colour and material: mostly what goes with roof and ground floor, sometimes any other."""
+    """Wall colour and material: mostly what goes with roof and ground floor."""
     wall, material = next((w, m) for feature, w, m in style.usual if feature in ("", *features))
     if rng.random() < USUAL_SHARE:
         return wall, material

@@ -12,7 +12,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Canvas:
-    """A float32 image (height, width, 3), 0 to 255, to paint boxes on; parts outside are cut off."""
+    """A float32 image (height, width, 3), 0 to 255, to paint on; parts outside are cut off."""
 
     def __init__(self, pixels: Image) -> None:
         self.pixels = pixels

@@ -1,4 +1,4 @@
-"""Draws from a random stream, with the two functions that never change between versions of NumPy."""
+"""Draws from a random stream: one of several values, a whole number, a usual value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paints what a building is made of: walls, roofs, chimneys, cornices, trim; and the trees beside it."""
+"""Paints walls, roofs, chimneys, cornices and trim, and the trees and pavement around them."""
 
 from __future__ import annotations
 

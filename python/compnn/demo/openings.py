@@ -11,7 +11,7 @@ from compnn.demo.layout import Box, Element, arched
 from compnn.demo.scene import SCALE, Scene
 
 
-def glass(scene: Scene, box: Box, dark: float = 1.0) -> Canvas:
+def mirror(scene: Scene, box: Box, dark: float = 1.0) -> Canvas:
     """Panes that mirror the sky: bluish above, dark below, with the clouds of the whole street."""
     ramp = (np.arange(box.height, dtype=np.float32) / np.float32(max(box.height, 1)))[:, None]
     left, top = max(box.left, 0), max(box.top, 0)
@@ -25,7 +25,7 @@ def glass(scene: Scene, box: Box, dark: float = 1.0) -> Canvas:
 
 def window(scene: Scene, box: Box, element: Element) -> None:
     rng, w, h = scene.rng, box.width, box.height
-    tile, look, frame = glass(scene, box), element.look, scene.frame
+    tile, look, frame = mirror(scene, box), element.look, scene.frame
     room = float(rng.random())
     if look in ("casement", "sash", "cross") and room < 0.55:
         # Curtains hang at both sides, or a blind covers the upper part.
@@ -93,7 +93,7 @@ def door(scene: Scene, box: Box, element: Element) -> None:
     look, w, h = element.look, box.width, box.height
     tile = Canvas(textures.flat(scene.door, 1).repeat(h, 0).repeat(w, 1))
     if look == "glazed":
-        tile = glass(scene, box, 1.1)
+        tile = mirror(scene, box, 1.1)
         tile.rect(0, 0, w, 4, scene.door)
         for x in (0, w // 2 - 2, w - 4):
             tile.rect(x, 0, x + 4, h, scene.door)
@@ -103,7 +103,7 @@ def door(scene: Scene, box: Box, element: Element) -> None:
         for x in range(0, w, 8):
             tile.light(x, 0, x + 2, h, 0.7)
             tile.light(x + 2, 0, x + 4, h, 1.15)
-        glass = glass(scene, Box(box.left, box.top, box.right, box.top + h // 4))
+        glass = mirror(scene, Box(box.left, box.top, box.right, box.top + h // 4))
         tile.pixels[: h // 4] = glass.pixels
         for x in range(0, w, 16):
             tile.rect(x, 0, x + 3, h // 4, scene.door)
@@ -111,7 +111,7 @@ def door(scene: Scene, box: Box, element: Element) -> None:
         tile.rect(w // 2 - 2, h // 4, w // 2 + 1, h, (30, 30, 30))
     else:
         light = h // 5
-        pane = glass(scene, Box(box.left + 4, box.top, box.right - 4, box.top + light))
+        pane = mirror(scene, Box(box.left + 4, box.top, box.right - 4, box.top + light))
         tile.pixels[4:light, 4 : w - 4] = pane.pixels[4:light]
         tile.light(0, light, w, light + 2, 1.3)
         leaves = 2 if look == "double" else 1
@@ -185,7 +185,7 @@ def shop(scene: Scene, box: Box, element: Element) -> None:
             canvas.rect(x + 2, top + 6, x + 3, top + 9, scene.shop)
     glass = Box(left + 5, top + board + 2, right - 5, bottom - stall)
     if glass.width > 4 and glass.height > 4:
-        pane = glass(scene, glass, 0.8)
+        pane = mirror(scene, glass, 0.8)
         warm = np.clip(pane.pixels * np.float32(0.55) + np.array((96, 74, 44), np.float32), 0, 255)
         pane.pixels[:] = warm
         # Goods in the window.

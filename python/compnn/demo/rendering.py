@@ -54,4 +54,5 @@ def _develop(pixels: Image, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     # A little contrast: the straight line through mid-grey is made steeper.
     small = (small - 118) * np.float32(1.06) + 120
     small = small + 2.2 * textures.grain(rng, SIZE)[..., None]
-    return np.clip(small, 0, 255).astype(np.uint8)
+    photo: npt.NDArray[np.uint8] = np.clip(small, 0, 255).astype(np.uint8)
+    return photo

@@ -23,7 +23,7 @@ CANVAS = SIZE * SCALE
 
 
 class Scene:
-    """The canvas, the random stream, and the colours of frames, doors, stone, shutters, cloth, shops.
+    """Canvas, random stream, and the colours of frames, doors, stone, shutters, cloth and shops.
 
     The canvas starts as a sky; `clouds` are those that the window panes mirror.
     """
@@ -44,7 +44,7 @@ class Scene:
 
 
 def jitter(rng: np.random.Generator, colour: Colour, amount: int) -> Colour:
-    """A colour near `colour`: lighter or darker by up to `amount`, each channel by a third of it."""
+    """A colour near `colour`: up to `amount` lighter or darker, a third of it in hue."""
     shift = int(rng.integers(-amount, amount + 1))
     r, g, b = (c + shift + int(rng.integers(-amount // 3, amount // 3 + 1)) for c in colour)
     return r, g, b

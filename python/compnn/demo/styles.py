@@ -1,4 +1,4 @@
-"""The architectural styles and wall colours of the demo's facades: plain tables, read by layout and rendering."""
+"""The classes, wall colours and architectural styles of the demo's facades, as plain tables."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ MATERIALS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Style:
-    """How one style of building is laid out and what it is made of; a pair (low, high) includes both ends."""
+    """How buildings of a style are laid out and made; a pair (low, high) includes both ends."""
 
     name: str
     usual: tuple[tuple[str, str, str], ...]
-    """Roof or ground floor ("" is any other), and the wall and material that usually go with it."""
+    """Roof or ground floor ("" is any other), and the wall and material that go with it."""
     storeys: tuple[int, int]
     bays: tuple[int, int]
     window_width: tuple[float, float]
@@ -233,7 +233,7 @@ SHUTTERS: dict[str, Colour] = {
 SHOPS: tuple[Colour, ...] = ((34, 58, 50), (96, 34, 38), (32, 44, 70), (44, 40, 38))
 CLOTHS: tuple[Colour, ...] = ((182, 48, 44), (40, 96, 74), (44, 74, 128), (206, 138, 48))
 
-USUAL_SHARE = 0.6
-"""Share of the buildings that have their style's usual wall; the other colours share the rest evenly."""
+USUAL_SHARE = 0.72
+"""Share of the buildings that have their style's usual wall; others share the rest evenly."""
 USUAL_COLOUR_SHARE = 0.75
 """The same for the colours of frames, doors, shutters, shop fronts and awnings."""

@@ -1,6 +1,6 @@
-"""Materials of the demo's facades at rendering scale: bricks, blocks, boards, plaster, tiles, clouds and leaves.
+"""Materials at rendering scale: bricks, blocks, boards, plaster, tiles, clouds and leaves.
 
-Patterns lie on a fixed grid that starts at the image's corner and repeats after a power of two, as a
+Most patterns lie on a grid from the image's corner and repeat after a power of two, so that a
 network with strides of two can learn them. Only exact arithmetic is used (no sines, no sums over
 floats), so that every machine makes the same pixels.
 """
@@ -20,7 +20,7 @@ Indices = npt.NDArray[np.int32]
 
 
 def noise(rng: np.random.Generator, size: int, cell: int) -> Plane:
-    """Smooth noise in [-1, 1], float32 (size, size): random values every `cell` pixels, blended between."""
+    """Smooth noise in [-1, 1], float32 (size, size): random values `cell` pixels apart, blended."""
     count = size // cell + 2
     values = (rng.random((count, count)) * 2 - 1).astype(np.float32)
     at = np.arange(size)
@@ -28,23 +28,27 @@ def noise(rng: np.random.Generator, size: int, cell: int) -> Plane:
     part = ((at % cell) / np.float32(cell)).astype(np.float32)
     part = part * part * (3 - 2 * part)
     rows = values[low] * (1 - part)[:, None] + values[low + 1] * part[:, None]
-    return rows[:, low] * (1 - part) + rows[:, low + 1] * part
+    blended: Plane = rows[:, low] * (1 - part) + rows[:, low + 1] * part
+    return blended
 
 
 def grain(rng: np.random.Generator, size: int) -> Plane:
     """Fine noise in [-1, 1], float32 (size, size), denser around zero."""
     pair = rng.random((2, size, size), np.float32)
-    return pair[0] + pair[1] - 1
+    total: Plane = pair[0] + pair[1] - 1
+    return total
 
 
 def flat(colour: Colour, size: int) -> Image:
     """A plain image, float32 (size, size, 3)."""
-    return np.broadcast_to(np.array(colour, np.float32), (size, size, 3)).copy()
+    image: Image = np.broadcast_to(np.array(colour, np.float32), (size, size, 3)).copy()
+    return image
 
 
 def shaded(colour: Colour, light: Plane) -> Image:
     """`colour` times `light` (size, size), 1 leaving it as it is."""
-    return light[..., None] * np.array(colour, np.float32)
+    image: Image = light[..., None] * np.array(colour, np.float32)
+    return image
 
 
 @lru_cache(maxsize=16)
@@ -78,7 +82,7 @@ def courses(
 
 
 def brick(rng: np.random.Generator, colour: Colour, size: int, bond: str) -> Image:
-    """A brick wall: courses of 8 pixels, each brick a little lighter or darker, light or dark mortar."""
+    """A brick wall: courses of 8 pixels, each brick lighter or darker than the next, mortar."""
     row, column, y, x = courses(size, 8, 16, bond)
     tone = (rng.random((64, 64)) + rng.random((64, 64)) - 1).astype(np.float32)[row, column]
     warm = (rng.random((64, 64)) * 12 - 6).astype(np.float32)[row, column]
@@ -154,7 +158,7 @@ def slates(rng: np.random.Generator, colour: Colour, size: int) -> Image:
 
 def tiles(rng: np.random.Generator, colour: Colour, size: int) -> Image:
     """Round clay tiles: light on their left, dark between, courses of 16 pixels."""
-    row, column, y, x = courses(size, 16, 8, "stack")
+    row, column, y, _ = courses(size, 16, 8, "stack")
     round_light = np.array([0.66, 0.92, 1.12, 1.18, 1.12, 1.02, 0.92, 0.78], np.float32)
     tones = (rng.random((64, 64)) * 2 - 1).astype(np.float32)
     light = round_light[np.arange(size) % 8][None, :] * (1 + 0.10 * tones[row, column])
@@ -172,7 +176,8 @@ def sky(rng: np.random.Generator, size: int) -> Image:
     cloud = noise(rng, size, 128) + 0.6 * noise(rng, size, 64) + 0.35 * noise(rng, size, 32)
     cloud = cloud + 0.18 * noise(rng, size, 16)
     cover = np.clip((cloud - 0.05) * np.float32(0.9), 0, 0.85)[..., None]
-    return image * (1 - cover) + np.array((250, 250, 250), np.float32) * cover
+    clouded: Image = image * (1 - cover) + np.array((250, 250, 250), np.float32) * cover
+    return clouded
 
 
 def leaves(rng: np.random.Generator, size: int) -> Image:

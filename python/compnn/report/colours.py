@@ -29,7 +29,9 @@ SOURCE_COLOURS: tuple[Colour, ...] = (
 )
 
 # A tint runs from this much of the colour, for black pixels, ...
-_DARKEST = 0.45
+_DARKEST = 0.5
+# ... over the colour itself, for pixels of this shade, ...
+_PURE = 0.45
 # ... to the colour mixed with this much white, for white pixels.
 _LIGHTEST = 0.6
 # Contrast that is left to pixels of no shown source: they are pale, lighter than any tint of black.
@@ -42,9 +44,7 @@ def ink_on(colour: Colour) -> Colour:
     return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 130 else WHITE
 
 
-def highlight(
-    shades: npt.NDArray[np.uint8], ranks: npt.NDArray[np.int32]
-) -> npt.NDArray[np.uint8]:
+def highlight(shades: npt.NDArray[np.uint8], ranks: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
     """Tint each pixel with the colour of its source, and fade those of no shown source to grey.
 
     Parameters
@@ -58,15 +58,19 @@ def highlight(
     -------
     (H, W, 3) uint8 RGB; pixels of rank -1 have three equal channels.
     """
-    return _ramps()[ranks, shades]
+    tinted: npt.NDArray[np.uint8] = _ramps()[ranks, shades]
+    return tinted
 
 
 def _ramps() -> npt.NDArray[np.uint8]:
     """Return (sources + 1, 256, 3) uint8: the colour of each rank and shade, the faded one last."""
     shade = np.linspace(0, 1, 256)[None, :, None]
     colours = np.array(SOURCE_COLOURS, dtype=np.float64)[:, None, :]
-    dark = _DARKEST * colours
-    light = (1 - _LIGHTEST) * colours + _LIGHTEST * 255
-    tints = dark + shade * (light - dark)
+    darkness = np.interp(shade, [0, _PURE], [_DARKEST, 1])
+    white = np.interp(shade, [_PURE, 1], [0, _LIGHTEST])
+    # Black has no darker tints, so that all of its ramp goes into lighter ones.
+    white = np.where(colours.max(axis=2, keepdims=True) == 0, _LIGHTEST * shade, white)
+    tints = (1 - white) * darkness * colours + white * 255
     faded = np.broadcast_to(255 * (1 - _FADED * (1 - shade)), (1, 256, 3))
-    return np.concatenate([tints, faded]).round().astype(np.uint8)
+    ramps: npt.NDArray[np.uint8] = np.concatenate([tints, faded]).round().astype(np.uint8)
+    return ramps

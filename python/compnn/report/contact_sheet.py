@@ -14,7 +14,7 @@ from compnn.report.canvas import Canvas, stacked, with_margin
 from compnn.report.colours import MUTED
 from compnn.report.layer_words import layer_title, patch_words
 from compnn.report.palette_legend import palette_legend
-from compnn.report.pictures import height_at, painted, resized
+from compnn.report.pictures import height_at, resized
 from compnn.report.text import BOLD, Style
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def contact_sheet(
         If the explanations are not of the same query, or `target` or `global_output` has another
         size.
     PaletteError
-        If there is a label map but no target palette.
+        If a label map holds a label that the target palette lacks.
     """
     captions = captions or {}
     heads = _heads(explanations, target, global_output)
@@ -134,6 +134,11 @@ class _Grid:
         return Style(self.em, BOLD)
 
     @property
+    def head_name(self) -> Style:
+        # Small enough for "global reconstruction" over a picture of 256 pixels.
+        return Style(round(0.88 * self.em), BOLD)
+
+    @property
     def detail(self) -> Style:
         return Style(round(0.85 * self.em), colour=MUTED)
 
@@ -169,7 +174,7 @@ def _heads(
                 f"query is {first.query.shape[0]}x{first.query.shape[1]}; give one of that size"
             )
         heads[name] = picture
-    return {name: painted(picture, first.target_palette) for name, picture in heads.items()}
+    return {name: first.painted(picture) for name, picture in heads.items()}
 
 
 def _check_captions(captions: Mapping[str, Sequence[str]], shown: Sequence[str]) -> None:
@@ -201,15 +206,19 @@ def _head_band(
     heads: Mapping[str, npt.NDArray[np.uint8]],
     captions: Mapping[str, Sequence[str]],
 ) -> npt.NDArray[np.uint8]:
-    top = grid.name.line_height + grid.gap // 3
+    top = _head_top(grid)
     lines = max(len(captions.get(name, ())) for name in heads)
     canvas = Canvas(top + grid.cell[0] + _caption_height(grid, lines), grid.width)
     for index, (name, picture) in enumerate(heads.items()):
         left = grid.column(index)
-        canvas.text(name, 0, left, grid.name, width=grid.cell[1])
+        canvas.text(name, 0, left, grid.head_name, width=grid.cell[1])
         canvas.framed(resized(picture, grid.cell[1]), top, left)
         _write_caption(canvas, grid, captions.get(name, ()), top + grid.cell[0], left)
     return canvas.pixels
+
+
+def _head_top(grid: _Grid) -> int:
+    return grid.head_name.line_height + grid.gap // 3
 
 
 def _layer_band(
@@ -220,16 +229,15 @@ def _layer_band(
     bottom = output_top + grid.cell[0]
     lines = max(len(captions.get(each.layer.name, ())) for each in row)
     canvas = Canvas(bottom + _caption_height(grid, lines), grid.width)
-    canvas.upward_text("input rec.", input_top, 0, grid.cell[0], grid.detail)
-    canvas.upward_text("output rec.", output_top, 0, grid.cell[0], grid.detail)
+    canvas.upward_text("input reconstruction", input_top, 0, grid.cell[0], grid.detail)
+    canvas.upward_text("output reconstruction", output_top, 0, grid.cell[0], grid.detail)
     for index, each in enumerate(row):
         left = grid.column(index)
         canvas.text(layer_title(each.layer), 0, left, grid.name, width=grid.cell[1])
         patch = f"{patch_words(each.layer)} patches"
         canvas.text(patch, grid.name.line_height, left, grid.detail, width=grid.cell[1])
         canvas.framed(resized(each.input, grid.cell[1]), input_top, left)
-        output = painted(each.output, each.target_palette)
-        canvas.framed(resized(output, grid.cell[1]), output_top, left)
+        canvas.framed(resized(each.painted(each.output), grid.cell[1]), output_top, left)
         _write_caption(canvas, grid, captions.get(each.layer.name, ()), bottom, left)
     return canvas.pixels
 
@@ -267,7 +275,7 @@ def _right_of_heads(
     grid: _Grid, head: npt.NDArray[np.uint8], heads: int, legend: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.uint8]:
     """Put the legend into the free columns of the first row, its top at that of the pictures."""
-    top = grid.name.line_height + grid.gap // 3
+    top = _head_top(grid)
     left = grid.column(heads)
     canvas = Canvas(max(head.shape[0], top + legend.shape[0]), grid.width)
     canvas.paste(head, 0, 0)

@@ -11,6 +11,6 @@ def layer_title(layer: Layer) -> str:
 
 
 def patch_words(layer: Layer) -> str:
-    """Return the size of the layer's patches, height first: `8×8 px`."""
+    """Return the size of the layer's patches, height first: "8x8 px" with a times sign."""
     height, width = layer.patch
     return f"{height}\N{MULTIPLICATION SIGN}{width} px"

@@ -11,9 +11,7 @@ from compnn.report.colours import HAIRLINE, MUTED, Colour
 from compnn.report.text import BOLD, Style, text_width
 
 
-def palette_legend(
-    heading: str, palette: Palette, width: int, size: int
-) -> npt.NDArray[np.uint8]:
+def palette_legend(heading: str, palette: Palette, width: int, size: int) -> npt.NDArray[np.uint8]:
     """Return (h, `width`, 3) uint8 RGB: the classes in rows under a heading, font size `size`."""
     names = Style(size)
     entries = [

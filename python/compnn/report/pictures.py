@@ -1,4 +1,4 @@
-"""Photos and label maps as they are shown: painted, resized, or reduced to their brightness."""
+"""Photos and label maps as they are shown: resized, or reduced to their brightness."""
 
 from __future__ import annotations
 
@@ -6,26 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from compnn.errors import PaletteError
 from compnn.palette import Palette
-
-
-def painted(image: npt.NDArray[np.uint8], palette: Palette | None) -> npt.NDArray[np.uint8]:
-    """Return (H, W, 3) uint8 RGB: a photo as it is, a label map (H, W) in its palette's colours.
-
-    Raises
-    ------
-    PaletteError
-        If a label map has no palette, or a label that the palette lacks.
-    """
-    if image.ndim == 3:
-        return image
-    if palette is None:
-        raise PaletteError(
-            f"a label map of {image.shape[0]}x{image.shape[1]} pixels cannot be painted without "
-            f"a palette; give the data set a target palette"
-        )
-    return palette.colourise(image)
 
 
 def shades(image: npt.NDArray[np.uint8], palette: Palette | None) -> npt.NDArray[np.uint8]:
@@ -41,7 +22,7 @@ def shades(image: npt.NDArray[np.uint8], palette: Palette | None) -> npt.NDArray
         image = palette.quantise(image)
     classes = int(image.max()) + 1 if palette is None else len(palette)
     greys = np.zeros(256, dtype=np.uint8)
-    greys[:classes] = np.linspace(32, 255, classes).round()
+    greys[:classes] = np.linspace(80, 255, classes).round()
     return greys[image]
 
 

@@ -61,12 +61,8 @@ def shorten(text: str, style: Style, width: int) -> str:
     return "…"
 
 
-def draw_text(
-    pixels: npt.NDArray[np.uint8], text: str, top: int, left: int, style: Style
-) -> None:
+def draw_text(pixels: npt.NDArray[np.uint8], text: str, top: int, left: int, style: Style) -> None:
     """Draw a line of text into (H, W, 3) uint8 RGB `pixels`, in place; parts outside are cut."""
     if text:
         baseline = top + round(style.size * _BASELINE)
-        cv2.putText(
-            pixels, text, (left, baseline), style.colour, _font(), style.size, style.weight
-        )
+        cv2.putText(pixels, text, (left, baseline), style.colour, _font(), style.size, style.weight)

@@ -1,0 +1,108 @@
+"""The C++ engine: private to the package; arrays are C-contiguous, in the processor's byte order."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+class FileError(ValueError):
+    """A file cannot be opened, or is not what it should be; the message names it."""
+
+class NotFinite(ValueError):
+    """Activations hold NaN or infinity."""
+
+class OutOfRange(ValueError):
+    """Activations are larger than the bank's precision can hold."""
+
+class Cancelled(RuntimeError):
+    """The monitor of a search asked it to stop."""
+
+def simd_level() -> str:
+    """Instruction set of the kernels: "baseline", "avx2" or "avx512".
+
+    The fastest supported one, or the one that the environment variable COMPNN_SIMD names when the
+    engine is first used; ValueError when that is not supported here.
+    """
+
+def supported_simd_levels() -> list[str]:
+    """Instruction sets that this binary has and this processor runs, slowest first."""
+
+class CellBank:
+    """The cells of one layer for every training image, and their L2 norms."""
+
+    @staticmethod
+    def open(activations_path: str, norms_path: str) -> CellBank:
+        """Map two .npy files: (N, H, W, D) float16 or float32, and (N, H, W) float32.
+
+        Raises FileError when a file is not that.
+        """
+
+    @staticmethod
+    def from_arrays(
+        cells: npt.NDArray[np.float16] | npt.NDArray[np.float32],
+        norms: npt.NDArray[np.float32],
+    ) -> CellBank:
+        """Use arrays without a copy: cells (N, H, W, D), norms (N, H, W). They are kept alive."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, H, W, D)."""
+
+    @property
+    def dtype(self) -> np.dtype[np.float16] | np.dtype[np.float32]:
+        """Of the cells."""
+
+def pack_activations(
+    activations: npt.NDArray[np.float32],
+    cells: npt.NDArray[np.float16] | npt.NDArray[np.float32],
+    norms: npt.NDArray[np.float32],
+) -> None:
+    """Transpose activations (D, H, W) into cells (H, W, D), rounded to their dtype.
+
+    The L2 norms of the rounded cells go into norms (H, W). Raises NotFinite for NaN or infinity,
+    OutOfRange for numbers that float16 (or, for float32, the norms) cannot hold.
+    """
+
+def exhaustive_search(
+    bank: CellBank,
+    cells: npt.NDArray[np.float16] | npt.NDArray[np.float32],
+    norms: npt.NDArray[np.float32],
+    candidates: npt.NDArray[np.int32],
+    hyperpatch: tuple[int, int],
+    *,
+    matches: int = 1,
+    num_threads: int = -1,
+    progress: Callable[[float], object] | None = None,
+) -> tuple[
+    npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]
+]:
+    """Compare each hyperpatch (h, w) of a query with all of the candidates (paper section 3.2).
+
+    `cells` (H, W, D) and `norms` (H, W) are the query's; `candidates` (n,) ascend, each once.
+    Returns (image, row, col, similarity), each (matches, H - h + 1, W - w + 1), best first; equal
+    similarities in the order of image, row, column. `progress` is called on the calling thread,
+    about ten times a second, with the finished fraction in [0, 1]; what it raises ends the search.
+    num_threads = -1 takes all processors. Raises ValueError for arguments that do not fit.
+    """
+
+def hyperpatch_match(
+    bank: CellBank,
+    cells: npt.NDArray[np.float16] | npt.NDArray[np.float32],
+    norms: npt.NDArray[np.float32],
+    candidates: npt.NDArray[np.int32],
+    hyperpatch: tuple[int, int],
+    *,
+    matches: int = 1,
+    iterations: int = 1024,
+    seed: int = 0,
+    stop_when_unchanged: bool = False,
+    num_threads: int = -1,
+    progress: Callable[[float], object] | None = None,
+) -> tuple[
+    npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]
+]:
+    """Search approximately, by propagation and random search (paper section 3.2).
+
+    As `exhaustive_search`; `iterations` rounds from a random start, both drawn from `seed` in
+    [0, 2**64). `stop_when_unchanged` ends after the first round that improves nothing.
+    """

@@ -1,0 +1,71 @@
+"""Where on a picture the rank numbers of its regions go."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+# More would hide the picture; regions are numbered from the largest down.
+_MOST_BADGES = 4
+
+
+def badge_centres(
+    ranks: npt.NDArray[np.int32], shown: int, radius: int
+) -> list[tuple[int, tuple[int, int]]]:
+    """Choose places for badges of `radius` pixels, so that none hides another.
+
+    Every rank gets one in the largest of its regions where there is room, even if the region is
+    smaller than the badge; further regions get one if the badge fits into them.
+
+    Parameters
+    ----------
+    ranks
+        (H, W) int32: 0 for the first source ..., -1 for none.
+    shown
+        Number of ranks.
+    radius
+        Of a badge, in pixels.
+
+    Returns
+    -------
+    List of (rank, (row, column)).
+    """
+    height, width = ranks.shape
+    free = np.zeros((height, width), dtype=np.uint8)
+    free[radius : height - radius, radius : width - radius] = 1
+    placed: list[tuple[int, tuple[int, int]]] = []
+    numbered: set[int] = set()
+    places = {rank: _innermost(ranks == rank) for rank in range(shown)}
+    for round_number in range(_MOST_BADGES):
+        for rank in range(shown):
+            if round_number >= len(places[rank]):
+                continue
+            depth, (row, col) = places[rank][round_number]
+            if rank in numbered and depth <= radius:
+                continue
+            # The middle of a small region may lie at the edge of the picture.
+            row = min(max(row, radius), height - 1 - radius)
+            col = min(max(col, radius), width - 1 - radius)
+            if row < 0 or col < 0 or not free[row, col]:
+                continue
+            placed.append((rank, (row, col)))
+            numbered.add(rank)
+            cv2.circle(free, (col, row), 2 * radius + 2, 0, cv2.FILLED)
+    return placed
+
+
+def _innermost(mask: npt.NDArray[np.bool_]) -> list[tuple[float, tuple[int, int]]]:
+    """Return (distance to the border, place) of the innermost pixel of the largest regions."""
+    _, regions, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    areas = np.asarray(statistics)[1:, cv2.CC_STAT_AREA]
+    largest = 1 + np.argsort(-areas, kind="stable")[:_MOST_BADGES]
+    # The edge of the picture is a border too.
+    padded = np.pad(mask.astype(np.uint8), 1)
+    depths = np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5))[1:-1, 1:-1]
+    places = []
+    for region in largest:
+        inside = np.where(regions == region, depths, -1.0)
+        row, col = np.unravel_index(int(inside.argmax()), inside.shape)
+        places.append((float(inside[row, col]), (int(row), int(col))))
+    return places

@@ -1,0 +1,221 @@
+#include "compnn/search/exhaustive.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "compnn/base/error.h"
+#include "compnn/search/tiles.h"
+#include "test_cells.h"
+
+using namespace compnn;
+using namespace compnn::test;
+
+namespace {
+
+Query query_of(const TestCells& query, const TestCells& bank, HyperpatchSize hyperpatch,
+               int matches) {
+  Query asked;
+  asked.cells = query.cells();
+  asked.candidates = all_images(bank);
+  asked.hyperpatch = hyperpatch;
+  asked.matches = matches;
+  asked.num_threads = 1;
+  return asked;
+}
+
+// Similarities as brute force finds them; places that have them; among equal ones the first.
+void check_against_brute_force(const TestCells& query, const TestCells& bank, const Query& asked) {
+  const Field field = exhaustive_search(bank.bank(), asked, nullptr);
+  CHECK_EQUAL(field.rows, query.shape().rows - asked.hyperpatch.height + 1);
+  CHECK_EQUAL(field.cols, query.shape().cols - asked.hyperpatch.width + 1);
+  for (Index row = 0; row < field.rows; ++row) {
+    for (Index col = 0; col < field.cols; ++col) {
+      const std::vector<Reference> expected = brute_force(query, row, col, bank, asked);
+      const Match* best = field.at(row, col);
+      for (int k = 0; k < field.matches; ++k) {
+        const Reference& reference = expected[static_cast<std::size_t>(k)];
+        CHECK_NEAR(best[k].similarity, reference.similarity, 1e-5);
+        const auto found =
+            std::find_if(expected.begin(), expected.end(),
+                         [&](const Reference& one) { return one.place.same_place(best[k]); });
+        CHECK(found != expected.end());
+        if (found == expected.end()) continue;
+        CHECK_NEAR(best[k].similarity, found->similarity, 1e-5);
+        for (int other = 0; other < k; ++other) CHECK(!best[other].same_place(best[k]));
+        // Whatever is equal and lies before it must have been listed before it.
+        const auto first = std::find_if(expected.begin(), found, [&](const Reference& one) {
+          return one.similarity == found->similarity;
+        });
+        for (auto equal = first; equal < found; ++equal) {
+          CHECK(std::any_of(best, best + k,
+                            [&](const Match& match) { return match.same_place(equal->place); }));
+        }
+      }
+    }
+  }
+  for (const int threads : {2, 5}) {
+    Query again = asked;
+    again.num_threads = threads;
+    CHECK(same_fields(field, exhaustive_search(bank.bank(), again, nullptr)));
+  }
+}
+
+}  // namespace
+
+TEST(random_shapes_equal_brute_force) {
+  std::mt19937 generator(1);
+  const auto between = [&](int low, int high) {
+    return low + static_cast<int>(generator() % static_cast<std::uint32_t>(high - low + 1));
+  };
+  for (std::uint32_t trial = 0; trial < 40; ++trial) {
+    const HyperpatchSize hyperpatch{between(1, 3), between(1, 3)};
+    const Index depth = between(1, 40);
+    const Precision precision = trial % 2 == 0 ? Precision::kFloat16 : Precision::kFloat32;
+    const TestCells query =
+        TestCells::random({1, between(3, 9), between(3, 12), depth}, precision, trial);
+    const TestCells bank = TestCells::random({between(1, 6), between(3, 10), between(3, 11), depth},
+                                             precision, trial + 1000);
+    Query asked = query_of(query, bank, hyperpatch, between(1, 5));
+    if (trial % 3 == 0) {  // a subset
+      std::vector<std::int32_t>& all = asked.candidates;
+      const auto drop = [&](std::int32_t) { return generator() % 2 == 0; };
+      all.erase(std::remove_if(all.begin(), all.end() - 1, drop), all.end() - 1);
+    }
+    const Index hyperpatches = static_cast<Index>(asked.candidates.size()) *
+                               (bank.shape().rows - hyperpatch.height + 1) *
+                               (bank.shape().cols - hyperpatch.width + 1);
+    asked.matches = static_cast<int>(std::min<Index>(asked.matches, hyperpatches));
+    check_against_brute_force(query, bank, asked);
+  }
+}
+
+TEST(wide_banks_and_queries_are_cut_into_column_parts) {
+  for (const Index width : {1, 2, 3}) {
+    const TestCells query = TestCells::random({1, 3, 140, 3}, Precision::kFloat32, 3);
+    const TestCells bank = TestCells::random({2, 4, 310, 3}, Precision::kFloat32, 4);
+    check_against_brute_force(query, bank, query_of(query, bank, {3, width}, 2));
+  }
+}
+
+TEST(tall_queries_are_cut_into_strips) {
+  const TestCells query = TestCells::random({1, 40, 3, 5}, Precision::kFloat16, 5);
+  const TestCells bank = TestCells::random({2, 37, 3, 5}, Precision::kFloat16, 6);
+  check_against_brute_force(query, bank, query_of(query, bank, {2, 2}, 3));
+}
+
+TEST(a_hyperpatch_may_fill_the_activation) {
+  const TestCells query = TestCells::random({1, 3, 3, 7}, Precision::kFloat32, 7);
+  const TestCells bank = TestCells::random({5, 3, 3, 7}, Precision::kFloat32, 8);
+  check_against_brute_force(query, bank, query_of(query, bank, {3, 3}, 5));
+}
+
+TEST(many_images_make_many_groups) {
+  const TestCells query = TestCells::random({1, 5, 5, 600}, Precision::kFloat16, 9);
+  const TestCells bank = TestCells::random({60, 5, 5, 600}, Precision::kFloat16, 10);
+  const Query asked = query_of(query, bank, {2, 2}, 2);
+  CHECK(TilePlan(bank.bank(), asked).image_groups.parts > 1);
+  check_against_brute_force(query, bank, asked);
+}
+
+TEST(zero_norms_give_similarity_zero) {
+  TestCells query = TestCells::random({1, 6, 6, 9}, Precision::kFloat32, 11);
+  TestCells bank = TestCells::random({3, 6, 6, 9}, Precision::kFloat32, 12);
+  query.change([](Index, Index row, Index, float* cell) {
+    if (row < 3) std::fill_n(cell, 9, 0.0F);
+  });
+  bank.change([](Index image, Index, Index col, float* cell) {
+    if (image == 1 || col > 2) std::fill_n(cell, 9, 0.0F);
+  });
+  const Query asked = query_of(query, bank, {2, 2}, 4);
+  check_against_brute_force(query, bank, asked);
+  const Field field = exhaustive_search(bank.bank(), asked, nullptr);
+  for (std::int32_t k = 0; k < 4; ++k) {  // a zero hyperpatch: the first four places
+    CHECK_EQUAL(field.at(0, 0)[k].similarity, 0.0F);
+    CHECK(field.at(0, 0)[k].same_place({0, 0, 0, k}));
+  }
+}
+
+TEST(duplicate_images_give_the_lowest_image) {
+  const TestCells query = TestCells::random({1, 5, 6, 33}, Precision::kFloat16, 13);
+  TestCells bank = TestCells::random({6, 5, 6, 33}, Precision::kFloat16, 14);
+  bank.change([&](Index image, Index row, Index col, float* cell) {
+    if (image >= 3) std::copy_n(bank.cell(image - 3, row, col), 33, cell);
+  });
+  check_against_brute_force(query, bank, query_of(query, bank, {2, 2}, 3));
+}
+
+// The same hyperpatches at other rows and columns meet other parts of tiles and of vectors.
+TEST(duplicates_within_images_give_the_lowest_row_and_column) {
+  for (const Index depth : {7, 64, 257}) {
+    const TestCells query = TestCells::random({1, 4, 5, depth}, Precision::kFloat32, 15);
+    const TestCells pattern = TestCells::random({1, 2, 3, depth}, Precision::kFloat32, 16);
+    TestCells bank({2, 9, 29, depth}, Precision::kFloat32);
+    bank.change([&](Index, Index row, Index col, float* cell) {
+      std::copy_n(pattern.cell(0, row % 2, col % 3), depth, cell);
+    });
+    check_against_brute_force(query, bank, query_of(query, bank, {2, 2}, 2));
+    check_against_brute_force(query, bank, query_of(query, bank, {1, 1}, 3));
+  }
+}
+
+TEST(a_copy_of_the_query_is_found_at_similarity_one) {
+  const TestCells query = TestCells::random({1, 6, 7, 50}, Precision::kFloat32, 17);
+  TestCells bank = TestCells::random({3, 8, 9, 50}, Precision::kFloat32, 18);
+  bank.change([&](Index image, Index row, Index col, float* cell) {
+    if (image == 2 && row > 1 && col > 1) std::copy_n(query.cell(0, row - 2, col - 2), 50, cell);
+  });
+  const Field field = exhaustive_search(bank.bank(), query_of(query, bank, {2, 2}, 1), nullptr);
+  for (std::int32_t row = 0; row < 5; ++row) {
+    for (std::int32_t col = 0; col < 6; ++col) {
+      const Match& match = *field.at(row, col);
+      CHECK(match.same_place({2, row + 2, col + 2}));
+      CHECK_NEAR(match.similarity, 1, 1e-6);
+      CHECK(match.similarity <= 1);
+    }
+  }
+}
+
+// A task of this search lasts too long to be waited for: cancelling must reach into it.
+TEST(monitor_ends_a_long_search_soon) {
+  const TestCells query = TestCells::random({1, 40, 40, 256}, Precision::kFloat32, 19);
+  const TestCells bank = TestCells::random({1, 48, 48, 256}, Precision::kFloat32, 20);
+  Query asked = query_of(query, bank, {2, 2}, 1);
+  asked.num_threads = 2;
+  const auto search_for_ever = [&](const Monitor& monitor) {
+    for (int i = 0; i < 10000; ++i) exhaustive_search(bank.bank(), asked, monitor);
+  };
+  const auto start = std::chrono::steady_clock::now();
+  CHECK_THROWS(search_for_ever([](double) { return false; }), Cancelled, "cancelled");
+  CHECK_THROWS(search_for_ever([](double) -> bool { throw std::logic_error("my error"); }),
+               std::logic_error, "my error");
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(30));
+}
+
+TEST(wrong_queries_are_refused) {
+  const TestCells cells = TestCells::random({1, 4, 5, 3}, Precision::kFloat32, 21);
+  const TestCells deeper = TestCells::random({1, 4, 5, 4}, Precision::kFloat32, 22);
+  const TestCells bank = TestCells::random({2, 4, 5, 3}, Precision::kFloat32, 23);
+  const auto expect = [&](auto change, const char* part) {
+    Query asked = query_of(cells, bank, {2, 2}, 1);
+    change(asked);
+    CHECK_THROWS(exhaustive_search(bank.bank(), asked, nullptr), std::invalid_argument, part);
+  };
+  expect([&](Query& q) { q.cells = deeper.cells(); }, "4 channels, the bank's 3");
+  expect([](Query& q) { q.hyperpatch = {0, 2}; }, "hyperpatch of 0x2");
+  expect([](Query& q) { q.hyperpatch = {5, 2}; }, "hyperpatch of 5x2");
+  expect([](Query& q) { q.hyperpatch = {2, 6}; }, "4x5 (bank)");
+  expect([](Query& q) { q.candidates = {}; }, "no candidate");
+  expect([](Query& q) { q.candidates = {0, 2}; }, "candidate 2 is outside the bank's 2");
+  expect([](Query& q) { q.candidates = {-1}; }, "candidate -1");
+  expect([](Query& q) { q.candidates = {1, 0}; }, "ascend");
+  expect([](Query& q) { q.candidates = {1, 1}; }, "ascend");
+  expect([](Query& q) { q.matches = 0; }, "matches must be at least 1, not 0");
+  expect([](Query& q) { q.matches = 25; }, "24 hyperpatches");
+  expect([](Query& q) { q.num_threads = 0; }, "num_threads");
+}

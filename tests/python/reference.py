@@ -1,0 +1,102 @@
+"""Slow, plain NumPy versions of what `compnn._core` computes, and the cases they are compared on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A query (H, W, D) and a bank (N, H, W, D) of one precision, and what is asked of them."""
+
+    query: Floats
+    bank: Floats
+    hyperpatch: tuple[int, int]
+    candidates: npt.NDArray[np.int32]
+    matches: int = 1
+
+    @property
+    def hyperpatches(self) -> int:
+        """How many hyperpatches the candidates have."""
+        h, w = self.hyperpatch
+        _, rows, cols, _ = self.bank.shape
+        return len(self.candidates) * (rows - h + 1) * (cols - w + 1)
+
+
+def cell_norms(cells: Floats) -> npt.NDArray[np.float32]:
+    """L2 norms of cells (..., D)."""
+    return np.sqrt(np.square(cells.astype(np.float64)).sum(axis=-1)).astype(np.float32)
+
+
+def hyperpatches(cells: Floats, hyperpatch: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Unit vectors (rows, cols, h * w * D) of an activation (H, W, D); zero where the norm is."""
+    windows = np.lib.stride_tricks.sliding_window_view(cells, hyperpatch, axis=(0, 1))
+    flat = windows.reshape(*windows.shape[:2], -1).astype(np.float64)
+    norms = np.linalg.norm(flat, axis=-1, keepdims=True)
+    return np.divide(flat, norms, out=np.zeros_like(flat), where=norms > 0)
+
+
+def similarities(case: Case) -> npt.NDArray[np.float64]:
+    """Cosine of every query hyperpatch with every candidate's: (rows, cols, places).
+
+    Places are in the order of image, row, column; equal hyperpatches get equal numbers.
+    """
+    query = hyperpatches(case.query, case.hyperpatch)
+    bank = np.concatenate(
+        [
+            hyperpatches(case.bank[image], case.hyperpatch).reshape(-1, query.shape[-1])
+            for image in case.candidates
+        ]
+    )
+    result = np.empty((*query.shape[:2], len(bank)))
+    for row, col in np.ndindex(*query.shape[:2]):
+        # Not a matrix product: BLAS may give equal columns different last bits.
+        result[row, col] = (bank * query[row, col]).sum(axis=1)
+    return result
+
+
+def place_index(
+    case: Case,
+    image: npt.NDArray[np.int32],
+    row: npt.NDArray[np.int32],
+    col: npt.NDArray[np.int32],
+) -> npt.NDArray[np.int64]:
+    """Positions of matches on the last axis of `similarities`; fails for places outside the bank."""
+    h, w = case.hyperpatch
+    rows, cols = case.bank.shape[1] - h + 1, case.bank.shape[2] - w + 1
+    assert np.isin(image, case.candidates).all()
+    assert ((row >= 0) & (row < rows)).all()
+    assert ((col >= 0) & (col < cols)).all()
+    return (np.searchsorted(case.candidates, image) * rows + row) * cols + col
+
+
+def random_case(
+    seed: int,
+    *,
+    images: int = 4,
+    bank: tuple[int, int] = (6, 7),
+    query: tuple[int, int] = (5, 6),
+    depth: int = 11,
+    hyperpatch: tuple[int, int] = (2, 2),
+    matches: int = 1,
+    dtype: type = np.float32,
+) -> Case:
+    """Normally distributed cells; every image is a candidate."""
+    generator = np.random.default_rng(seed)
+    return Case(
+        query=generator.standard_normal((*query, depth)).astype(dtype),
+        bank=generator.standard_normal((images, *bank, depth)).astype(dtype),
+        hyperpatch=hyperpatch,
+        candidates=np.arange(images, dtype=np.int32),
+        matches=matches,
+    )
+
+
+def with_matches(case: Case, matches: int) -> Case:
+    """The case asking for `matches`, or for as many as there are."""
+    return replace(case, matches=min(matches, case.hyperpatches))
