@@ -34,7 +34,7 @@ from compnn.demo.facades import DemoFacades
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 WIDTHS = (32, 64, 96, 128, 128, 128, 128)
 """Features of encoder_1 to encoder_7."""
-PLAIN_SHARE = 0.5
+PLAIN_SHARE = 0.4
 """Share of the epochs before the discriminator joins: it sharpens details only."""
 SHIPPED = Path(__file__).resolve().parents[1] / "python/compnn/demo/unet.onnx"
 
@@ -122,7 +122,7 @@ def edges(first: Tensor, second: Tensor) -> Tensor:
 def train(facades: int, epochs: int, batch: int, seed: int, path: Path) -> UNet:
     """The trained network, its weights averaged over the last steps, in evaluation mode.
 
-    Writes it to `path` every 5 epochs and at the end.
+    Writes it to `path` after each epoch.
     """
     torch.manual_seed(seed)
     started = time.perf_counter()
@@ -161,8 +161,7 @@ def train(facades: int, epochs: int, batch: int, seed: int, path: Path) -> UNet:
             f"discriminator {sums[2]:.3f}, {time.perf_counter() - started:.0f} s",
             flush=True,
         )
-        if epoch % 5 == 4 or epoch == epochs - 1:
-            export(average.eval(), path, facades)
+        export(average.eval(), path, facades)
     return average
 
 
@@ -208,7 +207,7 @@ def _adversarial_step(
     for fake, real in zip(fooled[:-1], reals[:-1], strict=True):
         likeness = likeness + (fake.float() - real.detach().float()).abs().mean()
     distance = (painted - wanted).abs().mean()
-    loss = 40 * distance + 20 * edges(painted, wanted) + adversarial + 4 * likeness
+    loss = 25 * distance + 15 * edges(painted, wanted) + adversarial + 8 * likeness
     painter.zero_grad(set_to_none=True)
     loss.backward()
     painter.step()
@@ -342,10 +341,10 @@ def check(network: UNet, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the network of compnn's demo.")
     parser.add_argument("--output", type=Path, default=SHIPPED, help="ONNX file to write")
-    parser.add_argument("--facades", type=int, default=600, help="facades to train on")
-    parser.add_argument("--epochs", type=int, default=80, help="times that each is shown")
+    parser.add_argument("--facades", type=int, default=1000, help="facades to train on")
+    parser.add_argument("--epochs", type=int, default=9, help="times that each is shown")
     parser.add_argument("--batch", type=int, default=4, help="facades in one step")
-    parser.add_argument("--threads", type=int, default=2, help="processor cores to use")
+    parser.add_argument("--threads", type=int, default=1, help="processor cores to use")
     parser.add_argument("--seed", type=int, default=0, help="seed of the weights and the order")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

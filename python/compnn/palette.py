@@ -216,7 +216,8 @@ class Palette:
     def named(cls, name: str) -> Palette:
         """Return a built-in palette.
 
-        They are facades (12 classes), camvid (11, void 11) and cityscapes (19, void 255).
+        They are facades (12 classes, the colours of the Pix2Pix layout), cmp-facades (the same in
+        CMP's own colours), camvid (11, void 11) and cityscapes (19, void 255).
 
         Raises
         ------

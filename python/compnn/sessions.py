@@ -37,7 +37,7 @@ class Sessions:
 
     def __init__(self, graph: OnnxGraph, num_threads: int = -1) -> None:
         if num_threads < 1 and num_threads != -1:
-            raise ValueError(f"num_threads must be -1 (all) or at least 1, not {num_threads}")
+            raise ModelError(f"num_threads must be -1 (all) or at least 1, not {num_threads}")
         self._graph = graph
         self._num_threads = available_cpus() if num_threads == -1 else num_threads
         self._sessions: OrderedDict[tuple[str, ...], onnxruntime.InferenceSession] = OrderedDict()

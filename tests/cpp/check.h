@@ -66,8 +66,8 @@ void throws(const char* file, int line, const char* text, const std::string& par
 // Shows both values; for numbers, strings and whatever can be printed.
 #define CHECK_EQUAL(actual, expected)                                                  \
   do {                                                                                 \
-    const auto& check_actual = (actual);                                               \
-    const auto& check_expected = (expected);                                           \
+    const auto check_actual = (actual);                                                \
+    const auto check_expected = (expected);                                            \
     if (!(check_actual == check_expected)) {                                           \
       std::ostringstream check_what;                                                   \
       check_what << #actual " is " << check_actual << ", expected " << check_expected; \

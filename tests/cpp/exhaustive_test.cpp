@@ -117,7 +117,7 @@ TEST(a_hyperpatch_may_fill_the_activation) {
 
 TEST(many_images_make_many_groups) {
   const TestCells query = TestCells::random({1, 5, 5, 600}, Precision::kFloat16, 9);
-  const TestCells bank = TestCells::random({60, 5, 5, 600}, Precision::kFloat16, 10);
+  const TestCells bank = TestCells::random({50, 8, 8, 600}, Precision::kFloat16, 10);
   const Query asked = query_of(query, bank, {2, 2}, 2);
   CHECK(TilePlan(bank.bank(), asked).image_groups.parts > 1);
   check_against_brute_force(query, bank, asked);

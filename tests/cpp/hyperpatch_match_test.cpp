@@ -16,6 +16,8 @@ using namespace compnn::test;
 
 namespace {
 
+constexpr int kDraws = 2;  // random matches offered to a position in a round
+
 struct Case {
   TestCells query, bank;
   Query asked;
@@ -87,7 +89,7 @@ class PlainHyperPatchMatch {
         ask(before, row, col, step, 0);
         ask(before, row, col, 0, step);
         CounterRandom random(seed_, static_cast<std::uint64_t>(number), position(row, col));
-        offer(row, col, draw(random));
+        for (int i = 0; i < kDraws; ++i) offer(row, col, draw(random));
       }
     }
   }

@@ -51,16 +51,15 @@ def test_facades_label_halves_are_near_their_palette(shared: Path) -> None:
         assert pair.target.shape == (256, 256)
         np.testing.assert_array_equal(pair.input, reverse.target)
         counts += np.bincount(pair.target.ravel(), minlength=12)
-        # The files' own blues are up to 52 away from the palette's: (0, 0, 222), (0, 48, 255).
+        # What is left is the ringing of JPEG.
         distance = np.abs(palette.colourise(pair.target).astype(int) - reverse.input).max(axis=2)
-        assert np.median(distance) <= 40
-        near.append((distance <= 56).mean())
-    assert np.mean(near) > 0.88
+        assert np.median(distance) <= 12
+        near.append((distance <= 24).mean())
+    assert np.mean(near) > 0.7
     assert len(counts) == 12
     assert (counts > 0).all()
     shares = counts / counts.sum()
     assert 0.6 < shares[:4].sum() < 0.9  # background, facade, window, door
-    # Classes whose colours agree with the files', measured independently in all of val.
     assert 0.02 < shares[palette.classes.index("molding")] < 0.2
     assert 0.01 < shares[palette.classes.index("balcony")] < 0.15
 
@@ -144,7 +143,7 @@ def test_own_datasets_must_have_unique_names() -> None:
 
 
 def test_unknown_palette_is_refused(folder: Path) -> None:
-    with pytest.raises(PaletteError, match="facades, camvid, cityscapes"):
+    with pytest.raises(PaletteError, match="facades, cmp-facades, camvid, cityscapes"):
         SideBySide(folder, target_palette="facade")
 
 

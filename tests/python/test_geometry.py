@@ -15,10 +15,10 @@ import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_networks import tiny_unet
 
 from compnn.errors import LayerError
 from compnn.geometry import Layer
+from tiny_networks import tiny_unet
 
 # Paper, Table 3: hyperpatch <-> patch of each layer of the Pix2Pix generator.
 TABLE_3 = {

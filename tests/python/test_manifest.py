@@ -222,12 +222,6 @@ def test_lookups() -> None:
     assert manifest.index("10") == 2
     with pytest.raises(BankError, match=r"no image '3'; its images are 1, 2, 10\."):
         manifest.index("3")
-    assert manifest.images_with("wall", "red") == (0, 2)
-    assert manifest.images_with("style", "alt") == (2,)
-    with pytest.raises(BankError, match=r"no image of the bank has wall=blue; .* are red\."):
-        manifest.images_with("wall", "blue")
-    with pytest.raises(BankError, match=r"attribute 'roof'; there are style, wall\."):
-        manifest.images_with("roof", "flat")
 
 
 @given(st.text(min_size=1, max_size=300))

@@ -14,6 +14,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
+
+from compnn.errors import ActivationError, ImageError, LayerError, ModelError
+from compnn.model import Model
+from compnn.preprocessing import Preprocessing
 from tiny_networks import (
     SEGNET_LAYERS,
     UNET_LAYERS,
@@ -22,10 +26,6 @@ from tiny_networks import (
     tiny_segnet,
     tiny_unet,
 )
-
-from compnn.errors import ActivationError, ImageError, LayerError, ModelError
-from compnn.model import Model
-from compnn.preprocessing import Preprocessing
 
 
 def images(count: int, height: int, width: int) -> npt.NDArray[np.uint8]:
@@ -318,7 +318,7 @@ def test_images_are_resized_when_asked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("num_threads", [0, -2])
 def test_a_senseless_number_of_threads_is_refused(tmp_path: Path, num_threads: int) -> None:
-    with pytest.raises(ValueError, match=f"at least 1, not {num_threads}"):
+    with pytest.raises(ModelError, match=f"at least 1, not {num_threads}"):
         Model(tiny_unet(tmp_path / "unet.onnx"), num_threads=num_threads)
 
 

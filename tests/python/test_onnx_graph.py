@@ -11,7 +11,6 @@ import numpy.typing as npt
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tiny_networks import UNET_LAYERS, save_network, tiny_segnet, tiny_unet
 
 from compnn.errors import ModelError
 from compnn.onnx_graph import OnnxGraph
@@ -19,6 +18,7 @@ from compnn.onnx_metadata import read_metadata
 from compnn.preprocessing import Preprocessing
 from compnn.sessions import MOST_SESSIONS, Sessions
 from compnn.tap_shapes import tap_shapes
+from tiny_networks import UNET_LAYERS, save_network, tiny_segnet, tiny_unet
 
 
 def shapes(path: Path, size: tuple[int, int]) -> dict[str, tuple[int, int, int]]:

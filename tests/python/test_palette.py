@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from compnn.errors import PaletteError
 from compnn.palette import Palette, resolve_palette
 
-BUILT_IN = ("facades", "camvid", "cityscapes")
+BUILT_IN = ("facades", "cmp-facades", "camvid", "cityscapes")
 
 _colour = st.tuples(*[st.integers(0, 255)] * 3)
 
@@ -88,11 +88,13 @@ def test_quantise_takes_views() -> None:
 
 
 def test_built_in_palettes() -> None:
-    facades, camvid, cityscapes = (Palette.named(name) for name in BUILT_IN)
+    facades, cmp, camvid, cityscapes = (Palette.named(name) for name in BUILT_IN)
     assert (len(facades), facades.void) == (12, None)
     assert (len(camvid), camvid.void) == (11, 11)
     assert (len(cityscapes), cityscapes.void) == (19, 255)
-    assert facades.colours[facades.classes.index("sill")].tolist() == [85, 255, 170]
+    assert facades.classes == cmp.classes
+    assert facades.colours[facades.classes.index("sill")].tolist() == [112, 255, 142]
+    assert cmp.colours[cmp.classes.index("sill")].tolist() == [85, 255, 170]
     assert camvid.classes[8] == "car"
     assert cityscapes.colours[cityscapes.classes.index("person")].tolist() == [220, 20, 60]
 
@@ -221,10 +223,12 @@ def test_unreadable_file_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spec", ["facade", Path("nowhere.csv")])
 def test_unknown_palettes_list_the_built_in_ones(spec: str | Path) -> None:
-    with pytest.raises(PaletteError, match=rf"{spec}.*facades, camvid, cityscapes"):
+    with pytest.raises(PaletteError, match=rf"{spec}.*facades, cmp-facades, camvid, cityscapes"):
         resolve_palette(spec)
 
 
 def test_unknown_name_lists_the_built_in_ones() -> None:
-    with pytest.raises(PaletteError, match="'ade20k'; built in are facades, camvid, cityscapes"):
+    with pytest.raises(
+        PaletteError, match="'ade20k'; built in are facades, cmp-facades, camvid, cityscapes"
+    ):
         Palette.named("ade20k")

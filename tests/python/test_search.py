@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compnn import _core
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from compnn import _core
 from reference import Case, cell_norms, place_index, random_case, similarities, with_matches
 
 HERE = Path(__file__).resolve().parent
@@ -157,7 +158,7 @@ def test_tiny_and_huge_norms_never_give_nan(kind: str, scale: float) -> None:
         similarity = search(scaled, kind, num_threads=1)[3]
         assert np.isfinite(similarity).all()
         assert (np.abs(similarity) <= 1).all()
-        if 1e-12 <= min(query, bank) and max(query, bank) <= 1e12:
+        if min(query, bank) >= 1e-12 and max(query, bank) <= 1e12:
             check_field(scaled, search(scaled, kind, num_threads=1))
 
 
@@ -444,7 +445,9 @@ def test_packing_equals_numpy(
     activations = (generator.standard_normal(shape) * 10.0**exponent).astype(np.float32)
     cells, norms = pack(activations, dtype)
     expected = activations.transpose(1, 2, 0).astype(dtype)
-    np.testing.assert_array_equal(cells.view(np.uint8), np.ascontiguousarray(expected).view(np.uint8))
+    np.testing.assert_array_equal(
+        cells.view(np.uint8), np.ascontiguousarray(expected).view(np.uint8)
+    )
     np.testing.assert_allclose(norms, cell_norms(expected), rtol=1e-5)
 
 

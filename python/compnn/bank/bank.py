@@ -22,9 +22,9 @@ from compnn.datasets.dataset import Dataset
 from compnn.errors import SearchError
 from compnn.explanation import Candidate, Explanation
 from compnn.geometry import Layer
-from compnn.images import read_image
 from compnn.model import Model
 from compnn.palette import Palette
+from compnn.query import read_query
 from compnn.search import Method, Search
 
 _QUERY = "the query image"
@@ -116,17 +116,7 @@ class Bank:
         BankError
             If its file is no longer the same.
         """
-        if self._model is not None:
-            return self._model
-        descriptor = self.descriptor
-        model = Model(
-            self.manifest.model.path,
-            list(self.layers),
-            descriptor,
-            preprocessing=self.manifest.preprocessing,
-        )
-        self.manifest.check_model(model)
-        return model
+        return self._model or self.manifest.load_model()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -403,9 +393,11 @@ class Bank:
         return painted
 
     def _read(self, image: npt.NDArray[np.uint8] | str | Path) -> npt.NDArray[np.uint8]:
-        is_file = isinstance(image, (str, Path))
-        name = str(image) if is_file else _QUERY
-        pixels = read_image(image) if isinstance(image, (str, Path)) else np.asarray(image)
+        name = str(image) if isinstance(image, (str, Path)) else _QUERY
+        if isinstance(image, (str, Path)):
+            pixels = read_query(image, self.input_palette, self.target_palette).image
+        else:
+            pixels = np.asarray(image)
         self.model.check_image(pixels, name)
         return np.ascontiguousarray(self.model.preprocessing.fit(pixels))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -161,30 +161,39 @@ class Manifest:
                 f"the bank has no image {name!r}; its images are {_some(self.names)}."
             ) from None
 
-    def images_with(self, key: str, value: str) -> tuple[int, ...]:
-        """Return the records, ascending, of the images whose attribute `key` is `value`.
+    @property
+    def nbytes(self) -> int:
+        """Size of all arrays together."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+    def load_model(self, path: str | Path | None = None, *, resize: bool | None = None) -> Model:
+        """Load the network of this bank, with the bank's layers and preprocessing.
+
+        Parameters
+        ----------
+        path
+            Its file; by default where it was when the bank was built.
+        resize
+            Whether queries of another size are resized; by default as at the build.
 
         Raises
         ------
+        ModelError
+            If the file is missing.
         BankError
-            If no image has this attribute and value; the message lists those that there are.
+            If it is another network.
         """
-        found = tuple(
-            index
-            for index, name in enumerate(self.names)
-            if self.attributes.get(name, {}).get(key) == value
+        preprocessing = self.preprocessing
+        if resize is not None:
+            preprocessing = replace(preprocessing, resize=resize)
+        model = Model(
+            self.model.path if path is None else path,
+            list(self.layers),
+            None if self.descriptor is None else self.descriptor.tap,
+            preprocessing=preprocessing,
         )
-        if found:
-            return found
-        values = sorted({each[key] for each in self.attributes.values() if key in each})
-        if values:
-            raise BankError(
-                f"no image of the bank has {key}={value}; its values of {key} are {_some(values)}."
-            )
-        keys = sorted({each for values in self.attributes.values() for each in values})
-        raise BankError(
-            f"no image of the bank has an attribute {key!r}; there are {_some(keys) or 'none'}."
-        )
+        self.check_model(model)
+        return model
 
     def check_model(self, model: Model) -> None:
         """Check that `model` is the network of this bank, with the same preprocessing.

@@ -1,0 +1,98 @@
+"""What the commands print: tables and progress for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_error(message: str) -> None:
+    """Print an error on standard error, in one paragraph."""
+    err.print("[bold red]error:[/]", end=" ")
+    err.print(message, markup=False, soft_wrap=True)
+
+
+def print_json(document: Any) -> None:
+    """Print a JSON document on standard output, and nothing else with it."""
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; the first column is text, the others are aligned to the right."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def show_warnings() -> None:
+    """Print warnings as notes instead of Python's form with file and line."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        err.print("[bold yellow]note:[/]", end=" ")
+        err.print(str(message), markup=False, soft_wrap=True)
+
+    warnings.showwarning = show
+
+
+@contextmanager
+def image_progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar that counts images; yields `progress(done, total)`."""
+    with _progress(MofNCompleteColumn(), quiet=quiet) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def layer_progress(*, quiet: bool) -> Iterator[Callable[[str, float], None]]:
+    """Show a bar for each layer that is searched; yields `progress(layer, share)`."""
+    with _progress(TaskProgressColumn(), quiet=quiet) as progress:
+        tasks: dict[str, Any] = {}
+
+        def report(layer: str, share: float) -> None:
+            if layer not in tasks:
+                tasks[layer] = progress.add_task(layer, total=1.0)
+            progress.update(tasks[layer], completed=share)
+
+        yield report
+
+
+def _progress(count: MofNCompleteColumn | TaskProgressColumn, *, quiet: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        count,
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=quiet,
+    )

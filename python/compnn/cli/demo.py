@@ -1,0 +1,66 @@
+"""`compnn demo`: the main job on data and a network that come with the package."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compnn.cli import console, options
+from compnn.cli.report import explanation_json, print_scores, write_report
+from compnn.demo.run import MAP_LAYER, TOP_K, run_demo
+from compnn.scores import score
+
+_WHAT_TO_LOOK_AT = """\
+What to look at
+ 1. {sheet}
+    Every reconstruction is made of training patches only. The encoder holds the input: encoder 1
+    puts the label map together again almost to the pixel, but its photos are a jumble. The decoder
+    holds the output: towards decoder 2 the photos come to look like what the network painted.
+    Around the middle (encoder 5, decoder 6) patches are large: whole pieces of other facades.
+ 2. {map}
+    Which training facades the photo is made of, and which pixels of them ({layer}).
+ 3. {folder}/<layer>/
+    The single pictures, and field.npz with every correspondence.
+Next, your own network: compnn layers MODEL.onnx, then compnn build --help"""
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path(
+        "compnn-demo"
+    ),
+    json: options.Json = False,
+) -> None:
+    """Explain what a small network paints for a facade that it never saw; takes under a minute.
+
+    Builds a bank of 64 made-up facades (label map to photo), takes a held-out label map, and shows
+    at six layers which pieces of the training photos the network's answer is made of.
+    """
+    start = time.monotonic()
+    with console.image_progress("building the bank", quiet=json) as build_progress:
+        result = run_demo(output, build_progress=build_progress)
+    scores = {name: score(each, result.query.target) for name, each in result.explanations.items()}
+    write_report(output, result.bank, result.query, result.explanations, scores)
+    if json:
+        console.print_json(
+            [
+                explanation_json(name, each, scores[name], output)
+                for name, each in result.explanations.items()
+            ]
+        )
+        return
+    print_scores(
+        f"{result.query.name}: the {TOP_K} nearest of {len(result.bank)} training facades",
+        result.explanations,
+        scores,
+    )
+    text = _WHAT_TO_LOOK_AT.format(
+        sheet=output / "contact_sheet.png",
+        map=output / MAP_LAYER / "sources.png",
+        layer=MAP_LAYER,
+        folder=output,
+    )
+    console.out.print(text, markup=False, soft_wrap=True)
+    console.out.print(f"({time.monotonic() - start:.0f} seconds)")

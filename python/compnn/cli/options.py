@@ -1,0 +1,137 @@
+"""Options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import typer
+
+from compnn.preprocessing import Preprocessing
+
+_T = TypeVar("_T")
+
+
+def _parsed(parse: Callable[[str], _T], example: str) -> Callable[[str | None], str | None]:
+    """A callback that refuses text that `parse` cannot read; the text itself is passed on."""
+
+    def check(text: str | None) -> str | None:
+        if text is not None:
+            try:
+                parse(text)
+            except ValueError:
+                raise typer.BadParameter(f"{text!r} is not of the form {example}") from None
+        return text
+
+    return check
+
+
+def parse_pair(text: str) -> tuple[int, int]:
+    """Read "HxW"."""
+    height, width = text.lower().split("x")
+    pair = int(height), int(width)
+    if min(pair) < 1:
+        raise ValueError(text)
+    return pair
+
+
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """Read "a,b,c"."""
+    return tuple(float(number) for number in text.strip("[]()").split(","))
+
+
+def parse_range(text: str) -> tuple[float, float]:
+    """Read "lo,hi"."""
+    low, high = parse_numbers(text)
+    return low, high
+
+
+Hyperpatch = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HxW",
+        callback=_parsed(parse_pair, "HxW, such as 2x2"),
+        help="Cells of a hyperpatch. Default: 2x2, 1x1 where the stride is 1 or there is one cell.",
+    ),
+]
+Threads = Annotated[int, typer.Option(min=-1, help="Threads to use; -1 means all CPUs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+_PREPROCESSING = "How images become input"
+Size = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HxW",
+        callback=_parsed(parse_pair, "HxW, such as 256x256"),
+        rich_help_panel=_PREPROCESSING,
+        help="Size of the network's input, where its file leaves it free.",
+    ),
+]
+InputRange = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LO,HI",
+        callback=_parsed(parse_range, "LO,HI, such as -1,1"),
+        rich_help_panel=_PREPROCESSING,
+        help="Values that 0 and 255 become. Default: the file's metadata `input_range`.",
+    ),
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        metavar="R,G,B",
+        callback=_parsed(parse_numbers, "R,G,B, such as 0.485,0.456,0.406"),
+        rich_help_panel=_PREPROCESSING,
+        help="With --std, instead of a range: means of the channels, of values in [0, 1].",
+    ),
+]
+Std = Annotated[
+    str | None,
+    typer.Option(
+        metavar="R,G,B",
+        callback=_parsed(parse_numbers, "R,G,B, such as 0.229,0.224,0.225"),
+        rich_help_panel=_PREPROCESSING,
+        help="With --mean: standard deviations of the channels.",
+    ),
+]
+ChannelOrder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RGB|BGR",
+        rich_help_panel=_PREPROCESSING,
+        help="Order of the network's input channels. Default: the file's metadata, else RGB.",
+    ),
+]
+Resize = Annotated[
+    bool,
+    typer.Option(
+        "--resize",
+        rich_help_panel=_PREPROCESSING,
+        help="Resize images that have another size than the network's input.",
+    ),
+]
+
+
+def preprocessing_of(
+    size: str | None,
+    input_range: str | None,
+    mean: str | None,
+    std: str | None,
+    channel_order: str | None,
+    resize: bool,
+) -> Preprocessing:
+    """The preprocessing that the options ask for.
+
+    Raises
+    ------
+    ModelError
+        If they contradict each other.
+    """
+    return Preprocessing(
+        size=None if size is None else parse_pair(size),
+        channel_order=channel_order,
+        range=None if input_range is None else parse_range(input_range),
+        mean=None if mean is None else parse_numbers(mean),
+        std=None if std is None else parse_numbers(std),
+        resize=resize,
+    )

@@ -1,0 +1,113 @@
+"""`compnn reconstruct`: explain what a network painted for one image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from compnn.bank.bank import Bank
+from compnn.cli import console, options
+from compnn.cli.report import explanation_json, print_scores, write_report
+from compnn.query import read_query
+from compnn.scores import score
+from compnn.search import Method
+
+_SEARCH = "Search"
+
+
+def reconstruct(
+    bank: Annotated[Path, typer.Argument(help="Folder of the bank.", show_default=False)],
+    image: Annotated[Path, typer.Argument(help="The image to explain.", show_default=False)],
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(help="A layer; give it again for more. Default: all layers of the bank."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Folder for the results. Default: <image>-compnn, here."
+        ),
+    ] = None,
+    input_half: Annotated[
+        Literal["left", "right"] | None,
+        typer.Option("--input", help="The image holds input and target side by side: input half."),
+    ] = None,
+    target: Annotated[
+        Path | None, typer.Option(help="File of the true target, to measure accuracy.")
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            rich_help_panel=_SEARCH,
+            help="Search only the k training images nearest by the global descriptor.",
+        ),
+    ] = None,
+    method: Annotated[
+        Method,
+        typer.Option(rich_help_panel=_SEARCH, help="Exact, or approximate and faster on large k."),
+    ] = "hyperpatch-match",
+    iterations: Annotated[
+        int, typer.Option(min=0, rich_help_panel=_SEARCH, help="Rounds of HyperPatch-Match.")
+    ] = 1024,
+    seed: Annotated[
+        int, typer.Option(min=0, rich_help_panel=_SEARCH, help="Seed of HyperPatch-Match.")
+    ] = 0,
+    matches: Annotated[
+        int, typer.Option(min=1, rich_help_panel=_SEARCH, help="Matches kept for each hyperpatch.")
+    ] = 1,
+    hyperpatch: options.Hyperpatch = None,
+    threads: options.Threads = -1,
+    resize: options.Resize = False,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="The network's file, if it is not where it was at the build."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Explain what the network paints for an image, with patches of its training set.
+
+    Writes into the output folder: contact_sheet.png, and for each layer the input and the output
+    reconstruction, the network's output, a map of the sources, and the field as field.npz.
+    """
+    opened = _open(bank, model, resize)
+    query = read_query(
+        image, opened.input_palette, opened.target_palette, half=input_half, target=target
+    )
+    names = list(opened.layers) if not layer else list(dict.fromkeys(layer))
+    with console.layer_progress(quiet=json) as progress:
+        explanations = opened.explain(
+            query.image,
+            names,
+            top_k=top_k,
+            hyperpatch=None if hyperpatch is None else options.parse_pair(hyperpatch),
+            method=method,
+            matches=matches,
+            iterations=iterations,
+            seed=seed,
+            num_threads=threads,
+            progress=progress,
+        )
+    truth = None if query.target is None else opened.model.preprocessing.fit(query.target)
+    scores = {name: score(each, truth) for name, each in explanations.items()}
+    folder = output or Path(f"{query.name}-compnn")
+    write_report(folder, opened, query, explanations, scores)
+    if json:
+        console.print_json(
+            [
+                explanation_json(name, each, scores[name], folder)
+                for name, each in explanations.items()
+            ]
+        )
+        return
+    print_scores(f"{image.name}, {method}", explanations, scores)
+    console.out.print(f"pictures: {folder}", markup=False, soft_wrap=True)
+
+
+def _open(bank: Path, model: Path | None, resize: bool) -> Bank:
+    opened = Bank(bank)
+    if model is None and not resize:
+        return opened
+    return Bank(bank, opened.manifest.load_model(model, resize=resize or None))
