@@ -1,4 +1,4 @@
-"""The C++ engine: private to the package; arrays are C-contiguous, in the processor's byte order."""
+"""The C++ engine, private to the package; arrays are C-contiguous, in native byte order."""
 
 from collections.abc import Callable
 

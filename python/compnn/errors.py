@@ -37,3 +37,7 @@ class BankError(CompnnError):
 
 class SearchError(CompnnError):
     """A search was asked for with arguments that no bank can answer."""
+
+
+class OutputError(CompnnError):
+    """A result cannot be written where it was asked for."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from compnn.atomic import make_folder
 from compnn.composition import Provenance, provenance
 from compnn.field import Field
 from compnn.geometry import Layer
@@ -65,7 +66,7 @@ class Explanation:
     query
         uint8 (H, W, 3): the image as the network saw it.
     network_output
-        uint8 (H, W, 3), or label map (H, W): what the network painted.
+        uint8 (H, W, 3), or label map (H, W): what the network painted, at the size of the query.
     candidates
         The training images that were searched, most similar first.
     """
@@ -154,9 +155,14 @@ class Explanation:
         """Write query, network_output, input and output as PNG, and the field as `field.npz`.
 
         The folder is made if need be; files of these names in it are replaced. Returns the paths.
+
+        Raises
+        ------
+        OutputError
+            If that fails; each file is written whole or not at all.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         pictures = {
             "query": self.query,
             "network_output": self.painted(self.network_output),

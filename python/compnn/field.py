@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from compnn.atomic import write_file
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Field:
     @property
     def matches(self) -> int:
         """Number K of matches of each hyperpatch."""
-        return self.image.shape[0]
+        return len(self.image)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -50,14 +52,15 @@ class Field:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the four arrays to an .npz file, whole or not at all."""
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                np.savez_compressed(
-                    file, image=self.image, row=self.row, col=self.col, similarity=self.similarity
-                )
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        """Write the four arrays to an .npz file, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+            If writing fails.
+        """
+        data = io.BytesIO()
+        np.savez_compressed(
+            data, image=self.image, row=self.row, col=self.col, similarity=self.similarity
+        )
+        write_file(Path(path), data.getvalue())

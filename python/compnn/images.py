@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from compnn.atomic import write_file
 from compnn.errors import ImageError
 from compnn.image_bytes import find_damage, grey_step, has_colour_table
 from compnn.palette import Palette
@@ -197,7 +197,9 @@ def write_image(path: str | Path, image: npt.NDArray[np.uint8]) -> None:
     Raises
     ------
     ImageError
-        If the image has another shape or dtype, the name does not end in .png, or writing fails.
+        If the image has another shape or dtype, or the name does not end in .png.
+    OutputError
+        If writing fails.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
@@ -210,13 +212,7 @@ def write_image(path: str | Path, image: npt.NDArray[np.uint8]) -> None:
         )
     stored = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
     encoded = cv2.imencode(".png", np.ascontiguousarray(stored))[1]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(encoded.tobytes())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise ImageError(f"cannot write {path}: {error.strerror}; check the folder") from error
+    write_file(path, encoded.tobytes())
 
 
 def _decode(data: bytes) -> npt.NDArray[np.generic] | None:

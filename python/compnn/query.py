@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from compnn.datasets.dataset import check_same_size
 from compnn.datasets.roles import as_input, as_target
 from compnn.errors import ImageError
 from compnn.images import StoredImage
@@ -27,11 +28,14 @@ class Query:
         uint8 (H, W, 3) RGB, as the network sees it.
     target
         What the network should paint: uint8 (H, W, 3) or label map (H, W); None if not known.
+    file
+        What messages call it.
     """
 
     name: str
     image: npt.NDArray[np.uint8]
     target: npt.NDArray[np.uint8] | None
+    file: str = "the query image"
 
 
 def read_query(
@@ -58,8 +62,8 @@ def read_query(
     Raises
     ------
     ImageError
-        If a file cannot be read or is not what the palettes say, or `half` and `target` are both
-        given.
+        If a file cannot be read or is not what the palettes say, `half` and `target` are both
+        given, or image and target differ in size.
     """
     stored = StoredImage.read(path)
     truth = None
@@ -73,8 +77,10 @@ def read_query(
         stored, truth = (left, right) if half == "left" else (right, left)
     elif target is not None:
         truth = StoredImage.read(target)
+        check_same_size(stored, truth)
     return Query(
         Path(path).stem,
         as_input(stored, input_palette),
         None if truth is None else as_target(truth, target_palette),
+        str(path),
     )

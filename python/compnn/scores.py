@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,7 +22,8 @@ class Score:
     Attributes
     ----------
     measure
-        "accuracy" (share of equal labels, in [0, 1]) for label maps, "psnr" (in dB) for photos.
+        "accuracy" (share of equal labels, in [0, 1]; nan if all are void) for label maps, "psnr"
+        (in dB) for photos.
     value
         Larger is nearer.
     """
@@ -56,8 +58,12 @@ class Scores:
     network_to_target: Score | None
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self)
+        """The fields as JSON values; an accuracy of which no pixel counts is None."""
+        fields = asdict(self)
+        for part in fields.values():
+            if isinstance(part, dict) and math.isnan(part["value"]):
+                part["value"] = None
+        return fields
 
 
 def compare(

@@ -174,7 +174,7 @@ TEST(a_copy_of_the_query_is_found_at_similarity_one) {
   for (std::int32_t row = 0; row < 5; ++row) {
     for (std::int32_t col = 0; col < 6; ++col) {
       const Match& match = *field.at(row, col);
-      CHECK(match.same_place({2, row + 2, col + 2}));
+      CHECK(match.same_place({0, 2, row + 2, col + 2}));
       CHECK_NEAR(match.similarity, 1, 1e-6);
       CHECK(match.similarity <= 1);
     }
@@ -183,8 +183,8 @@ TEST(a_copy_of_the_query_is_found_at_similarity_one) {
 
 // A task of this search lasts too long to be waited for: cancelling must reach into it.
 TEST(monitor_ends_a_long_search_soon) {
-  const TestCells query = TestCells::random({1, 40, 40, 256}, Precision::kFloat32, 19);
-  const TestCells bank = TestCells::random({1, 48, 48, 256}, Precision::kFloat32, 20);
+  const TestCells query = TestCells::random({1, 40, 40, 64}, Precision::kFloat32, 19);
+  const TestCells bank({60, 48, 48, 64}, Precision::kFloat32);
   Query asked = query_of(query, bank, {2, 2}, 1);
   asked.num_threads = 2;
   const auto search_for_ever = [&](const Monitor& monitor) {

@@ -147,6 +147,40 @@ TEST(conversions_write_count_numbers_and_no_more) {
   });
 }
 
+TEST(transpose_of_many_shapes) {
+  for_each_level([](const Kernels& k) {
+    for (const Index depth : {1, 3, 4, 15, 16, 17, 40}) {
+      for (Index cells = 1; cells <= 40; ++cells) {
+        const Index stride = cells + 2;
+        // The numbers beyond the first `cells` columns are not looked at.
+        std::vector<float> from(static_cast<std::size_t>(depth * stride - 2));
+        for (std::size_t i = 0; i < from.size(); ++i) {
+          const bool used = static_cast<Index>(i) % stride < cells;
+          from[i] = used ? static_cast<float>(i) * (i % 2 == 0 ? 1.0F : -1.0F) : 1e30F;
+        }
+        std::vector<float> to(static_cast<std::size_t>(cells * depth));
+        const float largest = k.transpose(from.data(), stride, depth, cells, to.data());
+        CHECK_EQUAL(largest, static_cast<float>(from.size() - 1));
+        for (Index cell = 0; cell < cells; ++cell) {
+          for (Index d = 0; d < depth; ++d) {
+            CHECK_EQUAL(to[static_cast<std::size_t>(cell * depth + d)],
+                        from[static_cast<std::size_t>(d * stride + cell)]);
+          }
+        }
+        for (const float bad :
+             {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+          for (const Index at : {Index{0}, cells - 1, (depth - 1) * stride, depth / 2 * stride}) {
+            std::vector<float> damaged = from;
+            damaged[static_cast<std::size_t>(at)] = bad;
+            const float found = k.transpose(damaged.data(), stride, depth, cells, to.data());
+            CHECK(!std::isfinite(found));
+          }
+        }
+      }
+    }
+  });
+}
+
 TEST(dots_of_all_lengths) {
   for_each_level([](const Kernels& k) {
     for (Index count = 0; count <= 200; ++count) {

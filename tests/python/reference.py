@@ -1,4 +1,4 @@
-"""Slow, plain NumPy versions of what `compnn._core` computes, and the cases they are compared on."""
+"""Slow, plain NumPy versions of what `compnn._core` computes, and cases to compare."""
 
 from __future__ import annotations
 
@@ -66,13 +66,27 @@ def place_index(
     row: npt.NDArray[np.int32],
     col: npt.NDArray[np.int32],
 ) -> npt.NDArray[np.int64]:
-    """Positions of matches on the last axis of `similarities`; fails for places outside the bank."""
+    """Positions of matches on the last axis of `similarities`; fails for impossible places."""
     h, w = case.hyperpatch
     rows, cols = case.bank.shape[1] - h + 1, case.bank.shape[2] - w + 1
     assert np.isin(image, case.candidates).all()
     assert ((row >= 0) & (row < rows)).all()
     assert ((col >= 0) & (col < cols)).all()
     return (np.searchsorted(case.candidates, image) * rows + row) * cols + col
+
+
+def first_equal_place(case: Case) -> npt.NDArray[np.int64]:
+    """For each place of `similarities`, the first place that has the same numbers."""
+    windows = np.concatenate(
+        [
+            np.lib.stride_tricks.sliding_window_view(
+                case.bank[image], case.hyperpatch, axis=(0, 1)
+            ).reshape(case.hyperpatches // len(case.candidates), -1)
+            for image in case.candidates
+        ]
+    )
+    _, first, same = np.unique(windows, axis=0, return_index=True, return_inverse=True)
+    return np.asarray(first[same.reshape(-1)], np.int64)
 
 
 def random_case(

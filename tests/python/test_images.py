@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from compnn.errors import ImageError
+from compnn.errors import ImageError, OutputError
 from compnn.images import IMAGE_EXTENSIONS, StoredImage, read_image, read_labels, write_image
 from compnn.palette import Palette
 
@@ -254,7 +254,7 @@ def test_write_image_refuses_what_it_cannot_write(tmp_path: Path) -> None:
         write_image(tmp_path / "out.png", smooth_rgb() / np.float32(255))
     with pytest.raises(ImageError, match=r"\(4, 4, 2\)"):
         write_image(tmp_path / "out.png", np.zeros((4, 4, 2), np.uint8))
-    with pytest.raises(ImageError, match=r"cannot write .*nowhere"):
+    with pytest.raises(OutputError, match=r"cannot write .*nowhere"):
         write_image(tmp_path / "nowhere" / "out.png", smooth_rgb())
     assert list(tmp_path.iterdir()) == []
 
@@ -271,7 +271,7 @@ def test_a_failed_write_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(ImageError, match="No space left"):
+    with pytest.raises(OutputError, match="No space left"):
         write_image(path, smooth_rgb())
     assert path.read_bytes() == b"older content"
     assert [each.name for each in tmp_path.iterdir()] == ["out.png"]

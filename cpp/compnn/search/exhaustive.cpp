@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "compnn/search/exact_ranking.h"
 #include "compnn/search/tiles.h"
 #include "compnn/simd/kernels.h"
 
@@ -195,7 +196,7 @@ Field exhaustive_search(const CellBank& bank, const Query& query, const Monitor&
     }
   };
   pool.run(strips * plan.image_groups.parts, search_strip, progress);
-  scale_by_query_norms(field, query);
+  rank_exactly(bank, query, field);
   return field;
 }
 

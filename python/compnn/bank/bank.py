@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +19,16 @@ from compnn.bank.manifest import Manifest
 from compnn.bank.packing import Packer
 from compnn.bank.reader import Records, open_manifest
 from compnn.datasets.dataset import Dataset
-from compnn.errors import SearchError
+from compnn.errors import BankError, SearchError
 from compnn.explanation import Candidate, Explanation
+from compnn.field import Field
 from compnn.geometry import Layer
 from compnn.model import Model
 from compnn.palette import Palette
-from compnn.query import read_query
+from compnn.query import Query, read_query
 from compnn.search import Method, Search
 
-_QUERY = "the query image"
+QueryImage: TypeAlias = npt.NDArray[np.uint8] | str | Path | Query
 
 
 class Bank:
@@ -178,7 +179,7 @@ class Bank:
 
     def nearest(
         self,
-        image: npt.NDArray[np.uint8] | str | Path,
+        image: QueryImage,
         count: int = 1,
         *,
         among: Sequence[int | str] | None = None,
@@ -190,7 +191,7 @@ class Bank:
         Parameters
         ----------
         image
-            uint8 RGB (H, W, 3), or the path of an image file.
+            uint8 RGB (H, W, 3), the path of an image file, or a `Query`.
         count
             How many; a warning says so when the bank has fewer.
         among
@@ -204,13 +205,13 @@ class Bank:
         self._need_descriptor()
         query = self._read(image)
         taps = [str(self.descriptor)]
-        raw, _ = self.model.run(query[np.newaxis], taps, output=False)
-        return self._nearest(raw, self._indices(among), count)
+        raw, _ = self.model.run(query.image[np.newaxis], taps, output=False)
+        return self._nearest(raw, self._indices(among), count, query.file)
 
     @overload
     def explain(
         self,
-        image: npt.NDArray[np.uint8] | str | Path,
+        image: QueryImage,
         layer: str,
         *,
         top_k: int | None = ...,
@@ -228,8 +229,8 @@ class Bank:
     @overload
     def explain(
         self,
-        image: npt.NDArray[np.uint8] | str | Path,
-        layer: Sequence[str],
+        image: QueryImage,
+        layer: list[str] | tuple[str, ...],
         *,
         top_k: int | None = ...,
         candidates: Sequence[int | str] | None = ...,
@@ -245,8 +246,8 @@ class Bank:
 
     def explain(
         self,
-        image: npt.NDArray[np.uint8] | str | Path,
-        layer: str | Sequence[str],
+        image: QueryImage,
+        layer: str | list[str] | tuple[str, ...],
         *,
         top_k: int | None = None,
         candidates: Sequence[int | str] | None = None,
@@ -259,7 +260,7 @@ class Bank:
         Parameters
         ----------
         image
-            uint8 RGB (H, W, 3) of the network's size, or the path of an image file.
+            uint8 RGB (H, W, 3) of the network's size, the path of an image file, or a `Query`.
         layer
             A layer of the bank, or several: the network runs once for all.
         top_k
@@ -293,7 +294,7 @@ class Bank:
             If what the search needs is damaged.
         """
         how = Search(**search)
-        names = [layer] if isinstance(layer, str) else list(layer)
+        names = [layer] if isinstance(layer, str) else list(dict.fromkeys(layer))
         layers = [self.manifest.layer(name) for name in names]
         if hyperpatch is not None:
             layers = [dataclasses.replace(one, hyperpatch=hyperpatch) for one in layers]
@@ -302,20 +303,20 @@ class Bank:
             self._need_descriptor()
         query = self._read(image)
         taps = list(dict.fromkeys([*names, *([self.descriptor] if self.descriptor else [])]))
-        raw, output = self.model.run(query[np.newaxis], taps, output=True)
+        raw, output = self.model.run(query.image[np.newaxis], taps, output=True)
         assert output is not None
         painted = self._paint(output[0])
         if self.descriptor is None:
             chosen = [Candidate(index, self.names[index], None) for index in allowed]
         else:
             count = len(allowed) if top_k is None else top_k
-            chosen = self._nearest(raw, allowed, count)
+            chosen = self._nearest(raw, allowed, count, query.file)
         explanations = {}
         for one in layers:
             explanations[one.name] = Explanation(
                 one,
-                self._search(one, raw[one.name][0], chosen, how, progress),
-                query,
+                self._search(one, raw[one.name][0], chosen, how, progress, query.file),
+                query.image,
                 painted,
                 tuple(chosen),
                 self,
@@ -329,22 +330,26 @@ class Bank:
         candidates: Sequence[Candidate],
         how: Search,
         progress: Callable[[str, float], None] | None,
-    ) -> Any:
+        query: str,
+    ) -> Field:
         # The query is rounded like the bank, so that an image finds itself exactly.
-        cells, norms = self._pack(layer.name, layer.shape, raw)
+        cells, norms = self._pack(layer.name, layer.shape, raw, query)
         indices = [candidate.index for candidate in candidates]
         activations = layout.activations_file(layer.name), layout.norms_file(layer.name)
         for file in activations:
             self._records.verify(file, indices)
-        bank = _core.CellBank.open(*(str(self.path / file) for file in activations))
+        try:
+            bank = _core.CellBank.open(*(str(self.path / file) for file in activations))
+        except _core.FileError as error:
+            raise BankError(f"{error}. Rebuild the bank, or copy it again.") from error
         report = None if progress is None else lambda share: progress(layer.name, share)
         return how.field(bank, cells, norms, indices, layer.hyperpatch, report)
 
     def _pack(
-        self, tap: str, shape: tuple[int, int, int], raw: npt.NDArray[np.float32]
+        self, tap: str, shape: tuple[int, int, int], raw: npt.NDArray[np.float32], query: str
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
         packer = Packer({tap: shape}, (tap,), None, self.manifest.dtype)
-        cells, norms = packer.records({tap: raw}, _QUERY)
+        cells, norms = packer.records({tap: raw}, query)
         return cells, norms
 
     def _nearest(
@@ -352,6 +357,7 @@ class Bank:
         raw: Mapping[str, npt.NDArray[np.float32]],
         allowed: Sequence[int],
         count: int,
+        query: str,
     ) -> list[Candidate]:
         if count < 1:
             raise SearchError(f"the number of nearest images must be at least 1, not {count}")
@@ -364,17 +370,17 @@ class Bank:
             count = len(allowed)
         descriptor = raw[str(self.descriptor)][0]
         depth, height, width = descriptor.shape
-        cells, _ = self._pack(str(self.descriptor), (height, width, depth), descriptor)
+        cells, _ = self._pack(str(self.descriptor), (height, width, depth), descriptor, query)
         # A descriptor is one hyperpatch of one cell: the engine ranks images as it ranks those.
-        query = cells.reshape(1, 1, -1)
+        cell = cells.reshape(1, 1, -1)
         stored = self._checked(layout.DESCRIPTORS_FILE, allowed)
         norms = self._checked(layout.DESCRIPTOR_NORMS_FILE, allowed)
         field = Search("exhaustive", matches=count, num_threads=1).field(
             _core.CellBank.from_arrays(
                 stored[:, np.newaxis, np.newaxis, :], norms[:, np.newaxis, np.newaxis]
             ),
-            query,
-            np.linalg.norm(query.astype(np.float64), axis=2).astype(np.float32),
+            cell,
+            np.linalg.norm(cell.astype(np.float64), axis=2).astype(np.float32),
             allowed,
             (1, 1),
         )
@@ -389,17 +395,21 @@ class Bank:
         painted = self.model.paint(output)
         if painted.ndim == 3 and self.target_palette is not None:
             # A network that paints label maps in colours (Pix2Pix): back to labels.
-            return self.target_palette.quantise(painted)
-        return painted
+            painted = self.target_palette.quantise(painted)
+        # Some networks paint at a smaller size than they see.
+        return dataclasses.replace(self.model.preprocessing, resize=True).fit(painted)
 
-    def _read(self, image: npt.NDArray[np.uint8] | str | Path) -> npt.NDArray[np.uint8]:
-        name = str(image) if isinstance(image, (str, Path)) else _QUERY
+    def _read(self, image: QueryImage) -> Query:
+        """The image as the network sees it."""
         if isinstance(image, (str, Path)):
-            pixels = read_query(image, self.input_palette, self.target_palette).image
+            query = read_query(image, self.input_palette, self.target_palette)
+        elif isinstance(image, Query):
+            query = image
         else:
-            pixels = np.asarray(image)
-        self.model.check_image(pixels, name)
-        return np.ascontiguousarray(self.model.preprocessing.fit(pixels))
+            query = Query("query", np.asarray(image), None)
+        self.model.check_image(query.image, query.file)
+        fitted = np.ascontiguousarray(self.model.preprocessing.fit(query.image))
+        return dataclasses.replace(query, image=fitted)
 
     def _indices(self, images: Sequence[int | str] | None) -> list[int]:
         if images is None:

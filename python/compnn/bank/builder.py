@@ -84,13 +84,19 @@ def build_bank(
     ActivationError
         If an activation is NaN or infinite, or too large for `dtype`.
     DatasetError
-        If the dataset is empty, or none of its pairs can be read.
+        If the dataset is empty, none of its pairs can be read, or its targets are photos but the
+        network paints label maps.
     """
     path = Path(os.path.realpath(path))
     if dtype not in layout.ACTIVATION_DTYPES:
         raise BankError(f"dtype must be {' or '.join(layout.ACTIVATION_DTYPES)}, not {dtype!r}.")
     if len(dataset) == 0:
         raise DatasetError("the dataset has no pairs. A bank needs at least one.")
+    if dataset.target_palette is None and model.output_channels not in (1, 3):
+        raise DatasetError(
+            f"{model.path.name} tells {model.output_channels} classes apart, so that its targets "
+            f"are label maps, not photos. Name their palette (`--target-palette`)."
+        )
     _check_free(path, overwrite=overwrite)
     partial = PartialBank(path, restart=restart)
     try:
@@ -209,7 +215,7 @@ class _Build:
         attributes = dataset.attributes
         return Manifest(
             compnn_version=importlib.metadata.version("compnn"),
-            model=BankModel(str(model.path), model.fingerprint, model.input_size),
+            model=BankModel(str(model.path.absolute()), model.fingerprint, model.input_size),
             preprocessing=model.preprocessing,
             dtype=self._dtype,
             layers=model.layers,

@@ -14,9 +14,10 @@ from compnn.bank import layout
 from compnn.bank.disk import disk_errors
 from compnn.bank.json_fields import Field
 from compnn.bank.layout import ArraySpec
-from compnn.errors import BankError, CompnnError, LayerError
+from compnn.errors import BankError, CompnnError, LayerError, ModelError
 from compnn.geometry import Layer
 from compnn.model import Model
+from compnn.onnx_graph import OnnxGraph
 from compnn.palette import Palette
 from compnn.preprocessing import Preprocessing
 
@@ -166,7 +167,13 @@ class Manifest:
         """Size of all arrays together."""
         return sum(array.nbytes for array in self.arrays.values())
 
-    def load_model(self, path: str | Path | None = None, *, resize: bool | None = None) -> Model:
+    def load_model(
+        self,
+        path: str | Path | None = None,
+        *,
+        resize: bool | None = None,
+        num_threads: int = -1,
+    ) -> Model:
         """Load the network of this bank, with the bank's layers and preprocessing.
 
         Parameters
@@ -175,6 +182,8 @@ class Manifest:
             Its file; by default where it was when the bank was built.
         resize
             Whether queries of another size are resized; by default as at the build.
+        num_threads
+            As in `Model`.
 
         Raises
         ------
@@ -186,12 +195,24 @@ class Manifest:
         preprocessing = self.preprocessing
         if resize is not None:
             preprocessing = replace(preprocessing, resize=resize)
-        model = Model(
-            self.model.path if path is None else path,
-            list(self.layers),
-            None if self.descriptor is None else self.descriptor.tap,
-            preprocessing=preprocessing,
-        )
+        file = Path(self.model.path if path is None else path)
+        if path is None and not file.is_file():
+            raise ModelError(
+                f"the bank's network is no longer at {file}; give its file with `--model`, or open "
+                f"the bank with `model=`"
+            )
+        try:
+            model = Model(
+                file,
+                list(self.layers),
+                None if self.descriptor is None else self.descriptor.tap,
+                preprocessing=preprocessing,
+                num_threads=num_threads,
+            )
+        except (LayerError, ModelError):
+            # Another network need not have the bank's layers and size: then that is the message.
+            self._check_fingerprint(file, OnnxGraph(file).fingerprint)
+            raise
         self.check_model(model)
         return model
 
@@ -203,17 +224,20 @@ class Manifest:
         BankError
             If it is not.
         """
-        if model.fingerprint != self.model.fingerprint:
-            raise BankError(
-                f"the bank was built with {self.model.path} ({_short(self.model.fingerprint)}), "
-                f"not with {model.path} ({_short(model.fingerprint)}). "
-                f"Give that network, or build a bank with this one."
-            )
+        self._check_fingerprint(model.path, model.fingerprint)
         ours, theirs = scaling_json(self.preprocessing), scaling_json(model.preprocessing)
         if ours != theirs:
             raise BankError(
                 f"the bank was built with the preprocessing {ours}, but the network is given "
                 f"{theirs}. Use the bank's, or build a bank with this one."
+            )
+
+    def _check_fingerprint(self, file: Path, fingerprint: str) -> None:
+        if fingerprint != self.model.fingerprint:
+            raise BankError(
+                f"the bank was built with {self.model.path} ({_short(self.model.fingerprint)}), "
+                f"not with {file} ({_short(fingerprint)}). "
+                f"Give that network, or build a bank with this one."
             )
 
     @cached_property

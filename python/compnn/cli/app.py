@@ -59,3 +59,7 @@ def main() -> None:
     except CompnnError as error:
         console.print_error(str(error))
         sys.exit(2)
+    except OSError as error:  # a path that the system refuses: too long, not permitted, ...
+        place = f"{error.filename}: " if error.filename else ""
+        console.print_error(f"{place}{error.strerror or error}; check the paths that were given")
+        sys.exit(2)

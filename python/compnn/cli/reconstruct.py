@@ -72,14 +72,16 @@ def reconstruct(
     Writes into the output folder: contact_sheet.png, and for each layer the input and the output
     reconstruction, the network's output, a map of the sources, and the field as field.npz.
     """
-    opened = _open(bank, model, resize)
+    remembered = Bank(bank).manifest
+    network = remembered.load_model(model, resize=resize or None, num_threads=threads)
+    opened = Bank(bank, network)
     query = read_query(
         image, opened.input_palette, opened.target_palette, half=input_half, target=target
     )
     names = list(opened.layers) if not layer else list(dict.fromkeys(layer))
     with console.layer_progress(quiet=json) as progress:
         explanations = opened.explain(
-            query.image,
+            query,
             names,
             top_k=top_k,
             hyperpatch=None if hyperpatch is None else options.parse_pair(hyperpatch),
@@ -104,10 +106,3 @@ def reconstruct(
         return
     print_scores(f"{image.name}, {method}", explanations, scores)
     console.out.print(f"pictures: {folder}", markup=False, soft_wrap=True)
-
-
-def _open(bank: Path, model: Path | None, resize: bool) -> Bank:
-    opened = Bank(bank)
-    if model is None and not resize:
-        return opened
-    return Bank(bank, opened.manifest.load_model(model, resize=resize or None))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from compnn.atomic import make_folder
 from compnn.bank.bank import Bank
 from compnn.demo.facades import DemoFacades
 from compnn.explanation import Explanation
@@ -52,7 +53,7 @@ def run_demo(
     network = resources.files("compnn.demo") / "unet.onnx"
     with resources.as_file(network) as path:
         model = Model(path, LAYERS, DESCRIPTOR)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     bank = Bank.build(
         folder / "demo.bank",
         model,

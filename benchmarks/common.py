@@ -1,0 +1,32 @@
+"""What the benchmarks share: the real data and the reference case."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from compnn import Model, SideBySide
+
+FACADES_LAYERS = ["encoder_1", "encoder_3", "decoder_4", "decoder_2"]
+DESCRIPTOR = "decoder_7"
+
+
+def shared() -> Path:
+    """Folder of the real data and networks: `COMPNN_SHARED`, or `../shared` beside the checkout."""
+    default = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("COMPNN_SHARED", default))
+    if not (folder / "models").is_dir():
+        sys.exit(f"the benchmarks need the real data and networks; {folder} has none")
+    return folder
+
+
+def facades_model(layers: list[str], num_threads: int = -1) -> Model:
+    """The Pix2Pix network that paints label maps from photos of facades."""
+    path = shared() / "models/pix2pix-facades-photo-to-labels.onnx"
+    return Model(path, layers, DESCRIPTOR, num_threads=num_threads)
+
+
+def facades(split: str) -> SideBySide:
+    """Pairs of photo and label map."""
+    return SideBySide(shared() / "data/facades" / split, "left", target_palette="facades")
