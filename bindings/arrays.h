@@ -25,8 +25,13 @@ inline void need(bool condition, const std::string& message) {
   if (!condition) throw std::invalid_argument(message);
 }
 
+// What the engine can read through a pointer.
 inline void need_contiguous(const py::array& array, const std::string& name) {
   need((array.flags() & py::array::c_style) != 0, name + " must be C-contiguous");
+  const bool aligned = (array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0;
+  need(aligned, name + " must be aligned to its numbers");
+  need(array.dtype().attr("isnative").cast<bool>(),
+       name + " must be in the processor's byte order");
 }
 
 inline void need_norms(const py::array& norms, const py::array& cells) {

@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder of the real data and networks (`COMPNN_SHARED`, or `../shared` beside the checkout)."""
+    """Folder of real data and networks (`COMPNN_SHARED`, or `../shared` beside the checkout)."""
     folder = Path(os.environ.get("COMPNN_SHARED", REPOSITORY.parent / "shared"))
     if not (folder / "models").is_dir():
         pytest.skip(f"real data and networks are absent: {folder} (set COMPNN_SHARED)")

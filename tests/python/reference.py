@@ -75,20 +75,6 @@ def place_index(
     return (np.searchsorted(case.candidates, image) * rows + row) * cols + col
 
 
-def first_equal_place(case: Case) -> npt.NDArray[np.int64]:
-    """For each place of `similarities`, the first place that has the same numbers."""
-    windows = np.concatenate(
-        [
-            np.lib.stride_tricks.sliding_window_view(
-                case.bank[image], case.hyperpatch, axis=(0, 1)
-            ).reshape(case.hyperpatches // len(case.candidates), -1)
-            for image in case.candidates
-        ]
-    )
-    _, first, same = np.unique(windows, axis=0, return_index=True, return_inverse=True)
-    return np.asarray(first[same.reshape(-1)], np.int64)
-
-
 def random_case(
     seed: int,
     *,

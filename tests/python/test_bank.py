@@ -193,8 +193,8 @@ def test_progress_is_reported_and_may_stop_the_search(bank: Bank) -> None:
             raise InterruptedError(layer)
 
     with pytest.raises(InterruptedError, match="encoder_1"):
-        bank.explain(QUERY, "encoder_1", iterations=10**7, progress=stop)
-    assert all(layer == "encoder_1" and 0 <= share < 0.1 for layer, share in seen)
+        bank.explain(QUERY, "encoder_1", iterations=10**5, progress=stop)
+    assert all(layer == "encoder_1" and 0 <= share < 1 for layer, share in seen)
 
 
 # Candidates

@@ -57,7 +57,12 @@ void NpyFile::parse_header(const std::string& header) {
   if (item == 0) fail("unsupported element type '" + descr_ + "'");
   if (header.find("'fortran_order': False") == std::string::npos) fail("not in C order");
 
+  if (offset_ % item != 0) fail("elements are not aligned to their size");
+
   const std::string shape = field(header, "shape", '(', ')');
+  if (shape.find_first_not_of("0123456789, ") != std::string::npos) {
+    fail("impossible shape (" + shape + ")");
+  }
   std::size_t total = item;
   for (std::size_t i = 0; i < shape.size();) {
     if (!std::isdigit(static_cast<unsigned char>(shape[i]))) {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string>
+#include <sstream>
 #include <type_traits>
 #include <vector>
 
@@ -17,8 +17,9 @@ constexpr Index kBlock = 32;  // cells packed at a time, so that they stay in th
 void check(float largest, float limit) {
   if (!std::isfinite(largest)) throw NotFinite("activations hold NaN or infinity");
   if (largest > limit) {
-    throw OutOfRange("activations reach " + std::to_string(largest) + ", the limit is " +
-                     std::to_string(limit));
+    std::ostringstream message;
+    message << "activations reach " << largest << ", the limit is " << limit;
+    throw OutOfRange(message.str());
   }
 }
 

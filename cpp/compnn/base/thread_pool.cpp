@@ -1,5 +1,9 @@
 #include "compnn/base/thread_pool.h"
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 #include <algorithm>
 #include <chrono>
 #include <stdexcept>
@@ -8,9 +12,23 @@
 #include "compnn/base/error.h"
 
 namespace compnn {
+namespace {
+
+int usable_processors() {
+#if defined(__linux__)
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return CPU_COUNT(&allowed);
+#endif
+  return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+}
+
+}  // namespace
 
 void Progress::report() {
   if (!monitor_ || cancelled()) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_report_) return;
+  next_report_ = now + kReportInterval;
   const double fraction = total_ > 0 ? static_cast<double>(done_.load(std::memory_order_relaxed)) /
                                            static_cast<double>(total_)
                                      : 1.0;
@@ -30,14 +48,19 @@ ThreadPool::ThreadPool(int num_threads) {
     throw std::invalid_argument("num_threads must be positive, or -1 for all processors, not " +
                                 std::to_string(num_threads));
   }
-  if (num_threads == -1) {
-    num_threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  }
+  if (num_threads == -1) num_threads = usable_processors();
   threads_.reserve(static_cast<std::size_t>(num_threads));
-  for (int i = 0; i < num_threads; ++i) threads_.emplace_back([this, i] { work(i); });
+  try {
+    for (int i = 0; i < num_threads; ++i) threads_.emplace_back([this, i] { work(i); });
+  } catch (...) {
+    close();
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { close(); }
+
+void ThreadPool::close() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     closing_ = true;
@@ -57,7 +80,7 @@ void ThreadPool::run(Index count, const std::function<void(Index, int)>& task, P
   busy_ = size();
   ++round_;
   start_.notify_all();
-  while (!finished_.wait_for(lock, std::chrono::milliseconds(100), [this] { return busy_ == 0; })) {
+  while (!finished_.wait_for(lock, Progress::kReportInterval, [this] { return busy_ == 0; })) {
     lock.unlock();
     std::exception_ptr monitor_error;
     try {
@@ -69,6 +92,9 @@ void ThreadPool::run(Index count, const std::function<void(Index, int)>& task, P
     if (monitor_error && !error_) error_ = monitor_error;
   }
   if (error_) std::rethrow_exception(error_);
+  // Runs shorter than the interval are watched too.
+  lock.unlock();
+  progress.report();
   if (progress.cancelled()) throw Cancelled();
 }
 

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "compnn/base/index.h"
@@ -19,24 +21,30 @@ using Monitor = std::function<bool(double)>;
 // What a running search tells its monitor, and what the monitor tells the search.
 class Progress {
  public:
+  static constexpr std::chrono::milliseconds kReportInterval{100};
+
   Progress(Index total, Monitor monitor) : total_(total), monitor_(std::move(monitor)) {}
 
   void add(Index units) { done_.fetch_add(units, std::memory_order_relaxed); }
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
 
-  // Asks the monitor; only the thread that started the search calls it. It may throw.
+  // Asks the monitor when the last time is a tenth of a second ago; only the
+  // thread that started the search calls it. It may throw.
   void report();
 
  private:
   Index total_;
   Monitor monitor_;
+  std::chrono::steady_clock::time_point next_report_ =
+      std::chrono::steady_clock::now() + kReportInterval;
   std::atomic<Index> done_{0};
   std::atomic<bool> cancelled_{false};
 };
 
 class ThreadPool {
  public:
-  // -1 takes all processors this process may use. Throws std::invalid_argument for 0 or < -1.
+  // -1 takes all processors that this process may use. Throws std::invalid_argument for 0 or < -1,
+  // std::system_error when the system has no room for so many threads.
   explicit ThreadPool(int num_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -52,6 +60,7 @@ class ThreadPool {
 
  private:
   void work(int thread);
+  void close();
 
   std::vector<std::thread> threads_;
   std::mutex mutex_;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "compnn/base/error.h"
 #include "compnn/simd/kernels.h"
 
 namespace compnn {
@@ -36,8 +37,10 @@ class ExactRanking {
                                                 bank.depth())),
         match_numbers_(query_numbers_.size()) {}
 
-  void run() {
+  // Not divided among threads: a position takes what the one before it has found.
+  void run(Progress& progress) {
     for (Index row = 0; row < field_.rows; ++row) {
+      report(progress);
       for (Index col = 0; col < field_.cols; ++col) {
         take(row, col);
         compute_again(row, col);
@@ -46,6 +49,7 @@ class ExactRanking {
       }
     }
     for (Index row = field_.rows - 1; row >= 0; --row) {
+      report(progress);
       for (Index col = field_.cols - 1; col >= 0; --col) {
         take(row, col);
         offer_neighbour(row, col, 1, 0);
@@ -58,6 +62,11 @@ class ExactRanking {
   }
 
  private:
+  static void report(Progress& progress) {
+    progress.report();
+    if (progress.cancelled()) throw Cancelled();
+  }
+
   void read(const Cells& cells, Index row, Index col, std::vector<float>& numbers) const {
     const HyperpatchSize size = query_.hyperpatch;
     for (Index a = 0; a < size.height; ++a) {
@@ -145,8 +154,8 @@ class ExactRanking {
 
 }  // namespace
 
-void rank_exactly(const CellBank& bank, const Query& query, Field& field) {
-  ExactRanking(bank, query, field).run();
+void rank_exactly(const CellBank& bank, const Query& query, Field& field, Progress& progress) {
+  ExactRanking(bank, query, field).run(progress);
 }
 
 }  // namespace compnn

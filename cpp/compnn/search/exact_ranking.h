@@ -1,6 +1,7 @@
 // Settles near ties of a field in double precision.
 #pragma once
 
+#include "compnn/base/thread_pool.h"
 #include "compnn/search/field.h"
 #include "compnn/search/query.h"
 
@@ -12,6 +13,6 @@ namespace compnn {
 // floats are exact in it), and offers every position the matches of its four neighbours, shifted,
 // in one sweep down and one up; a match is replaced only by a better one. It takes about as long
 // as comparing each position with ten hyperpatches.
-void rank_exactly(const CellBank& bank, const Query& query, Field& field);
+void rank_exactly(const CellBank& bank, const Query& query, Field& field, Progress& progress);
 
 }  // namespace compnn

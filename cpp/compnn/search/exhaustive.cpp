@@ -13,7 +13,7 @@ namespace {
 
 using Floats = std::vector<float>;
 
-void reserve(Floats& floats, Index count) {
+void grow(Floats& floats, Index count) {
   if (static_cast<Index>(floats.size()) < count) floats.resize(static_cast<std::size_t>(count));
 }
 
@@ -30,7 +30,7 @@ class StripSearch {
     query_cells_ = cols + query_.hyperpatch.width - 1;
     const Index cell_rows = rows + query_.hyperpatch.height - 1;
     const Index row_size = query_cells_ * bank_.depth();
-    reserve(query_numbers_, cell_rows * row_size);
+    grow(query_numbers_, cell_rows * row_size);
     for (Index r = 0; r < cell_rows; ++r) {
       query_.cells.widen(kernels_, row + r, col, query_cells_,
                          query_numbers_.data() + r * row_size);
@@ -45,7 +45,7 @@ class StripSearch {
     bank_first_ = first;
     bank_count_ = count;
     bank_cells_ = count + query_.hyperpatch.width - 1;
-    reserve(inverse_norms_, plan_.bank_rows * count);
+    grow(inverse_norms_, plan_.bank_rows * count);
     for (Index r = 0; r < plan_.bank_rows; ++r) {
       for (Index c = 0; c < count; ++c) {
         inverse_norms_[static_cast<std::size_t>(r * count + c)] =
@@ -72,14 +72,14 @@ class StripSearch {
     const Index row_size = bank_cells_ * bank_.depth();
     const Index first_row = std::max<Index>(0, band);
     const Index end_row = std::min(cells_.rows, band + cell_rows - 1 + band_rows);
-    reserve(bank_numbers_, (end_row - first_row) * row_size);
+    grow(bank_numbers_, (end_row - first_row) * row_size);
     for (Index r = first_row; r < end_row; ++r) {
       cells_.widen(kernels_, r, bank_first_, bank_cells_,
                    bank_numbers_.data() + (r - first_row) * row_size);
     }
-    reserve(products_, query_cells_ * band_rows * bank_cells_);
-    reserve(row_sums_, height * band_rows * cols_ * bank_count_);
-    reserve(scores_, bank_count_);
+    grow(products_, query_cells_ * band_rows * bank_cells_);
+    grow(row_sums_, height * band_rows * cols_ * bank_count_);
+    grow(scores_, bank_count_);
 
     for (Index t = 0; t < cell_rows; ++t) {
       const Index begin = std::max<Index>(0, -(band + t));
@@ -196,7 +196,7 @@ Field exhaustive_search(const CellBank& bank, const Query& query, const Monitor&
     }
   };
   pool.run(strips * plan.image_groups.parts, search_strip, progress);
-  rank_exactly(bank, query, field);
+  rank_exactly(bank, query, field, progress);
   return field;
 }
 

@@ -29,6 +29,7 @@ inline bool better(const Match& a, const Match& b) {
   return a.col < b.col;
 }
 
+// A place has one similarity: the same place is never entered twice.
 // Puts a match into a list of the `count` best, sorted, if it belongs there and is not there yet.
 // Returns whether the list changed.
 inline bool insert_match(Match* best, int count, const Match& match) {

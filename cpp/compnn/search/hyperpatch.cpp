@@ -11,7 +11,7 @@ float inverse_norm(const Cells& cells, HyperpatchSize size, Index row, Index col
     for (Index b = 0; b < size.width; ++b) sum += static_cast<double>(norms[b]) * norms[b];
   }
   const double norm = std::sqrt(sum);
-  return norm < kSmallestNorm ? 0.0F : static_cast<float>(1.0 / norm);
+  return norm >= kSmallestNorm ? static_cast<float>(1.0 / norm) : 0.0F;
 }
 
 }  // namespace compnn

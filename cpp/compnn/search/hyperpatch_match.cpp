@@ -1,6 +1,8 @@
 #include "compnn/search/hyperpatch_match.h"
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -144,7 +146,9 @@ class HyperPatchMatch {
       sum += cells.dot(kernels_, query_numbers_.data() + query_.cells.offset(row + a, col),
                        match.row + a, match.col, size.width);
     }
-    match.similarity = sum * inverse_norm(cells, size, match.row, match.col);
+    const float similarity = sum * inverse_norm(cells, size, match.row, match.col);
+    // Arrays that were not packed may hold anything; a match must have a place in the order.
+    match.similarity = std::isfinite(similarity) ? similarity : 0.0F;
   }
 
   const CellBank& bank_;

@@ -13,6 +13,7 @@ void Query::check(const CellBank& bank) const {
   const auto text = [](Index number) { return std::to_string(number); };
   need(cells.depth == bank.depth(), "the query's cells have " + text(cells.depth) +
                                         " channels, the bank's " + text(bank.depth()));
+  need(cells.depth >= 1, "activations must have at least one channel");
   need(hyperpatch.height >= 1 && hyperpatch.width >= 1 && hyperpatch.height <= cells.rows &&
            hyperpatch.width <= cells.cols && hyperpatch.height <= bank.rows() &&
            hyperpatch.width <= bank.cols(),
@@ -42,6 +43,8 @@ void scale_by_query_norms(Field& field, const Query& query) {
       for (int k = 0; k < field.matches; ++k) {
         best[k].similarity = std::clamp(best[k].similarity * factor, -1.0F, 1.0F);
       }
+      std::sort(best, best + field.matches,
+                better);  // rounding may have made some equal
     }
   }
 }

@@ -11,7 +11,7 @@
 namespace compnn {
 
 struct Query {
-  Cells cells;                           // of the query image, in the precision of the bank
+  Cells cells;                           // of the query image
   std::vector<std::int32_t> candidates;  // bank images to search, ascending, each once
   HyperpatchSize hyperpatch;
   int matches = 1;       // best matches kept for each hyperpatch

@@ -48,12 +48,10 @@ inline Floats interleave(Floats a, Floats b, bool upper) {
 inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
 
 inline float to_float(Half x) {
-  Eigen::half half;
-  half.x = x.bits;
-  return static_cast<float>(half);
+  return static_cast<float>(Eigen::numext::bit_cast<Eigen::half>(x.bits));
 }
 
-inline Half to_half(float x) { return {Eigen::half(x).x}; }
+inline Half to_half(float x) { return {Eigen::numext::bit_cast<std::uint16_t>(Eigen::half(x))}; }
 
 // kLanes halves at once.
 inline Floats load(const Half* from) {
@@ -199,7 +197,7 @@ float fold(const DiagonalFold& f, float* row_sums, float* scores) {
     if (num_rows > 0) row_sums[c] = sum;
     if (f.inverse_norms == nullptr) return;
     scores[c] = sum_all(read_one, sum, c) * f.inverse_norms[c];
-    best = best > scores[c] ? best : scores[c];
+    best = scores[c] > best ? scores[c] : best;
   };
   if (f.count < kLanes) {
     for (Index c = 0; c < f.count; ++c) do_one(c);
@@ -212,7 +210,7 @@ float fold(const DiagonalFold& f, float* row_sums, float* scores) {
     if (f.inverse_norms == nullptr) return;
     const Floats score = sum_all(read_many, sum, c) * load(f.inverse_norms + c);
     store(score, scores + c);
-    most = larger(most, score);
+    most = larger(score, most);
   };
   Index c = 0;
   for (; c + kLanes <= f.count; c += kLanes) do_many(c);

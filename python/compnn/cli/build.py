@@ -121,8 +121,8 @@ def build(
 
     A build that was interrupted goes on where it stopped when the same command is given again.
 
-    Example: [bold]compnn build facades.bank pix2pix.onnx --side-by-side facades/train
-    --input right --input-palette facades --layer decoder_2 --descriptor decoder_7[/]
+    Example: `compnn build facades.bank pix2pix.onnx --side-by-side facades/train
+    --input right --input-palette facades --layer decoder_2 --descriptor decoder_7`
     """
     palettes = {"input_palette": input_palette, "target_palette": target_palette}
     sources = [source for source in (side_by_side, inputs, camvid, cityscapes) if source]

@@ -16,10 +16,10 @@ from compnn.scores import score
 _WHAT_TO_LOOK_AT = """\
 What to look at
  1. {sheet}
-    Every reconstruction is made of training patches only. The encoder holds the input: encoder 1
-    puts the label map together again almost to the pixel, but its photos are a jumble. The decoder
-    holds the output: towards decoder 2 the photos come to look like what the network painted.
-    Around the middle (encoder 5, decoder 6) patches are large: whole pieces of other facades.
+    Every reconstruction is made of training patches only. Encoder layers hold the input: encoder 1
+    puts the label map together again almost to the pixel, but any wall will do for a wall. Decoder
+    layers hold the output: from decoder 6 to decoder 2 the photos come to look like the network's.
+    In the middle (encoder 5, decoder 6) patches are large: whole windows of other facades.
  2. {map}
     Which training facades the photo is made of, and which pixels of them ({layer}).
  3. {folder}/<layer>/

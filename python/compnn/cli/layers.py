@@ -28,7 +28,7 @@ def layers(
 ) -> None:
     """List the layers of a network: activation, stride, hyperpatch, and the patch it stands for.
 
-    Any of the names can be given to [bold]compnn build --layer[/]. The table is the paper's
+    Any of the names can be given to `compnn build --layer`. The table is the paper's
     Table 3 for the network at hand.
     """
     network = Model(

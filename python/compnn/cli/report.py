@@ -17,7 +17,7 @@ from compnn.query import Query
 from compnn.report import contact_sheet, correspondence_map
 from compnn.scores import Scores
 
-MEASURES = {"accuracy": "pixel accuracy", "psnr": "PSNR"}
+MEASURES = {"accuracy": "accuracy", "psnr": "PSNR"}
 
 
 def folder_name(layer: str) -> str:
@@ -92,12 +92,12 @@ def print_scores(
                 "x".join(map(str, explanation.layer.patch)),
                 f"{found.similarity:.4f}",
                 *(str(one) for one in compared if one is not None),
-                f"{sources[0].name} ({sources[0].share:.0%})",
+                f"{sources[0].name} {sources[0].share:.0%}",
             ]
         )
     console.print_table(title, [*columns, "first source"], rows)
     lines = [
-        f"input: {MEASURES[first.input.measure]} of the input reconstruction",
+        f"input: {MEASURES[first.input.measure]} of the input reconstruction against the query",
         f"output: {MEASURES[first.output_to_network.measure]} of the output reconstruction against "
         f"the network's output",
     ]
