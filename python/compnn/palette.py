@@ -134,19 +134,18 @@ class Palette:
                 f"quantise takes an RGB image (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}"
             )
         colours, labels = self._candidates()
-        # |p - c|^2 without the |p|^2 that all share. Whole numbers below 2^24: exact in float32.
-        lengths = (colours**2).sum(axis=1)
+        # Whole numbers below 2^24 are exact in float32. No matrix product: the threads of BLAS spin
+        # after each, and a network that runs at the same time (a bank's build) waits for the CPUs.
         pixels = rgb.reshape(-1, 3)
-        nearest = np.empty(len(pixels), dtype=np.uint8)
+        nearest = np.zeros(len(pixels), dtype=np.uint8)
         for start in range(0, len(pixels), _CHUNK):
-            chunk = pixels[start : start + _CHUNK].astype(np.float32)
-            distances = lengths[:, None] - 2 * (colours @ chunk.T)
-            best = distances[0]
-            choice = np.zeros(len(chunk), dtype=np.uint8)
-            for candidate in range(1, len(colours)):
-                choice[distances[candidate] < best] = candidate
-                best = np.minimum(best, distances[candidate])
-            nearest[start : start + _CHUNK] = choice
+            red, green, blue = pixels[start : start + _CHUNK].T.astype(np.float32)
+            choice = nearest[start : start + _CHUNK]
+            best = np.full(len(choice), np.inf, np.float32)
+            for candidate, (r, g, b) in enumerate(colours):
+                distance = np.square(red - r) + np.square(green - g) + np.square(blue - b)
+                choice[distance < best] = candidate
+                np.minimum(best, distance, out=best)
         return labels[nearest].reshape(rgb.shape[:2])
 
     def _candidates(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:

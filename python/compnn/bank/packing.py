@@ -62,9 +62,9 @@ class Packer:
             if self._descriptor not in self._layers:
                 self._pack(self._descriptor, raw[self._descriptor], image)
             descriptor = self._cells[self._descriptor].reshape(-1)
-            wide = descriptor.astype(np.float64)
             yield descriptor
-            yield np.array(np.sqrt(wide @ wide), np.float32)
+            # Not a dot product: BLAS threads spin afterwards, and the network waits for the CPUs.
+            yield np.array(np.sqrt(np.square(descriptor, dtype=np.float64).sum()), np.float32)
 
     def _pack(self, tap: str, raw: npt.NDArray[np.float32], image: str) -> None:
         try:
