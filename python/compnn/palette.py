@@ -134,28 +134,33 @@ class Palette:
                 f"quantise takes an RGB image (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}"
             )
         colours, labels = self._candidates()
-        # Whole numbers below 2^24 are exact in float32. No matrix product: the threads of BLAS spin
-        # after each, and a network that runs at the same time (a bank's build) waits for the CPUs.
+        # 256 (|p - c|^2 - |p|^2) + candidate: the least of these keys tells distance and candidate.
+        # No matrix product: the threads of BLAS spin after each, and a network that runs at the
+        # same time (a bank's build) waits for the CPUs.
+        lengths = 256 * np.square(colours).sum(axis=1) + np.arange(len(colours), dtype=np.int32)
+        factors = -512 * colours
         pixels = rgb.reshape(-1, 3)
-        nearest = np.zeros(len(pixels), dtype=np.uint8)
+        nearest = np.empty(len(pixels), dtype=np.uint8)
         for start in range(0, len(pixels), _CHUNK):
-            red, green, blue = pixels[start : start + _CHUNK].T.astype(np.float32)
-            choice = nearest[start : start + _CHUNK]
-            best = np.full(len(choice), np.inf, np.float32)
-            for candidate, (r, g, b) in enumerate(colours):
-                distance = np.square(red - r) + np.square(green - g) + np.square(blue - b)
-                choice[distance < best] = candidate
-                np.minimum(best, distance, out=best)
+            red, green, blue = np.ascontiguousarray(pixels[start : start + _CHUNK].T, np.int32)
+            best = np.full(len(red), np.iinfo(np.int32).max, np.int32)
+            for length, (r, g, b) in zip(lengths, factors, strict=True):
+                key = red * r
+                key += green * g
+                key += blue * b
+                key += length
+                np.minimum(best, key, out=best)
+            nearest[start : start + _CHUNK] = best & 255
         return labels[nearest].reshape(rgb.shape[:2])
 
-    def _candidates(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    def _candidates(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
         """Return the colours that a pixel can be nearest to, and their labels, ascending."""
         labels = list(range(len(self.classes)))
         colours = self.colours.tolist()
         if self.void is not None:
             labels.append(self.void)
             colours.append(list(_BLACK))
-        return np.array(colours, dtype=np.float32), np.array(labels, dtype=np.uint8)
+        return np.array(colours, dtype=np.int32), np.array(labels, dtype=np.uint8)
 
     def colourise(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Paint a label map: (H, W) uint8 labels to (H, W, 3) uint8 RGB; void is black.
