@@ -236,12 +236,14 @@ class Model:
             for name, values in taps.items()
         }
 
-    def paint(self, output: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    def paint(
+        self, output: npt.NDArray[np.float32], classes: int | None = None
+    ) -> npt.NDArray[np.uint8]:
         """What the network painted, from its `output` float32 (C, H, W).
 
         With 1 or 3 channels a uint8 RGB image (H, W, 3): values are taken from the metadata's
-        `output_range`, or else as in the network's input. With other counts a label map (H, W),
-        the index of the largest channel.
+        `output_range`, or else as in the network's input. With other counts, or as many channels
+        as there are `classes`, a label map (H, W): the index of the largest channel.
 
         Raises
         ------
@@ -253,7 +255,7 @@ class Model:
                 f"{self.path.name} gives NaN or infinite values in its output {self._output!r}; "
                 f"check the network and the range of its input"
             )
-        if len(output) in (1, 3):
+        if len(output) in (1, 3) and len(output) != classes:
             return self._output_scaling.to_image(output)
         if len(output) > 256:
             raise ModelError(

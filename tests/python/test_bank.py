@@ -356,6 +356,19 @@ def test_networks_that_paint_label_maps(tmp_path: Path, segnet: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "saved" / "output.png"), painted)
 
 
+def test_networks_of_three_classes_paint_label_maps(tmp_path: Path) -> None:
+    path = tiny_segnet(tmp_path / "segnet.onnx", classes=3)
+    bank = Bank.build(
+        tmp_path / "bank", Model(path, ["encoder_1"]), MemoryDataset(2, (24, 32), classes=3)
+    )
+    image = MemoryDataset(1, (24, 32), seed=1)[0].input
+    _, output = bank.model.run(image[None], [], output=True)
+    assert output is not None
+    np.testing.assert_array_equal(
+        bank.explain(image, "encoder_1", iterations=0).network_output, output[0].argmax(axis=0)
+    )
+
+
 def test_networks_that_paint_labels_in_colours(tmp_path: Path, model: Model) -> None:
     dataset = MemoryDataset(3, classes=200)
     bank = Bank.build(tmp_path / "bank", Model(model.path, ["encoder_1"]), dataset)
@@ -392,6 +405,11 @@ def test_networks_that_paint_smaller_than_they_see(tmp_path: Path) -> None:
 
 
 # What is wrong with the query
+
+
+def test_candidates_must_be_a_list(bank: Bank) -> None:
+    with pytest.raises(SearchError, match="a list of names or indices, not 'all'"):
+        bank.explain(QUERY, "encoder_1", candidates="all")
 
 
 def test_query_of_another_size(bank: Bank, model: Model) -> None:

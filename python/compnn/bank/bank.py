@@ -392,10 +392,11 @@ class Bank:
         ]
 
     def _paint(self, output: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-        painted = self.model.paint(output)
-        if painted.ndim == 3 and self.target_palette is not None:
+        palette = self.target_palette
+        painted = self.model.paint(output, None if palette is None else len(palette))
+        if painted.ndim == 3 and palette is not None:
             # A network that paints label maps in colours (Pix2Pix): back to labels.
-            painted = self.target_palette.quantise(painted)
+            painted = palette.quantise(painted)
         # Some networks paint at a smaller size than they see.
         return dataclasses.replace(self.model.preprocessing, resize=True).fit(painted)
 
@@ -414,6 +415,8 @@ class Bank:
     def _indices(self, images: Sequence[int | str] | None) -> list[int]:
         if images is None:
             return list(range(len(self)))
+        if isinstance(images, str):
+            raise SearchError(f"candidates must be a list of names or indices, not {images!r}")
         if len(images) == 0:
             raise SearchError("there are no candidates; allow at least one training image")
         indices = set()

@@ -42,7 +42,14 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     out.print(title, style="bold", markup=False, soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
+        # Where the terminal is too narrow, only the last column gives way.
+        widest = max(len(text) for text in (column, *(row[number] for row in rows)))
+        table.add_column(
+            column,
+            justify="left" if number == 0 else "right",
+            no_wrap=True,
+            min_width=None if number == len(columns) - 1 else widest,
+        )
     for row in rows:
         table.add_row(*map(escape, row))
     out.print(table)
