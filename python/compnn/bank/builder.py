@@ -107,10 +107,13 @@ def build_bank(
         except (ActivationError, DatasetError):
             partial.discard()  # resuming would fail again
             raise
-        except (ImageError, ModelError):
+        except (ImageError, ModelError) as error:
             if partial.done == 0:
                 partial.discard()
-            raise
+                raise
+            raise type(error)(
+                f"{error} What is done is kept in {partial.folder}: build again to resume."
+            ) from error
         partial.publish(build.manifest(), overwrite=overwrite)
     except DiskFullError as error:
         raise BankError(
