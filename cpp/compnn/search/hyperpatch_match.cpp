@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -77,9 +78,7 @@ class HyperPatchMatch {
       changed |= propagate(row, col, 0, step, round, best);
       CounterRandom random(seed_, static_cast<std::uint64_t>(round), position(row, col));
       for (int draws = 0; draws < kDraws; ++draws) {
-        Match match = draw(random);
-        score(row, col, match);
-        changed |= insert_match(best, query_.matches, match);
+        changed |= offer(row, col, draw(random), best);
       }
       changed_[position(row, col)] = changed ? round : previous_changed_[position(row, col)];
       row_changed |= changed;
@@ -109,8 +108,7 @@ class HyperPatchMatch {
       if (match.row < 0 || match.row >= match_rows_ || match.col < 0 || match.col >= match_cols_) {
         continue;
       }
-      score(row, col, match);
-      changed |= insert_match(best, query_.matches, match);
+      changed |= offer(row, col, match, best);
     }
     return changed;
   }
@@ -137,18 +135,45 @@ class HyperPatchMatch {
     match.image = next == query_.candidates.end() ? query_.candidates.front() : *next;
   }
 
-  // Similarity, without the factor 1 / norm of the query's hyperpatch.
-  void score(Index row, Index col, Match& match) const {
+  // Puts a match into a position's best if it belongs there; returns whether they changed.
+  bool offer(Index row, Index col, Match match, Match* best) const {
+    const float needed = best[query_.matches - 1].similarity;
+    return score(row, col, match, needed) && insert_match(best, query_.matches, match);
+  }
+
+  // Similarity, without the factor 1 / norm of the query's hyperpatch. Returns false, without
+  // having read all cells, when it is surely less than `needed`: by Cauchy-Schwarz, the cells that
+  // are left add no more than the product of their norms.
+  bool score(Index row, Index col, Match& match,
+             float needed = -std::numeric_limits<float>::infinity()) const {
     const Cells cells = bank_.image(match.image);
     const HyperpatchSize size = query_.hyperpatch;
+    const float inverse = inverse_norm(cells, size, match.row, match.col);
     float sum = 0;
     for (Index a = 0; a < size.height; ++a) {
       sum += cells.dot(kernels_, query_numbers_.data() + query_.cells.offset(row + a, col),
                        match.row + a, match.col, size.width);
+      float rest = 0;
+      for (Index left = a + 1; left < size.height; ++left) {
+        rest +=
+            row_norm(query_.cells, row + left, col) * row_norm(cells, match.row + left, match.col);
+      }
+      // The factor covers the rounding of norms and sums.
+      constexpr float kSafety = 1.0001F;
+      if (a + 1 < size.height && kSafety * (std::abs(sum) + rest) * inverse < needed) return false;
     }
-    const float similarity = sum * inverse_norm(cells, size, match.row, match.col);
+    const float similarity = sum * inverse;
     // Arrays that were not packed may hold anything; a match must have a place in the order.
     match.similarity = std::isfinite(similarity) ? similarity : 0.0F;
+    return true;
+  }
+
+  // Norm of one row of cells of a hyperpatch.
+  float row_norm(const Cells& cells, Index row, Index col) const {
+    const float* norms = cells.norms + row * cells.cols + col;
+    float sum = 0;
+    for (Index b = 0; b < query_.hyperpatch.width; ++b) sum += norms[b] * norms[b];
+    return std::sqrt(sum);
   }
 
   const CellBank& bank_;
