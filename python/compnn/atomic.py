@@ -40,6 +40,21 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+def check_folder(path: Path) -> None:
+    """Refuse a folder for results that could not be made or written, before the work is done.
+
+    Raises
+    ------
+    OutputError
+        If a file is in the way, or permission is missing.
+    """
+    absolute = path.absolute()
+    nearest = next(each for each in (absolute, *absolute.parents) if each.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        reason = "Permission denied" if nearest.is_dir() else "it is not a folder"
+        raise OutputError(f"cannot write {nearest}: {reason}; choose another folder for results")
+
+
 @contextmanager
 def _output_errors(path: Path) -> Iterator[None]:
     try:

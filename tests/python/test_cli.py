@@ -546,6 +546,21 @@ def test_file_in_the_way_of_the_results(
         assert f"cannot write {file}" in message
 
 
+def test_results_without_a_place_are_refused_before_the_search(
+    refused: Callable[..., str],
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def explain(*_: object, **__: object) -> None:
+        pytest.fail("searched although the results cannot be written")
+
+    monkeypatch.setattr(Bank, "explain", explain)
+    file = tmp_path / "out"
+    file.write_text("mine")
+    assert "choose another folder" in refused("reconstruct", world.bank, world.query, "-o", file)
+
+
 def test_full_disk_at_the_results(world: World, tmp_path: Path) -> None:
     result = run_process(
         "reconstruct", world.bank, world.query, "-o", tmp_path / "out",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from compnn.atomic import check_folder
 from compnn.bank.bank import Bank
 from compnn.cli import console, options
 from compnn.cli.report import explanation_json, print_scores, write_report
@@ -78,6 +79,8 @@ def reconstruct(
     query = read_query(
         image, opened.input_palette, opened.target_palette, half=input_half, target=target
     )
+    folder = output or Path(f"{query.name}-compnn")
+    check_folder(folder)
     names = list(opened.layers) if not layer else list(dict.fromkeys(layer))
     with console.layer_progress(quiet=json) as progress:
         explanations = opened.explain(
@@ -94,7 +97,6 @@ def reconstruct(
         )
     truth = None if query.target is None else opened.model.preprocessing.fit(query.target)
     scores = {name: score(each, truth) for name, each in explanations.items()}
-    folder = output or Path(f"{query.name}-compnn")
     write_report(folder, opened, query, explanations, scores)
     if json:
         console.print_json(
