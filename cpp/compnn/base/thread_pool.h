@@ -28,8 +28,8 @@ class Progress {
   void add(Index units) { done_.fetch_add(units, std::memory_order_relaxed); }
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
 
-  // Asks the monitor when the last time is a tenth of a second ago; only the
-  // thread that started the search calls it. It may throw.
+  // Asks the monitor if the last time is kReportInterval ago; only the thread that started the
+  // search calls it. It may throw.
   void report();
 
  private:

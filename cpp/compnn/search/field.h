@@ -29,9 +29,8 @@ inline bool better(const Match& a, const Match& b) {
   return a.col < b.col;
 }
 
-// A place has one similarity: the same place is never entered twice.
-// Puts a match into a list of the `count` best, sorted, if it belongs there and is not there yet.
-// Returns whether the list changed.
+// Puts a match into a list of the `count` best, sorted, if it belongs there and its place is not
+// there yet (a place always comes with the same similarity). Returns whether the list changed.
 inline bool insert_match(Match* best, int count, const Match& match) {
   if (!better(match, best[count - 1])) return false;
   int place = count - 1;

@@ -43,8 +43,8 @@ void scale_by_query_norms(Field& field, const Query& query) {
       for (int k = 0; k < field.matches; ++k) {
         best[k].similarity = std::clamp(best[k].similarity * factor, -1.0F, 1.0F);
       }
-      std::sort(best, best + field.matches,
-                better);  // rounding may have made some equal
+      // Rounding may have made some equal.
+      std::sort(best, best + field.matches, better);
     }
   }
 }

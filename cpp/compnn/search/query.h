@@ -21,8 +21,8 @@ struct Query {
   void check(const CellBank& bank) const;
 };
 
-// The searches leave out the factor 1 / norm of the query's hyperpatch, which does not change what
-// is best; this puts it in, and keeps rounding from leaving [-1, 1].
+// HyperPatch-Match leaves out the factor 1 / norm of the query's hyperpatch, which does not change
+// what is best; this puts it in, and keeps rounding from leaving [-1, 1].
 void scale_by_query_norms(Field& field, const Query& query);
 
 }  // namespace compnn

@@ -333,7 +333,8 @@ class Bank:
         query: str,
     ) -> Field:
         # The query is rounded like the bank, so that an image finds itself exactly.
-        cells, norms = self._pack(layer.name, layer.shape, raw, query)
+        packer = Packer({layer.name: layer.shape}, (layer.name,), None, self.manifest.dtype)
+        cells, norms = packer.records({layer.name: raw}, query)
         indices = [candidate.index for candidate in candidates]
         activations = layout.activations_file(layer.name), layout.norms_file(layer.name)
         for file in activations:
@@ -344,13 +345,6 @@ class Bank:
             raise BankError(f"{error}. Rebuild the bank, or copy it again.") from error
         report = None if progress is None else lambda share: progress(layer.name, share)
         return how.field(bank, cells, norms, indices, layer.hyperpatch, report)
-
-    def _pack(
-        self, tap: str, shape: tuple[int, int, int], raw: npt.NDArray[np.float32], query: str
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
-        packer = Packer({tap: shape}, (tap,), None, self.manifest.dtype)
-        cells, norms = packer.records({tap: raw}, query)
-        return cells, norms
 
     def _nearest(
         self,
@@ -368,19 +362,19 @@ class Bank:
                 stacklevel=3,
             )
             count = len(allowed)
-        descriptor = raw[str(self.descriptor)][0]
-        depth, height, width = descriptor.shape
-        cells, _ = self._pack(str(self.descriptor), (height, width, depth), descriptor, query)
+        tap = str(self.descriptor)
+        depth, height, width = raw[tap].shape[1:]
+        packer = Packer({tap: (height, width, depth)}, (), tap, self.manifest.dtype)
+        descriptor, norm = packer.records({tap: raw[tap][0]}, query)
         # A descriptor is one hyperpatch of one cell: the engine ranks images as it ranks those.
-        cell = cells.reshape(1, 1, -1)
         stored = self._checked(layout.DESCRIPTORS_FILE, allowed)
         norms = self._checked(layout.DESCRIPTOR_NORMS_FILE, allowed)
         field = Search("exhaustive", matches=count, num_threads=1).field(
             _core.CellBank.from_arrays(
                 stored[:, np.newaxis, np.newaxis, :], norms[:, np.newaxis, np.newaxis]
             ),
-            cell,
-            np.linalg.norm(cell.astype(np.float64), axis=2).astype(np.float32),
+            descriptor.reshape(1, 1, -1),
+            norm.reshape(1, 1),
             allowed,
             (1, 1),
         )

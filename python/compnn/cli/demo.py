@@ -39,8 +39,8 @@ def demo(
     at six layers which pieces of the training photos the network's answer is made of.
     """
     start = time.monotonic()
-    with console.image_progress("building the bank", quiet=json) as build_progress:
-        result = run_demo(output, build_progress=build_progress)
+    with console.image_progress("building the bank", quiet=json) as progress:
+        result = run_demo(output, progress=progress)
     scores = {name: score(each, result.query.target) for name, each in result.explanations.items()}
     write_report(output, result.bank, result.query, result.explanations, scores)
     if json:

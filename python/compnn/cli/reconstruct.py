@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +10,7 @@ import typer
 
 from compnn.atomic import check_folder
 from compnn.bank.bank import Bank
+from compnn.bank.reader import open_manifest
 from compnn.cli import console, options
 from compnn.cli.report import explanation_json, print_scores, write_report
 from compnn.query import read_query
@@ -73,8 +75,7 @@ def reconstruct(
     Writes into the output folder: contact_sheet.png, and for each layer the input and the output
     reconstruction, the network's output, a map of the sources, and the field as field.npz.
     """
-    remembered = Bank(bank).manifest
-    network = remembered.load_model(model, resize=resize or None, num_threads=threads)
+    network = open_manifest(bank).load_model(model, resize=resize or None, num_threads=threads)
     opened = Bank(bank, network)
     query = read_query(
         image, opened.input_palette, opened.target_palette, half=input_half, target=target
@@ -95,8 +96,9 @@ def reconstruct(
             num_threads=threads,
             progress=progress,
         )
-    truth = None if query.target is None else opened.model.preprocessing.fit(query.target)
-    scores = {name: score(each, truth) for name, each in explanations.items()}
+    if query.target is not None:
+        query = dataclasses.replace(query, target=network.preprocessing.fit(query.target))
+    scores = {name: score(each, query.target) for name, each in explanations.items()}
     write_report(folder, opened, query, explanations, scores)
     if json:
         console.print_json(

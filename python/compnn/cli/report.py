@@ -34,6 +34,8 @@ def write_report(
 ) -> None:
     """Write the contact sheet, and for each layer a folder with its pictures and its field.
 
+    The query's target, if it has one, is of the network's size.
+
     Raises
     ------
     LayerError
@@ -54,10 +56,9 @@ def write_report(
         captions["network output"] = [f"{MEASURES[network.measure]} {network}"]
     nearest = first.candidates[0]
     has_descriptor = nearest.similarity is not None
-    target = None if query.target is None else bank.model.preprocessing.fit(query.target)
     sheet = contact_sheet(
         list(explanations.values()),
-        target=target,
+        target=query.target,
         global_output=bank.pair(nearest.index)[1] if has_descriptor else None,
         captions=captions,
         title=query.name,

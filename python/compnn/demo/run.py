@@ -46,8 +46,7 @@ class DemoResult:
 def run_demo(
     folder: Path,
     *,
-    build_progress: Callable[[int, int], None] | None = None,
-    search_progress: Callable[[str, float], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> DemoResult:
     """Build the demo's bank as `folder`/demo.bank, replacing an older one, and explain a facade."""
     network = resources.files("compnn.demo") / "unet.onnx"
@@ -60,10 +59,8 @@ def run_demo(
         DemoFacades("train"),
         overwrite=True,
         restart=True,
-        progress=build_progress,
+        progress=progress,
     )
     pair = DemoFacades("held-out")[HELD_OUT]
-    explanations = bank.explain(
-        pair.input, LAYERS, top_k=TOP_K, method="exhaustive", progress=search_progress
-    )
+    explanations = bank.explain(pair.input, LAYERS, top_k=TOP_K, method="exhaustive")
     return DemoResult(bank, Query(pair.name, pair.input, pair.target), explanations)
