@@ -18,7 +18,7 @@ class Cancelled(RuntimeError):
     """The monitor of a search asked it to stop."""
 
 def simd_level() -> str:
-    """Instruction set of the kernels: "baseline", "avx2" or "avx512".
+    """Instruction set of the kernels: "baseline", "avx2", "avx512" or "avx512vnni".
 
     The fastest supported one, or the one that the environment variable COMPNN_SIMD names when the
     engine is first used; ValueError when that is not supported here.
@@ -93,7 +93,9 @@ def hyperpatch_match(
     hyperpatch: tuple[int, int],
     *,
     matches: int = 1,
-    iterations: int = 1024,
+    schedule: str = "fast",
+    effort: int = 4,
+    iterations: int = -1,
     seed: int = 0,
     stop_when_unchanged: bool = False,
     num_threads: int = -1,
@@ -103,6 +105,8 @@ def hyperpatch_match(
 ]:
     """Search approximately, by propagation and random search (paper section 3.2).
 
-    As `exhaustive_search`; `iterations` rounds from a random start, both drawn from `seed` in
-    [0, 2**64). `stop_when_unchanged` ends after the first round that improves nothing.
+    As `exhaustive_search`. The schedule "fast" starts from a codebook, on which it spends by
+    `effort`, 1 to 8; "paper" starts at random. `iterations` rounds follow, -1 for the schedule's
+    own number; `stop_when_unchanged` ends after the first that improves nothing. Both draw from
+    `seed` in [0, 2**64).
     """

@@ -41,3 +41,7 @@ class SearchError(CompnnError):
 
 class OutputError(CompnnError):
     """A result cannot be written where it was asked for."""
+
+
+class EvaluationError(CompnnError):
+    """An evaluation cannot go on in its folder, or has nothing to compare."""

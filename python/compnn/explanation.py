@@ -12,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.atomic import make_folder
-from compnn.composition import Provenance, provenance
+from compnn.composition import (
+    Composition,
+    Provenance,
+    check_composition,
+    compose,
+    provenance,
+)
 from compnn.field import Field
 from compnn.geometry import Layer
 from compnn.images import write_image
@@ -69,6 +75,17 @@ class Explanation:
         uint8 (H, W, 3), or label map (H, W): what the network painted, at the size of the query.
     candidates
         The training images that were searched, most similar first.
+    bank
+        The bank that was searched.
+    composition
+        How the reconstructions are put together: "copy" (the paper's, section 3.1) or "overlap",
+        see `compnn.composition.Composition`. Provenance and sources are those of the owners of the
+        pixels in either case.
+
+    Raises
+    ------
+    SearchError
+        If there is no such composition.
     """
 
     def __init__(
@@ -79,13 +96,16 @@ class Explanation:
         network_output: npt.NDArray[np.uint8],
         candidates: tuple[Candidate, ...],
         bank: Bank,
+        composition: Composition = "copy",
     ) -> None:
+        check_composition(composition)
         self.layer = layer
         self.field = field
         self.query = query
         self.network_output = network_output
         self.candidates = candidates
-        self._bank = bank
+        self.bank = bank
+        self.composition: Composition = composition
 
     def __repr__(self) -> str:
         return (
@@ -96,12 +116,12 @@ class Explanation:
     @property
     def input_palette(self) -> Palette | None:
         """Palette of the inputs; None when they are photos."""
-        return self._bank.input_palette
+        return self.bank.input_palette
 
     @property
     def target_palette(self) -> Palette | None:
         """Palette of the targets; None when they are photos."""
-        return self._bank.target_palette
+        return self.bank.target_palette
 
     @cached_property
     def provenance(self) -> Provenance:
@@ -109,25 +129,31 @@ class Explanation:
         return provenance(self.field, self.layer)
 
     @cached_property
-    def _used(self) -> npt.NDArray[np.int32]:
-        return np.unique(self.provenance.image)
-
-    @cached_property
     def input(self) -> npt.NDArray[np.uint8]:
-        """The input reconstruction: uint8 (H, W, 3), copied from training inputs."""
-        return self.provenance.copy_from(self._bank.inputs(self._used))
+        """The input reconstruction: uint8 (H, W, 3), from training inputs."""
+        return self._composed(self.bank.inputs(self._matched), self.input_palette)
 
     @cached_property
     def output(self) -> npt.NDArray[np.uint8]:
         """The output reconstruction: uint8 (H, W, 3) or label map (H, W), from training targets."""
-        return self.provenance.copy_from(self._bank.targets(self._used))
+        return self._composed(self.bank.targets(self._matched), self.target_palette)
+
+    @property
+    def _matched(self) -> npt.NDArray[np.int32]:
+        pasted = 1 if self.composition == "copy" else self.field.matches
+        return np.unique(self.field.image[:pasted])
+
+    def _composed(
+        self, images: npt.NDArray[np.uint8], palette: Palette | None
+    ) -> npt.NDArray[np.uint8]:
+        return compose(self.field, self.layer, images, self.composition, palette=palette)
 
     def sources(self) -> list[Source]:
         """The training images that gave pixels, those that gave most first."""
         indices, pixels = np.unique(self.provenance.image, return_counts=True)
         order = np.lexsort((indices, -pixels))
         total = self.provenance.image.size
-        names, attributes = self._bank.names, self._bank.attributes
+        names, attributes = self.bank.names, self.bank.attributes
         return [
             Source(
                 int(indices[i]),
@@ -141,7 +167,7 @@ class Explanation:
 
     def source_images(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         """The training pair `index` of the bank: input and target, as `query` and `output`."""
-        return self._bank.pair(index)
+        return self.bank.pair(index)
 
     def painted(self, target: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """An output or target as a picture, uint8 (H, W, 3): label maps get their colours."""

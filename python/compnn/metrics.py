@@ -1,8 +1,10 @@
-"""How near an image is to the truth: accuracy and IoU of label maps, PSNR of photos."""
+"""How near an image is to the truth: accuracies and IoU of label maps, PSNR and SSIM of photos."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,14 +12,70 @@ import numpy.typing as npt
 
 from compnn.errors import ImageError
 
+SSIM_WINDOW = 7
+"""Pixels of the side of the windows that SSIM compares: no image may be smaller."""
 
-def confusion_matrix(
+_ANY_LABEL = 256
+
+
+@dataclass(frozen=True)
+class LabelMeasures:
+    """How near label maps are to the truth, each in [0, 1]; nan if no pixel is counted.
+
+    Pixels that are truly void are not counted; elsewhere a predicted void is wrong.
+
+    Attributes
+    ----------
+    pixel_accuracy
+        Share of pixels whose label is right. Its mean over images is the paper's MPA.
+    class_accuracy
+        Mean, over the classes that are in the truth, of the share of the class's pixels that are
+        right.
+    mean_iou
+        Mean, over the classes that are in either map, of intersection over union.
+    frequency_weighted_iou
+        Mean of intersection over union, each class weighted by its share of the truth.
+    """
+
+    pixel_accuracy: float
+    class_accuracy: float
+    mean_iou: float
+    frequency_weighted_iou: float
+
+
+def accuracies(counts: npt.NDArray[np.integer[Any]]) -> LabelMeasures:
+    """Return the measures of one image, or of a set of images whose counts are added up.
+
+    Parameters
+    ----------
+    counts
+        (C, C + 1) from `confusion_with_void`, or (C, C) where nothing is predicted void.
+    """
+    classes = len(counts)
+    right = counts.diagonal()
+    true = counts.sum(axis=1)
+    union = true + counts[:, :classes].sum(axis=0) - right
+    in_truth, present = true > 0, union > 0
+    if not in_truth.any():
+        return LabelMeasures(math.nan, math.nan, math.nan, math.nan)
+    iou = right[in_truth] / union[in_truth]
+    return LabelMeasures(
+        float(right.sum() / true.sum()),
+        float((right[in_truth] / true[in_truth]).mean()),
+        float((right[present] / union[present]).mean()),
+        float((iou * true[in_truth]).sum() / true.sum()),
+    )
+
+
+def confusion_with_void(
     truth: npt.NDArray[np.uint8],
     predicted: npt.NDArray[np.uint8],
     classes: int,
     void: int | None = None,
 ) -> npt.NDArray[np.int64]:
-    """Count the pixels of each pair of true and predicted class.
+    """Count the pixels of each pair of true and predicted class, and of class and predicted void.
+
+    Counts of several images may be added up, for `accuracies` of all of them.
 
     Parameters
     ----------
@@ -26,82 +84,18 @@ def confusion_matrix(
     classes
         Number of classes C.
     void
-        Label that is not counted.
+        Label that is no class.
 
     Returns
     -------
-    (C, C) int64; row = true class, column = predicted class. Pixels that are void in either map
-    are in no cell.
+    (C, C + 1) int64; row = true class, column = predicted class, the last one void. Pixels that
+    are truly void are in no cell.
 
     Raises
     ------
     ImageError
         If the shapes differ, or a label is neither a class nor void.
     """
-    return _confusion_with_void(truth, predicted, classes, void)[:, :classes]
-
-
-def pixel_accuracy(
-    truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8], void: int | None = None
-) -> float:
-    """Return the share, in [0, 1], of pixels whose label is right; nan if no pixel is counted.
-
-    Pixels that are truly void are not counted; elsewhere a predicted void is wrong.
-
-    Raises
-    ------
-    ImageError
-        If the shapes differ.
-    """
-    _check_shapes(truth, predicted)
-    right = truth == predicted
-    if void is not None:
-        right = right[truth != void]
-    return float(right.mean()) if right.size else math.nan
-
-
-def mean_iou(
-    truth: npt.NDArray[np.uint8],
-    predicted: npt.NDArray[np.uint8],
-    classes: int,
-    void: int | None = None,
-) -> float:
-    """Return the mean over classes of intersection over union, in [0, 1].
-
-    Pixels that are truly void are not counted; elsewhere a predicted void is wrong. A class that
-    is in neither map does not count; without any pixel that counts the mean is nan.
-
-    Raises
-    ------
-    ImageError
-        As `confusion_matrix`.
-    """
-    counts = _confusion_with_void(truth, predicted, classes, void)
-    shared = counts.diagonal()
-    union = counts.sum(axis=1) + counts[:, :classes].sum(axis=0) - shared
-    present = union > 0
-    return float((shared[present] / union[present]).mean()) if present.any() else math.nan
-
-
-def psnr(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
-    """Return the peak signal-to-noise ratio of two uint8 images in dB; equal images give about 361.
-
-    Raises
-    ------
-    ImageError
-        If the shapes differ.
-    """
-    _check_shapes(first, second)
-    return float(cv2.PSNR(np.ascontiguousarray(first), np.ascontiguousarray(second)))
-
-
-def _confusion_with_void(
-    truth: npt.NDArray[np.uint8],
-    predicted: npt.NDArray[np.uint8],
-    classes: int,
-    void: int | None,
-) -> npt.NDArray[np.int64]:
-    """Return (C, C + 1) counts; the last column has the pixels of a class predicted void."""
     _check_shapes(truth, predicted)
     column = np.full(256, -1, dtype=np.int64)
     column[:classes] = np.arange(classes)
@@ -119,6 +113,114 @@ def _confusion_with_void(
     cells = rows[counted] * (classes + 1) + columns[counted]
     counts = np.bincount(cells, minlength=classes * (classes + 1))
     return counts.reshape(classes, classes + 1).astype(np.int64, copy=False)
+
+
+def confusion_matrix(
+    truth: npt.NDArray[np.uint8],
+    predicted: npt.NDArray[np.uint8],
+    classes: int,
+    void: int | None = None,
+) -> npt.NDArray[np.int64]:
+    """Count the pixels of each pair of true and predicted class, as `confusion_with_void`.
+
+    Returns
+    -------
+    (C, C) int64; row = true class, column = predicted class. Pixels that are void in either map
+    are in no cell.
+    """
+    return confusion_with_void(truth, predicted, classes, void)[:, :classes]
+
+
+def pixel_accuracy(
+    truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8], void: int | None = None
+) -> float:
+    """Return the pixel accuracy of a label map, see `LabelMeasures`; any label may be a class.
+
+    Raises
+    ------
+    ImageError
+        If the shapes differ.
+    """
+    return accuracies(confusion_with_void(truth, predicted, _ANY_LABEL, void)).pixel_accuracy
+
+
+def class_accuracy(
+    truth: npt.NDArray[np.uint8],
+    predicted: npt.NDArray[np.uint8],
+    classes: int,
+    void: int | None = None,
+) -> float:
+    """Return the class accuracy of a label map, see `LabelMeasures`.
+
+    Parameters and errors are those of `confusion_with_void`.
+    """
+    return accuracies(confusion_with_void(truth, predicted, classes, void)).class_accuracy
+
+
+def mean_iou(
+    truth: npt.NDArray[np.uint8],
+    predicted: npt.NDArray[np.uint8],
+    classes: int,
+    void: int | None = None,
+) -> float:
+    """Return the mean IoU of a label map, see `LabelMeasures`.
+
+    Parameters and errors are those of `confusion_with_void`.
+    """
+    return accuracies(confusion_with_void(truth, predicted, classes, void)).mean_iou
+
+
+def frequency_weighted_iou(
+    truth: npt.NDArray[np.uint8],
+    predicted: npt.NDArray[np.uint8],
+    classes: int,
+    void: int | None = None,
+) -> float:
+    """Return the frequency-weighted IoU of a label map, see `LabelMeasures`.
+
+    Parameters and errors are those of `confusion_with_void`.
+    """
+    return accuracies(confusion_with_void(truth, predicted, classes, void)).frequency_weighted_iou
+
+
+def psnr(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
+    """Return the peak signal-to-noise ratio of two uint8 images in dB; equal images give about 361.
+
+    Raises
+    ------
+    ImageError
+        If the shapes differ.
+    """
+    _check_shapes(first, second)
+    return float(cv2.PSNR(np.ascontiguousarray(first), np.ascontiguousarray(second)))
+
+
+def ssim(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
+    """Return the structural similarity of two photos, in [-1, 1]: the mean over their channels.
+
+    Parameters
+    ----------
+    first, second
+        uint8 (H, W, 3), both sides at least `SSIM_WINDOW` pixels.
+
+    Raises
+    ------
+    ImageError
+        If the shapes differ, or the images are too small or no photos.
+    """
+    # Imported here: it takes longer than the rest of compnn, and few commands need it.
+    from skimage.metrics import structural_similarity
+
+    _check_shapes(first, second)
+    if first.ndim != 3 or min(first.shape[:2]) < SSIM_WINDOW:
+        raise ImageError(
+            f"SSIM compares photos (H, W, 3) of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels, "
+            f"not {first.shape}; use PSNR"
+        )
+    similarity = structural_similarity(  # type: ignore[no-untyped-call]
+        first, second, win_size=SSIM_WINDOW, channel_axis=2, data_range=255
+    )
+    return float(similarity)
 
 
 def _check_shapes(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> None:

@@ -16,6 +16,11 @@ from compnn.field import Field
 Method = Literal["hyperpatch-match", "exhaustive"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
+Schedule = Literal["fast", "paper"]
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+
+MOST_EFFORT = 8
+
 Progress = Callable[[float], None]
 
 
@@ -29,8 +34,14 @@ class Search:
         "hyperpatch-match" (approximate) or "exhaustive" (exact).
     matches
         Number K of matches kept for each hyperpatch.
+    schedule
+        Of HyperPatch-Match: "fast" starts where a codebook of the candidates' hyperpatches points
+        to, and searches around that for a few rounds; "paper" starts at random.
+    effort
+        Of the fast schedule, from 1 (quick) to 8 (near exact).
     iterations
-        Rounds of HyperPatch-Match.
+        Rounds of propagation and random search after the start. Default: 8 of the fast schedule,
+        1024 of the paper's.
     seed
         Of the random numbers of HyperPatch-Match, in [0, 2**64).
     stop_when_unchanged
@@ -46,7 +57,9 @@ class Search:
 
     method: Method = "hyperpatch-match"
     matches: int = 1
-    iterations: int = 1024
+    schedule: Schedule = "fast"
+    effort: int = 4
+    iterations: int | None = None
     seed: int = 0
     stop_when_unchanged: bool = False
     num_threads: int = -1
@@ -56,11 +69,18 @@ class Search:
             raise SearchError(
                 f"there is no method {self.method!r}; choose one of {', '.join(METHODS)}"
             )
+        if self.schedule not in SCHEDULES:
+            raise SearchError(
+                f"there is no schedule {self.schedule!r}; choose one of {', '.join(SCHEDULES)}"
+            )
+        if not 1 <= self.effort <= MOST_EFFORT:
+            raise SearchError(f"effort must be 1 to {MOST_EFFORT}, not {self.effort}")
         if not 0 <= self.seed < 2**64:
             raise SearchError(f"seed must be in [0, 2**64), not {self.seed}")
         for name, lowest in (("matches", 1), ("iterations", 0)):
-            if not lowest <= getattr(self, name) < 2**31:
-                raise SearchError(f"{name} must be at least {lowest}, not {getattr(self, name)}")
+            number = getattr(self, name)
+            if number is not None and not lowest <= number < 2**31:
+                raise SearchError(f"{name} must be at least {lowest}, not {number}")
         if self.num_threads != -1 and not 1 <= self.num_threads <= 4096:
             raise SearchError(
                 f"num_threads must be positive, or -1 for all CPUs, not {self.num_threads}"
@@ -119,7 +139,9 @@ class Search:
                     ascending,
                     hyperpatch,
                     matches=self.matches,
-                    iterations=self.iterations,
+                    schedule=self.schedule,
+                    effort=self.effort,
+                    iterations=-1 if self.iterations is None else self.iterations,
                     seed=self.seed,
                     stop_when_unchanged=self.stop_when_unchanged,
                     num_threads=self.num_threads,

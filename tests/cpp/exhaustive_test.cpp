@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <random>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -109,10 +110,20 @@ TEST(a_hyperpatch_may_fill_the_activation) {
 }
 
 TEST(many_images_make_many_groups) {
-  const TestCells query = TestCells::random({1, 5, 5, 600}, Precision::kFloat16, 9);
-  const TestCells bank = TestCells::random({50, 8, 8, 600}, Precision::kFloat16, 10);
+  constexpr Index kDepth = 1000;
+  TestCells query({1, 3, 3, kDepth}, Precision::kFloat32);
+  TestCells bank({100, 13, 13, kDepth}, Precision::kFloat32);
+  std::minstd_rand generator(9);
+  const auto fill = [&](Index, Index, Index, float* cell) {
+    for (Index d = 0; d < kDepth; ++d) {
+      cell[d] = static_cast<float>(static_cast<int>(generator() % 2001) - 1000);
+    }
+  };
+  query.change(fill);
+  bank.change(fill);
   const Query asked = query_of(query, bank, {2, 2}, 2);
-  CHECK(TilePlan(bank.bank(), asked).image_groups.parts > 1);
+  // The most compact format has four numbers in a word.
+  CHECK(TilePlan(bank.bank(), asked, kDepth / 4, 5).groups.parts > 1);
   check_against_brute_force(query, bank, asked);
 }
 

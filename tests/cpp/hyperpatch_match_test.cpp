@@ -35,12 +35,22 @@ Case random_case(HyperpatchSize hyperpatch, int matches, std::uint32_t seed,
   return made;
 }
 
+HyperPatchMatchOptions paper_options(int iterations, std::uint64_t seed, bool stop_when_unchanged) {
+  HyperPatchMatchOptions options;
+  options.schedule = Schedule::kPaper;
+  options.iterations = iterations;
+  options.seed = seed;
+  options.stop_when_unchanged = stop_when_unchanged;
+  return options;
+}
+
 Field search(const Case& c, int iterations, std::uint64_t seed = 0, int threads = 1,
              bool stop_when_unchanged = false) {
   Query asked = c.asked;
   asked.cells = c.query.cells();
   asked.num_threads = threads;
-  return hyperpatch_match(c.bank.bank(), asked, {iterations, seed, stop_when_unchanged}, nullptr);
+  return hyperpatch_match(c.bank.bank(), asked,
+                          paper_options(iterations, seed, stop_when_unchanged), nullptr);
 }
 
 Field exact(const Case& c) {
@@ -288,7 +298,7 @@ TEST(stops_when_unchanged) {
   Case c = random_case({8, 10}, 6, 8);  // nothing can improve: every hyperpatch is listed
   int calls = 0;
   c.asked.cells = c.query.cells();
-  const HyperPatchMatchOptions stopping{2000000000, 0, true};
+  const HyperPatchMatchOptions stopping = paper_options(2000000000, 0, true);
   const Field field = hyperpatch_match(c.bank.bank(), c.asked, stopping, [&](double) {
     return ++calls < 100;  // ten seconds of rounds
   });
@@ -319,7 +329,7 @@ TEST(zero_norms_give_similarity_zero) {
 TEST(monitor_ends_a_search_of_short_rounds) {
   Case c = random_case({2, 2}, 1, 11);
   c.asked.cells = c.query.cells();
-  const HyperPatchMatchOptions endless{2000000000, 0, false};
+  const HyperPatchMatchOptions endless = paper_options(2000000000, 0, false);
   CHECK_THROWS(hyperpatch_match(c.bank.bank(), c.asked, endless, [](double) { return false; }),
                Cancelled, "cancelled");
   const Monitor throwing = [](double) -> bool { throw std::logic_error("my error"); };

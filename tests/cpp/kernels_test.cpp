@@ -1,5 +1,6 @@
 #include "compnn/simd/kernels.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -59,6 +60,7 @@ TEST(levels) {
   CHECK(to_string(SimdLevel::kBaseline) == "baseline");
   CHECK(to_string(SimdLevel::kAvx2) == "avx2");
   CHECK(to_string(SimdLevel::kAvx512) == "avx512");
+  CHECK(to_string(SimdLevel::kAvx512Vnni) == "avx512vnni");
   for (const SimdLevel level : levels) std::cout << "       level " << to_string(level) << "\n";
 }
 
@@ -200,21 +202,49 @@ TEST(dots_of_all_lengths) {
   });
 }
 
-TEST(cell_products_of_many_shapes) {
+TEST(exact_dots_add_in_double) {
   for_each_level([](const Kernels& k) {
-    for (const Index queries : {1, 2, 5, 17, 33}) {
-      for (const Index cells : {1, 3, 16, 49, 70}) {
-        for (const Index depth : {1, 2, 7, 64, 131}) {
-          const std::vector<float> query = random_floats(queries * depth, 4);
-          const std::vector<float> bank = random_floats(cells * depth, 5);
-          std::vector<float> products(static_cast<std::size_t>(queries * cells), 1e9F);
-          k.cell_products(query.data(), queries, bank.data(), cells, depth, products.data());
-          for (Index q = 0; q < queries; ++q) {
-            for (Index c = 0; c < cells; ++c) {
+    for (Index count = 0; count <= 100; ++count) {
+      const std::vector<float> a = random_floats(count, 2);
+      std::vector<float> b = random_floats(count, 3), rounded(b.size());
+      if (count > 3) b[1] = 1e4F;  // beside this, float sums would lose the others' last digits
+      std::vector<Half> halves(b.size());
+      k.narrow(b.data(), halves.data(), count);
+      k.widen(halves.data(), rounded.data(), count);
+      for (const bool half : {false, true}) {
+        const std::vector<float>& numbers = half ? rounded : b;
+        double scale = 0, squares = 0;
+        const double expected = dot_in_double(a.data(), numbers.data(), count, &scale);
+        const double square = dot_in_double(numbers.data(), numbers.data(), count, &squares);
+        double sum = 0.25, square_sum = 0.5;  // they add to what is there
+        if (half) {
+          k.exact_dot_half(a.data(), halves.data(), count, &sum, &square_sum);
+        } else {
+          k.exact_dot(a.data(), b.data(), count, &sum, &square_sum);
+        }
+        CHECK_NEAR(sum, 0.25 + expected, 1e-14 * (1 + scale));
+        CHECK_NEAR(square_sum, 0.5 + square, 1e-14 * (1 + squares));
+      }
+    }
+  });
+}
+
+TEST(project_multiplies_by_each_direction) {
+  for_each_level([](const Kernels& k) {
+    for (const Index count : {1, 3, 16, 49}) {
+      for (const Index depth : {1, 7, 64, 131}) {
+        for (const Index directions : {1, 16, 33}) {
+          const std::vector<float> cells = random_floats(count * depth, 4);
+          const std::vector<float> to = random_floats(directions * depth, 5);
+          std::vector<float> coordinates(static_cast<std::size_t>(count * directions), 1e9F);
+          k.project(cells.data(), count, depth, to.data(), directions, coordinates.data());
+          for (Index c = 0; c < count; ++c) {
+            for (Index d = 0; d < directions; ++d) {
               double scale = 0;
               const double expected =
-                  dot_in_double(query.data() + q * depth, bank.data() + c * depth, depth, &scale);
-              CHECK_NEAR(products[static_cast<std::size_t>(q * cells + c)], expected, 1e-6 * scale);
+                  dot_in_double(cells.data() + c * depth, to.data() + d * depth, depth, &scale);
+              CHECK_NEAR(coordinates[static_cast<std::size_t>(c * directions + d)], expected,
+                         1e-6 * scale);
             }
           }
         }
@@ -223,77 +253,253 @@ TEST(cell_products_of_many_shapes) {
   });
 }
 
-TEST(fold_diagonal_of_many_shapes) {
+namespace {
+
+// The numbers of a converted cell. What is stored for the bank in 8 bits is 128 higher.
+std::vector<double> numbers_of(const ScreenKernels& screen, const std::int32_t* words,
+                               Index num_words, Index stride, float scale, bool is_bank) {
+  std::vector<double> numbers;
+  for (Index w = 0; w < num_words; ++w) {
+    const std::int32_t word = words[w * stride];
+    if (screen.per_word == 1) {
+      float number;
+      std::memcpy(&number, &word, sizeof number);
+      numbers.push_back(static_cast<double>(scale) * static_cast<double>(number));
+    }
+    for (int i = 0; screen.per_word > 1 && i < screen.per_word; ++i) {
+      const auto bits = static_cast<std::uint32_t>(word) >> (32 / screen.per_word * i);
+      const int integer = screen.per_word == 2 ? static_cast<std::int16_t>(bits)
+                          : is_bank            ? static_cast<int>(bits & 255) - 128
+                                               : static_cast<std::int8_t>(bits);
+      numbers.push_back(static_cast<double>(scale) * integer);
+    }
+  }
+  return numbers;
+}
+
+template <typename Body>
+void for_each_screen(Body body) {
+  for_each_level([&](const Kernels& k) {
+    body(k.fast);
+    body(k.floats);
+  });
+}
+
+// Cells that are hard to convert.
+std::vector<std::vector<float>> hard_cells(Index depth) {
+  std::vector<std::vector<float>> cells;
+  for (const float factor : {1.0F, 1e16F, 1e-13F, 2e-15F, 3e-16F, 1e-30F, 0.0F}) {
+    cells.push_back(random_floats(depth, 6));
+    for (float& number : cells.back()) number *= factor;
+  }
+  cells.push_back(std::vector<float>(static_cast<std::size_t>(depth), 0.7F));
+  cells.push_back(std::vector<float>(static_cast<std::size_t>(depth), -1e16F));
+  std::mt19937 generator(7);
+  std::uniform_real_distribution<float> exponent(-16, 16);
+  cells.emplace_back();
+  for (Index i = 0; i < depth; ++i) {
+    const float sign = generator() % 2 == 0 ? 1.0F : -1.0F;
+    cells.back().push_back(sign * std::pow(10.0F, exponent(generator)));
+  }
+  return cells;
+}
+
+struct Converted {
+  explicit Converted(Index count) : words(static_cast<std::size_t>(count)) {}
+  std::vector<std::int32_t> words;
+  float scale = -1, residual = -1;
+  std::int32_t correction = 12345;
+};
+
+}  // namespace
+
+TEST(screens_know_what_they_round_away) {
+  for_each_screen([](const ScreenKernels& screen) {
+    for (const Index depth : {1, 2, 3, 5, 16, 63, 64, 65, 200, 1031}) {
+      const Index words = screen.words(depth);
+      CHECK_EQUAL(words, (depth + screen.per_word - 1) / screen.per_word);
+      for (const std::vector<float>& cell : hard_cells(depth)) {
+        for (const bool is_bank : {false, true}) {
+          const Index stride = is_bank ? screen.bank_block : 1;
+          constexpr std::int32_t kUntouched = 0x55555555;
+          Converted to((words - 1) * stride + 1);
+          std::fill(to.words.begin(), to.words.end(), kUntouched);
+          screen.convert(cell.data(), depth, to.words.data(), stride, &to.scale, &to.residual,
+                         is_bank ? nullptr : &to.correction);
+          for (std::size_t i = 0; i < to.words.size(); ++i) {
+            if (static_cast<Index>(i) % stride != 0) CHECK_EQUAL(to.words[i], kUntouched);
+          }
+          const std::vector<double> numbers =
+              numbers_of(screen, to.words.data(), words, stride, to.scale, is_bank);
+          double lost = 0, largest = 0;
+          for (Index i = 0; i < depth; ++i) {
+            const auto at = static_cast<std::size_t>(i);
+            const double x = static_cast<double>(cell[at]);
+            lost += (x - numbers[at]) * (x - numbers[at]);
+            largest = std::max(largest, std::fabs(x));
+          }
+          lost = std::sqrt(lost);
+          CHECK(lost <= static_cast<double>(to.residual));
+          // And not much more than that.
+          const double root = std::sqrt(static_cast<double>(depth));
+          if (largest < 1e-15) {
+            CHECK_EQUAL(to.scale, 0.0F);
+            CHECK_NEAR(to.residual, root * largest, 0.002 * root * largest);
+          } else {
+            CHECK(static_cast<double>(to.residual) <= 1.002 * lost + 1e-6 * root * largest);
+            CHECK(lost <= 0.005 * root * largest);
+          }
+          // Nothing behind the query's last number.
+          for (std::size_t i = cell.size(); !is_bank && i < numbers.size(); ++i) {
+            CHECK_EQUAL(numbers[i], 0.0);
+          }
+        }
+      }
+    }
+  });
+}
+
+TEST(screen_products_of_many_shapes) {
+  for_each_screen([](const ScreenKernels& screen) {
+    const Index block = screen.bank_block;
+    for (const Index depth : {1, 2, 3, 4, 5, 16, 67, 130, 65536}) {
+      const Index words = screen.words(depth);
+      const std::vector<std::vector<float>> cells = hard_cells(depth);
+      for (const Index panels :
+           depth > 1000 ? std::vector<Index>{1} : std::vector<Index>{1, 2, 5}) {
+        const Index stride = panels * block + 3;
+        const auto queries = static_cast<std::size_t>(screen.query_block);
+        const auto bank_cells = static_cast<std::size_t>(panels * block);
+        std::vector<std::int32_t> query(queries * static_cast<std::size_t>(words));
+        std::vector<std::int32_t> bank(bank_cells * static_cast<std::size_t>(words));
+        std::vector<std::int32_t> corrections(queries);
+        std::vector<float> query_scales(queries), bank_scales(bank_cells);
+        std::vector<std::vector<double>> query_numbers, bank_numbers;
+        float residual;
+        for (std::size_t q = 0; q < queries; ++q) {
+          std::int32_t* to = query.data() + static_cast<Index>(q) * words;
+          // All the cells in turn; from the end, so that blocks have the extreme ones.
+          const std::vector<float>& cell = cells[cells.size() - 1 - q % cells.size()];
+          screen.convert(cell.data(), depth, to, 1, &query_scales[q], &residual, &corrections[q]);
+          query_numbers.push_back(numbers_of(screen, to, words, 1, query_scales[q], false));
+        }
+        for (std::size_t c = 0; c < bank_cells; ++c) {
+          const Index panel = static_cast<Index>(c) / block;
+          std::int32_t* to = bank.data() + panel * block * words + static_cast<Index>(c) % block;
+          screen.convert(cells[c % cells.size()].data(), depth, to, block, &bank_scales[c],
+                         &residual, nullptr);
+          bank_numbers.push_back(numbers_of(screen, to, words, block, bank_scales[c], true));
+        }
+        constexpr float kUntouched = -77;
+        std::vector<float> products(queries * static_cast<std::size_t>(stride), kUntouched);
+        screen.multiply(query.data(), query_scales.data(), corrections.data(), bank.data(),
+                        bank_scales.data(), words, panels, products.data(), stride);
+        for (std::size_t q = 0; q < queries; ++q) {
+          const float* row = products.data() + static_cast<Index>(q) * stride;
+          for (std::size_t c = 0; c < bank_cells; ++c) {
+            double expected = 0, squares[2] = {};
+            for (std::size_t i = 0; i < query_numbers[q].size(); ++i) {
+              const double x = query_numbers[q][i], y = bank_numbers[c][i];
+              expected += x * y;
+              squares[0] += x * x;
+              squares[1] += y * y;
+            }
+            const double scale = std::sqrt(squares[0]) * std::sqrt(squares[1]);
+            const double rounding =
+                static_cast<double>(screen.rounding) * static_cast<double>(depth) + 3e-6;
+            CHECK_NEAR(row[c], expected, rounding * scale);
+          }
+          for (Index c = panels * block; c < stride; ++c) CHECK_EQUAL(row[c], kUntouched);
+        }
+      }
+    }
+  });
+}
+
+TEST(fold_of_many_shapes) {
   for_each_level([](const Kernels& k) {
-    for (int width = 1; width <= 3; ++width) {
-      for (int num_rows = 0; num_rows <= 2; ++num_rows) {
-        for (Index count = 1; count <= 70; ++count) {
-          const Index cells = count + width - 1;
-          const Index stride = cells + 3;
-          const std::vector<float> products = random_floats((width - 1) * stride + cells, 6);
+    for (int width = 1; width <= 4; ++width) {
+      for (int num_rows = 0; num_rows <= 3; ++num_rows) {
+        for (Index count = kFoldStep; count <= 4 * kFoldStep; count += kFoldStep) {
+          const auto n = static_cast<std::size_t>(count);
+          const Index stride = count + width + 2;
+          const std::vector<float> products =
+              random_floats((width - 1) * stride + count + width - 1, 6);
           const std::vector<float> above = random_floats(num_rows * count, 7);
-          const std::vector<float> inverse_norms = random_floats(count, 8);
+          std::vector<float> inverse_norms = random_floats(count, 8);
+          std::vector<float> residuals = random_floats(count, 9),
+                             missing = random_floats(count, 10);
+          for (std::size_t c = 0; c < n; ++c) {
+            inverse_norms[c] = std::fabs(inverse_norms[c]);
+            residuals[c] =
+                c % 7 == 3 ? -std::numeric_limits<float>::infinity() : std::fabs(residuals[c]);
+            missing[c] = std::fabs(missing[c]);
+          }
           std::vector<const float*> rows;
           for (int a = 0; a < num_rows; ++a) rows.push_back(above.data() + a * count);
-          DiagonalFold fold{products.data(),      stride, width, rows.data(), num_rows,
-                            inverse_norms.data(), count};
-          const auto n = static_cast<std::size_t>(count);
-          std::vector<float> row_sums(n, 1e9F), scores(n, 1e9F);
-          const float most =
-              k.fold_diagonal(fold, num_rows > 0 ? row_sums.data() : nullptr, scores.data());
-          float largest = -std::numeric_limits<float>::infinity();
-          for (std::size_t c = 0; c < n; ++c) {
-            double row_sum = 0;
-            for (int b = 0; b < width; ++b) {
-              row_sum += products[static_cast<std::size_t>(b * stride + b) + c];
-            }
-            double sum = row_sum;
-            for (const float* row : rows) sum += row[c];
-            CHECK_NEAR(scores[c], sum * inverse_norms[c], 1e-5);
-            if (num_rows > 0) CHECK_NEAR(row_sums[c], row_sum, 1e-6);
-            largest = std::max(largest, scores[c]);
-          }
-          CHECK_EQUAL(most, largest);
 
-          // Sums that are not yet whole: row sums only.
-          std::vector<float> partial(n, 1e9F);
-          fold.inverse_norms = nullptr;
-          k.fold_diagonal(fold, num_rows > 0 ? partial.data() : nullptr, nullptr);
-          if (num_rows > 0) CHECK(partial == row_sums);
+          ScreenFold fold{};
+          fold.products = products.data();
+          fold.product_stride = stride;
+          fold.width = width;
+          fold.rows = rows.data();
+          fold.num_rows = num_rows;
+          fold.count = count;
+          std::vector<float> partial(n, 1e9F);  // sums that are not yet whole
+          CHECK_EQUAL(k.fold(fold, partial.data(), nullptr, nullptr), 0);
+          std::vector<double> sums(n), row_sums(n);
+          for (std::size_t c = 0; c < n; ++c) {
+            for (int b = 0; b < width; ++b) {
+              row_sums[c] += products[static_cast<std::size_t>(b * stride + b) + c];
+            }
+            CHECK_NEAR(partial[c], row_sums[c], 1e-6);
+            sums[c] = row_sums[c];
+            for (const float* row : rows) sums[c] += row[c];
+          }
+
+          fold.inverse_norms = inverse_norms.data();
+          fold.residuals = residuals.data();
+          fold.missing = missing.data();
+          fold.residual_weight = 0.7F;
+          fold.missing_weight = 0.4F;
+          for (const float threshold : {-1e30F, 1.0F, 3.0F, 1e30F}) {
+            fold.threshold = threshold;
+            std::vector<float> scores(n, 1e9F), newest(n, 1e9F);
+            std::vector<std::int32_t> hits(n, -1);
+            // The newest sums may lie where the oldest are.
+            std::vector<float> oldest(n);
+            if (num_rows > 0) {
+              std::copy_n(above.data() + (num_rows - 1) * count, count, oldest.data());
+              rows.back() = oldest.data();
+            }
+            float* to = num_rows > 0 ? oldest.data() : newest.data();
+            const Index num_hits = k.fold(fold, to, scores.data(), hits.data());
+            CHECK(num_hits >= 0 && num_hits <= count);
+            if (num_rows > 0) CHECK(oldest == partial);
+            for (Index i = 1; i < num_hits; ++i) {
+              CHECK(hits[static_cast<std::size_t>(i - 1)] < hits[static_cast<std::size_t>(i)]);
+            }
+            for (std::size_t c = 0; c < n; ++c) {
+              const double score = sums[c] * inverse_norms[c];
+              const double most = score + 0.7 * residuals[c] + 0.4 * missing[c];
+              const bool hit = std::binary_search(hits.begin(), hits.begin() + num_hits,
+                                                  static_cast<std::int32_t>(c));
+              if (hit) CHECK_NEAR(scores[c], score, 1e-5);
+              if (hit) CHECK(most >= static_cast<double>(threshold) - 1e-5);
+              if (!hit) CHECK(most <= static_cast<double>(threshold) + 1e-5);
+            }
+          }
         }
       }
-    }
-  });
-}
-
-// Equal hyperpatches must get equal scores wherever they lie, or ties are decided by chance.
-TEST(score_does_not_depend_on_the_column) {
-  for_each_level([](const Kernels& k) {
-    for (Index count = 1; count <= 40; ++count) {
-      const std::vector<float> products(static_cast<std::size_t>(2 * (count + 1)), 0.1234567F);
-      const std::vector<float> above(static_cast<std::size_t>(count), 0.7654321F);
-      const std::vector<float> inverse_norms(static_cast<std::size_t>(count), 1.7F);
-      const float* rows[] = {above.data()};
-      const DiagonalFold fold{products.data(), count + 1, 2, rows, 1, inverse_norms.data(), count};
-      std::vector<float> row_sums(above.size()), scores(above.size());
-      k.fold_diagonal(fold, row_sums.data(), scores.data());
-      for (const float score : scores) CHECK_EQUAL(score, scores[0]);
     }
   });
 }
 
 TEST(levels_agree) {
   const Kernels& slow = kernels(SimdLevel::kBaseline);
-  const Index queries = 33, cells = 70, depth = 200;
-  const std::vector<float> a = random_floats(queries * depth, 9);
-  const std::vector<float> b = random_floats(cells * depth, 10);
-  std::vector<float> expected(static_cast<std::size_t>(queries * cells)), actual(expected);
-  slow.cell_products(a.data(), queries, b.data(), cells, depth, expected.data());
+  const Index depth = 200;
+  const std::vector<float> a = random_floats(depth, 9), b = random_floats(depth, 10);
   for_each_level([&](const Kernels& k) {
-    k.cell_products(a.data(), queries, b.data(), cells, depth, actual.data());
-    for (std::size_t i = 0; i < actual.size(); ++i) {
-      CHECK_NEAR(actual[i], expected[i], 1e-5 * std::sqrt(static_cast<double>(depth)));
-    }
     for (Index count = 1; count <= depth; ++count) {
       double scale = 0;
       dot_in_double(a.data(), b.data(), count, &scale);

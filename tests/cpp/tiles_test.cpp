@@ -30,30 +30,44 @@ TEST(plan_covers_query_and_bank) {
   query.cells = cells.cells();
   query.candidates = {0, 2};
   query.hyperpatch = {3, 2};
-  const TilePlan plan(bank.bank(), query);
+  const TilePlan plan(bank.bank(), query, 1, 1);
   CHECK_EQUAL(plan.query_rows.count, 38);
   CHECK_EQUAL(plan.query_cols.count, 259);
-  CHECK_EQUAL(plan.bank_rows, 18);
   CHECK_EQUAL(plan.bank_cols.count, 300);
-  CHECK_EQUAL(plan.image_groups.count, 2);
   CHECK(plan.query_rows.parts > 1 && plan.query_cols.parts > 1 && plan.bank_cols.parts > 1);
-  for (Index bank_cells = 1; bank_cells <= 300; ++bank_cells) {
-    const Index rows = plan.band_rows(bank_cells, 16);
-    CHECK(rows >= 1 && rows <= plan.bank_rows + 15);
+  CHECK_EQUAL(plan.tiles, 2 * plan.bank_cols.parts);
+  CHECK_EQUAL(plan.groups.count, plan.tiles);
+}
+
+TEST(groups_fit_memory_and_give_each_thread_a_tile) {
+  const TestCells bank({64, 9, 9, 4}, Precision::kFloat32);
+  Query query;
+  query.cells = bank.cells();
+  query.candidates = compnn::test::all_images(bank);
+  for (const int threads : {1, 2, 7}) {
+    for (const Index words : {1, 100, 3000, 30000, 1000000}) {
+      const TilePlan plan(bank.bank(), query, words, threads);
+      const Index bytes = 9 * 9 * words * Index{sizeof(std::int32_t)};
+      for (Index group = 0; group < plan.groups.parts; ++group) {
+        const Index size = plan.groups.size(group);
+        CHECK(size * bytes <= TilePlan::kGroupBytes || size <= threads);
+      }
+      const bool all_fit = plan.tiles * bytes <= TilePlan::kGroupBytes;
+      if (all_fit) CHECK_EQUAL(plan.groups.parts, 1);
+    }
   }
 }
 
-// The cut may not know the number of threads: floating-point sums would depend on it.
-TEST(plan_ignores_the_number_of_threads) {
+// The cut of the products may not know the number of threads; how many tiles are converted at a
+// time may.
+TEST(tiles_ignore_the_number_of_threads) {
   const TestCells bank({30, 9, 9, 4}, Precision::kFloat32);
   Query query;
   query.cells = bank.cells();
   query.candidates = compnn::test::all_images(bank);
-  query.num_threads = 1;
-  const TilePlan one(bank.bank(), query);
-  query.num_threads = 7;
-  const TilePlan seven(bank.bank(), query);
-  CHECK_EQUAL(one.image_groups.parts, seven.image_groups.parts);
+  const TilePlan one(bank.bank(), query, 4, 1), seven(bank.bank(), query, 4, 7);
+  CHECK_EQUAL(one.tiles, seven.tiles);
   CHECK_EQUAL(one.query_rows.parts, seven.query_rows.parts);
+  CHECK_EQUAL(one.query_cols.parts, seven.query_cols.parts);
   CHECK_EQUAL(one.bank_cols.parts, seven.bank_cols.parts);
 }

@@ -41,6 +41,20 @@ def hyperpatches(cells: Floats, hyperpatch: tuple[int, int]) -> npt.NDArray[np.f
     return np.divide(flat, norms, out=np.zeros_like(flat), where=norms > 0)
 
 
+def smooth_case(seed: int, images: int, side: int, depth: int = 24) -> Case:
+    """Activations as networks have them: smooth over the image, in few main directions."""
+    random = np.random.default_rng(seed)
+    shape = (images + 1, side // 4 + 1, side // 4 + 1, depth)
+    coarse = random.normal(size=shape) * 0.7 ** np.arange(depth)
+    place = np.linspace(0, side // 4, side, endpoint=False)
+    whole, part = place.astype(int), (place % 1)[:, None, None]
+    rows = coarse[:, whole] * (1 - part) + coarse[:, whole + 1] * part
+    part = part[:, :, 0]
+    cells = rows[:, :, whole] * (1 - part) + rows[:, :, whole + 1] * part
+    cells = (cells + 0.05 * random.normal(size=cells.shape)).astype(np.float32)
+    return Case(cells[0], cells[1:], (2, 2), np.arange(images, dtype=np.int32))
+
+
 def similarities(case: Case) -> npt.NDArray[np.float64]:
     """Cosine of every query hyperpatch with every candidate's: (rows, cols, places).
 

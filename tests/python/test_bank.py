@@ -32,7 +32,7 @@ from compnn.images import read_image, write_image
 from compnn.model import Model
 from compnn.preprocessing import Preprocessing
 from compnn.query import Query
-from memory_dataset import MemoryDataset, contents, grey_palette
+from memory_dataset import MemoryDataset, contents, grey_palette, patch_call
 from reference import Case, place_index, similarities
 from tiny_networks import UNET_LAYERS, nan_network, save_network, tiny_segnet, tiny_unet
 
@@ -131,6 +131,68 @@ def test_several_layers_are_explained_as_each_alone(bank: Bank) -> None:
     assert list(bank.explain(QUERY, ["encoder_1", "encoder_1"], iterations=0)) == ["encoder_1"]
 
 
+def test_one_run_of_the_network_serves_many_searches(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = ["encoder_1", "decoder_2"]
+    expected = {k: bank.explain(QUERY, layers, top_k=k, iterations=8) for k in (2, None)}
+    near = bank.nearest(QUERY, 3)
+    runs = patch_call(monkeypatch, Model, "run", lambda original, *a, **k: original(*a, **k))
+    reading = bank.run(QUERY, layers)
+    for top_k, explanations in expected.items():
+        for layer, each in explanations.items():
+            found = bank.explain(reading, layer, top_k=top_k, iterations=8)
+            assert same_field(found, each)
+            assert found.candidates == each.candidates
+            np.testing.assert_array_equal(found.query, each.query)
+            np.testing.assert_array_equal(found.network_output, each.network_output)
+    assert bank.nearest(reading, 3) == near
+    assert bank.run(reading, ["encoder_1"]) is reading
+    assert len(runs) == 1
+
+
+def test_a_run_that_lacks_what_a_search_needs(bank: Bank, tmp_path: Path) -> None:
+    reading = bank.run(Query("mine", QUERY, None, "mine.png"), ["encoder_1"])
+    with pytest.raises(SearchError, match=r"mine\.png kept encoder_1, encoder_3, not decoder_2"):
+        bank.explain(reading, "decoder_2")
+    with pytest.raises(SearchError, match="not decoder_2"):
+        bank.nearest(reading, layer="decoder_2")
+    with pytest.raises(LayerError, match="no layer 'decoder_9'"):
+        bank.run(QUERY, ["decoder_9"])
+    small = Model(tiny_unet(tmp_path / "unet.onnx", size=(16, 16)), ["encoder_1"], "encoder_3")
+    other = Bank.build(tmp_path / "bank", small, MemoryDataset(2, (16, 16)))
+    with pytest.raises(SearchError, match=r"encoder_1 is \(4, 16, 16\) .* but \(4, 8, 8\)"):
+        other.explain(reading, "encoder_1")
+
+
+def test_composition_is_passed_on(bank: Bank) -> None:
+    copied = bank.explain(QUERY, "encoder_2", iterations=8)
+    merged = bank.explain(QUERY, "encoder_2", iterations=8, composition="overlap")
+    assert (copied.composition, merged.composition) == ("copy", "overlap")
+    assert same_field(copied, merged)
+    assert not np.array_equal(copied.output, merged.output)
+    with pytest.raises(SearchError, match="no composition 'paste'"):
+        bank.explain(QUERY, "encoder_2", composition="paste")  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("layer", ["encoder_1", "decoder_2"])
+def test_nearest_by_a_whole_layer(any_bank: Bank, model: Model, layer: str) -> None:
+    dtype = any_bank.manifest.dtype
+
+    def flat(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        return model.activations(image, [layer])[layer].astype(dtype).astype(np.float64).ravel()
+
+    training, query = np.stack([flat(pair.input) for pair in TRAIN]), flat(QUERY)
+    cosines = training @ query / np.linalg.norm(training, axis=1) / np.linalg.norm(query)
+    found = any_bank.nearest(QUERY, COUNT, layer=layer)
+    assert [each.index for each in found] == np.argsort(-cosines).tolist()
+    np.testing.assert_allclose([e.similarity for e in found], np.sort(cosines)[::-1], atol=1e-5)
+    few = any_bank.nearest(QUERY, 1, layer=layer, among=[1, "img_4"])
+    assert few[0].index == max((1, 4), key=lambda index: cosines[index])
+    with pytest.raises(LayerError, match="no layer 'output'"):
+        any_bank.nearest(QUERY, layer="output")
+
+
 def test_reconstructions_copy_training_pixels(bank: Bank) -> None:
     found = bank.explain(QUERY, "encoder_2", iterations=8)
     where = found.provenance
@@ -170,7 +232,9 @@ def test_hyperpatch_of_another_size(bank: Bank) -> None:
 
 def test_seed_and_threads(bank: Bank) -> None:
     found = [
-        bank.explain(QUERY, "encoder_1", iterations=2, seed=seed, num_threads=threads)
+        bank.explain(
+            QUERY, "encoder_1", schedule="paper", iterations=2, seed=seed, num_threads=threads
+        )
         for seed, threads in ((5, 1), (5, 3), (6, 1))
     ]
     assert same_field(found[0], found[1])
@@ -193,7 +257,7 @@ def test_progress_is_reported_and_may_stop_the_search(bank: Bank) -> None:
             raise InterruptedError(layer)
 
     with pytest.raises(InterruptedError, match="encoder_1"):
-        bank.explain(QUERY, "encoder_1", iterations=10**5, progress=stop)
+        bank.explain(QUERY, "encoder_1", iterations=10**7, progress=stop)
     assert all(layer == "encoder_1" and 0 <= share < 1 for layer, share in seen)
 
 

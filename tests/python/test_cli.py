@@ -31,6 +31,7 @@ from tiny_networks import UNET_LAYERS, nan_network, tiny_unet
 COUNT = 5
 START = Path.cwd()  # from where compnn can be imported
 PICTURES = {"query.png", "network_output.png", "input.png", "output.png", "sources.png"}
+TABLES = {"images.csv", "attributes.csv"}
 
 
 @dataclass
@@ -149,7 +150,7 @@ def test_version(run: Run) -> None:
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        ("", "layers build info reconstruct demo --version"),
+        ("", "layers build info reconstruct evaluate control match demo --version"),
         ("layers", "--all --hyperpatch --size --input-range --mean --std --channel-order --json"),
         (
             "build",
@@ -161,8 +162,14 @@ def test_version(run: Run) -> None:
         ("info", "--verify --json"),
         (
             "reconstruct",
-            "--layer --output --input --target --top-k --method --iterations --seed --matches "
-            "--hyperpatch --threads --resize --model --json",
+            "--layer --output --input --target --only --exclude --where --classes --top-k --method "
+            "--iterations --seed --matches --hyperpatch --compose --map --no-map --threads "
+            "--resize --model --json",
+        ),
+        (
+            "control",
+            "--layer --by --where --classes --region --output --input --target --top-k --method "
+            "--seed --compose --threads --resize --model --json",
         ),
         ("demo", "--output --json"),
     ],
@@ -267,7 +274,7 @@ def test_reconstruct(run: Run, world: World, tmp_path: Path) -> None:
     assert set(found) == {"contact_sheet.png"} | {
         f"{layer}/{name}"
         for layer in ("encoder_2", "decoder_2")
-        for name in {*PICTURES, "field.npz"}
+        for name in {*PICTURES, *TABLES, "field.npz"}
     }
     expected = Bank(world.bank).explain(world.query, "decoder_2", top_k=2)
     for name in ("input", "output", "query", "network_output"):
@@ -306,6 +313,83 @@ def test_options_of_the_search(run: Run, world: World, tmp_path: Path) -> None:
     expected = Bank(world.bank).explain(world.query, "encoder_2", matches=2, iterations=3, seed=9)
     with np.load(out / "encoder_2" / "field.npz") as field:
         np.testing.assert_array_equal(field["image"], expected.field.image)
+
+
+WALLS = {"img_0": "red", "img_1": "red", "img_2": "grey", "img_3": "grey"}
+
+
+@pytest.fixture
+def walls(world: World) -> Path:
+    """A bank whose images have the attribute `wall`, but for the last."""
+    attributes = {name: {"wall": wall} for name, wall in WALLS.items()}
+    network = Model(world.model, ["encoder_2", "decoder_2"], "encoder_3")
+    pairs = SideBySide(world.pairs, attributes=attributes)
+    return Bank.build(world.bank.with_name("walls.bank"), network, pairs).path
+
+
+@pytest.mark.parametrize(
+    ("options", "allowed"),
+    [
+        (("--where", "wall=red"), {0, 1}),
+        (("--where", "wall!=red", "--exclude", "img_4"), {2, 3}),
+        (("--only", "img_[0-2]", "--only", "img_4.png"), {0, 1, 2, 4}),
+        (("--only", "@names.txt", "--where", "wall=grey"), {3}),
+    ],
+)
+def test_only_some_training_images(
+    run: Run, world: World, walls: Path, options: tuple[str, ...], allowed: set[int]
+) -> None:
+    Path("names.txt").write_text("# some\nimg_3.png\nimg_1\n")
+    result = run("reconstruct", walls, world.query, *options, "--json")
+    assert (result.code, result.err) == (0, "")
+    for layer in json.loads(result.out):
+        assert {each["index"] for each in layer["candidates"]} == allowed
+        assert {each["index"] for each in layer["sources"]} <= allowed
+    expected = Bank(walls).explain(world.query, "decoder_2", candidates=sorted(allowed))
+    np.testing.assert_array_equal(read_image("query-compnn/decoder_2/output.png"), expected.output)
+
+
+def test_use_of_attributes_beside_the_bank(run: Run, world: World, walls: Path) -> None:
+    command = ("reconstruct", walls, world.query, "--layer", "decoder_2", "--top-k", 3)
+    result, printed = run(*command, "--json"), run(*command)
+    (layer,) = json.loads(result.out)
+    pixels = {"red": 0, "grey": 0, "": 0}
+    for source in layer["sources"]:
+        pixels[source["attributes"].get("wall", "")] += source["pixels"]
+    bank = {"red": 2 / 5, "grey": 2 / 5, "": 1 / 5}
+    assert {row["value"]: row["pixels"] for row in layer["attributes"]} == pixels
+    for row in layer["attributes"]:
+        share = pixels[row["value"]] / 1024
+        assert row["key"] == "wall"
+        assert row["share"] == pytest.approx(share)
+        assert row["bank_share"] == pytest.approx(bank[row["value"]])
+        assert row["ratio"] == pytest.approx(share / bank[row["value"]])
+        name = f"wall={row['value']}" if row["value"] else "no wall"
+        shown = f"{share:.0%} ({share / bank[row['value']]:.1f}x)"
+        expected = rf" {name} +{bank[row['value']]:.0%} +{re.escape(shown)}"
+        assert re.search(expected, printed.out)
+    table = Path("query-compnn/decoder_2/attributes.csv").read_text().splitlines()
+    assert table[0] == "key,value,pixels,share,bank_share,ratio"
+    assert [line.split(",")[:3] for line in table[1:]] == [
+        ["wall", row["value"], str(row["pixels"])] for row in layer["attributes"]
+    ]
+
+
+def test_without_attributes_there_is_no_table_of_them(run: Run, world: World) -> None:
+    result = run("reconstruct", world.bank, world.query, "--layer", "encoder_2")
+    assert "where the pixels come from" not in result.out
+    images = Path("query-compnn/encoder_2/images.csv").read_text().splitlines()
+    assert len(images) == 1 + COUNT
+
+
+def test_overlapping_patches_and_no_map(run: Run, world: World) -> None:
+    options = ("--layer", "encoder_2", "--compose", "overlap", "--no-map")
+    assert run("reconstruct", world.bank, world.query, *options).code == 0
+    assert not Path("query-compnn/encoder_2/sources.png").exists()
+    explain = Bank(world.bank).explain
+    expected = explain(world.query, "encoder_2", composition="overlap").output
+    assert (expected != explain(world.query, "encoder_2").output).any()
+    np.testing.assert_array_equal(read_image("query-compnn/encoder_2/output.png"), expected)
 
 
 def test_names_that_look_like_markup(run: Run, world: World, tmp_path: Path) -> None:
@@ -639,11 +723,11 @@ def test_paths_that_the_system_refuses(refused: Callable[..., str], world: World
         ("--side-by-side", "pairs", "--targets", "pairs"),
     ],
 )
-def test_training_pairs_are_given_once(
+def test_pairs_are_given_once(
     refused: Callable[..., str], world: World, options: tuple[str, ...]
 ) -> None:
     message = refused("build", "new.bank", world.model, *options)
-    assert "give the training pairs once: --side-by-side, or --inputs with --targets" in message
+    assert "give the pairs of images once: --side-by-side, or --inputs with --targets" in message
 
 
 @pytest.mark.parametrize(
@@ -661,6 +745,11 @@ def test_training_pairs_are_given_once(
         (("--seed", "-1"), "--seed"),
         (("--seed", str(2**64)), f"not {2**64}"),
         (("--method", "guess"), "'guess'"),
+        (("--compose", "blend"), "'blend'"),
+        (("--only", "img_7"), "no image that matches 'img_7'"),
+        (("--exclude", "*"), "no training image is left of 5"),
+        (("--where", "wall=red"), "has the attribute 'wall', or any other"),
+        (("--classes", "door"), "cannot be filtered by class"),
         (("--no-such-option",), "--no-such-option"),
     ],
 )

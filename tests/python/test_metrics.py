@@ -1,4 +1,4 @@
-"""Metrics, against scikit-learn and the definition of PSNR."""
+"""Metrics, against scikit-learn and the definitions of PSNR and SSIM."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compnn.errors import ImageError
-from compnn.metrics import confusion_matrix, mean_iou, pixel_accuracy, psnr
+from compnn.metrics import (
+    SSIM_WINDOW,
+    LabelMeasures,
+    accuracies,
+    class_accuracy,
+    confusion_matrix,
+    confusion_with_void,
+    frequency_weighted_iou,
+    mean_iou,
+    pixel_accuracy,
+    psnr,
+    ssim,
+)
 
 CLASSES, VOID = 5, 9
 Labels = npt.NDArray[np.uint8]
@@ -34,7 +46,8 @@ def test_against_scikit_learn(maps: tuple[Labels, Labels]) -> None:
     counted = truth != VOID
     if not counted.any():
         assert math.isnan(pixel_accuracy(truth, predicted, VOID))
-        assert math.isnan(mean_iou(truth, predicted, CLASSES, VOID))
+        for measure in (mean_iou, class_accuracy, frequency_weighted_iou):
+            assert math.isnan(measure(truth, predicted, CLASSES, VOID))
         assert confusion_matrix(truth, predicted, CLASSES, VOID).sum() == 0
         return
     true, guess = truth[counted], predicted[counted]
@@ -49,6 +62,29 @@ def test_against_scikit_learn(maps: tuple[Labels, Labels]) -> None:
     assert mean_iou(truth, predicted, CLASSES, VOID) == pytest.approx(
         sklearn.metrics.jaccard_score(true, guess, average="macro")
     )
+    assert class_accuracy(truth, predicted, CLASSES, VOID) == pytest.approx(
+        sklearn.metrics.recall_score(true, guess, labels=np.unique(true), average="macro")
+    )
+    assert frequency_weighted_iou(truth, predicted, CLASSES, VOID) == pytest.approx(
+        sklearn.metrics.jaccard_score(true, guess, average="weighted")
+    )
+
+
+@given(st.lists(label_maps(), min_size=1, max_size=4))
+def test_counts_of_several_images_add_up(pairs: list[tuple[Labels, Labels]]) -> None:
+    """What is measured of the sum of counts is what is measured of all pixels as one image."""
+    counts = sum(confusion_with_void(*maps, CLASSES, VOID) for maps in pairs)
+    assert isinstance(counts, np.ndarray)
+    assert counts.shape == (CLASSES, CLASSES + 1)
+    truth, predicted = (np.concatenate([np.ravel(maps[i]) for maps in pairs])[None] for i in (0, 1))
+    alone = LabelMeasures(
+        pixel_accuracy(truth, predicted, VOID),
+        class_accuracy(truth, predicted, CLASSES, VOID),
+        mean_iou(truth, predicted, CLASSES, VOID),
+        frequency_weighted_iou(truth, predicted, CLASSES, VOID),
+    )
+    for field, value in vars(accuracies(counts)).items():
+        assert value == pytest.approx(getattr(alone, field), nan_ok=True)
 
 
 def test_a_predicted_void_is_wrong_where_the_truth_is_a_class() -> None:
@@ -57,6 +93,18 @@ def test_a_predicted_void_is_wrong_where_the_truth_is_a_class() -> None:
     assert pixel_accuracy(truth, predicted, VOID) == pytest.approx(2 / 3)
     assert mean_iou(truth, predicted, 2, VOID) == pytest.approx((1 / 2 + 1) / 2)
     assert confusion_matrix(truth, predicted, 2, VOID).tolist() == [[1, 0], [0, 1]]
+    assert confusion_with_void(truth, predicted, 2, VOID).tolist() == [[1, 0, 1], [0, 1, 0]]
+    assert class_accuracy(truth, predicted, 2, VOID) == pytest.approx((1 / 2 + 1) / 2)
+    assert frequency_weighted_iou(truth, predicted, 2, VOID) == pytest.approx(2 / 3)
+
+
+def test_classes_that_are_absent_do_not_count() -> None:
+    """Class 1 is only predicted: it lowers the IoU, and is no class of the truth. 2 is nowhere."""
+    counts = np.array([[6, 2, 0], [0, 0, 0], [0, 0, 0]])
+    found = accuracies(counts)
+    assert found.class_accuracy == 6 / 8
+    assert found.mean_iou == pytest.approx((6 / 8 + 0) / 2)
+    assert found.frequency_weighted_iou == 6 / 8
 
 
 def test_without_void_every_pixel_counts() -> None:
@@ -75,12 +123,38 @@ def test_psnr_follows_its_definition() -> None:
     assert psnr(first, first) > 300
 
 
+def test_ssim_follows_its_definition() -> None:
+    """Of one window it is the formula of Wang et al. with sample (co)variances, over channels."""
+    rng = np.random.default_rng(1)
+    first = rng.integers(0, 256, (SSIM_WINDOW, SSIM_WINDOW, 3), dtype=np.uint8)
+    second = np.clip(first + rng.normal(0, 30, first.shape), 0, 255).astype(np.uint8)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    channels = []
+    for channel in range(3):
+        x, y = (image[..., channel].ravel().astype(np.float64) for image in (first, second))
+        (xx, xy), (_, yy) = np.cov(x, y)
+        channels.append(
+            (2 * x.mean() * y.mean() + c1)
+            * (2 * xy + c2)
+            / ((x.mean() ** 2 + y.mean() ** 2 + c1) * (xx + yy + c2))
+        )
+    assert ssim(first, second) == pytest.approx(np.mean(channels))
+    assert ssim(first, first) == pytest.approx(1)
+
+
+def test_ssim_needs_a_window() -> None:
+    with pytest.raises(ImageError, match=r"at least 7x7 pixels, not \(6, 9, 3\)"):
+        ssim(np.zeros((6, 9, 3), np.uint8), np.zeros((6, 9, 3), np.uint8))
+    with pytest.raises(ImageError, match=r"photos \(H, W, 3\).*not \(9, 9\)"):
+        ssim(np.zeros((9, 9), np.uint8), np.zeros((9, 9), np.uint8))
+
+
 def test_shapes_must_agree() -> None:
     small, large = np.zeros((2, 3), np.uint8), np.zeros((2, 4), np.uint8)
-    for compare in (pixel_accuracy, psnr):
+    for compare in (pixel_accuracy, psnr, ssim):
         with pytest.raises(ImageError, match=r"\(2, 3\) and \(2, 4\)"):
             compare(small, large)
-    for compare_classes in (confusion_matrix, mean_iou):
+    for compare_classes in (confusion_matrix, mean_iou, class_accuracy, frequency_weighted_iou):
         with pytest.raises(ImageError, match=r"\(2, 3\) and \(2, 4\)"):
             compare_classes(small, large, 2)
 

@@ -438,7 +438,7 @@ def test_real_facades(shared: Path) -> None:
     explanation = explain(
         np.random.default_rng(0).integers(0, 4, (8, 8)), size=(256, 256), palette=FACADES
     )
-    bank = explanation._bank
+    bank = explanation.bank
     bank.all_inputs = np.stack([pair.input for pair in pairs])  # type: ignore[attr-defined]
     bank.all_targets = np.stack([pair.target for pair in pairs])  # type: ignore[attr-defined]
     sheet = contact_sheet([explanation] * 15, target=pairs[0].target)

@@ -18,12 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compnn import _core
+from compnn.search import MOST_EFFORT, SCHEDULES
 from reference import (
     Case,
     cell_norms,
     place_index,
     random_case,
     similarities,
+    smooth_case,
     with_matches,
 )
 
@@ -121,18 +123,28 @@ def test_of_equal_images_the_first_is_found(case: Case) -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(cases(), st.integers(0, 12), st.integers(0, 2**64 - 1))
-def test_hyperpatch_match_is_valid_and_never_better(case: Case, rounds: int, seed: int) -> None:
-    field = search(case, "hyperpatch_match", iterations=rounds, seed=seed, num_threads=1)
+@given(
+    cases(),
+    st.sampled_from(SCHEDULES),
+    st.integers(1, MOST_EFFORT),
+    st.integers(0, 12),
+    st.integers(0, 2**64 - 1),
+)
+def test_hyperpatch_match_is_valid_and_never_better(
+    case: Case, schedule: str, effort: int, rounds: int, seed: int
+) -> None:
+    options = {"schedule": schedule, "effort": effort, "iterations": rounds, "seed": seed}
+    field = search(case, "hyperpatch_match", num_threads=1, **options)
     check_field(case, field)
     best = search(case, num_threads=1)[3]
     assert (field[3] <= best + 1e-6).all()
 
 
 @settings(deadline=None, max_examples=25)
-@given(cases(), st.sampled_from(SEARCHES))
-def test_number_of_threads_does_not_matter(case: Case, kind: str) -> None:
-    options = {"iterations": 8} if kind == "hyperpatch_match" else {}
+@given(cases(), st.sampled_from([*SCHEDULES, None]))
+def test_number_of_threads_does_not_matter(case: Case, schedule: str | None) -> None:
+    kind = "exhaustive" if schedule is None else "hyperpatch_match"
+    options = {} if schedule is None else {"schedule": schedule, "iterations": 8}
     one = search(case, kind, num_threads=1, **options)
     for threads in (2, 5):
         again = search(case, kind, num_threads=threads, **options)
@@ -172,15 +184,29 @@ def test_tiny_and_huge_norms_never_give_nan(kind: str, scale: float) -> None:
 def test_many_rounds_find_the_exact_matches() -> None:
     case = random_case(3, images=2, matches=2)
     exact = search(case, num_threads=1)
-    found = search(case, "hyperpatch_match", iterations=3000, num_threads=1)
+    found = search(case, "hyperpatch_match", schedule="paper", iterations=3000, num_threads=1)
     for a, b in zip(exact[:3], found[:3], strict=True):
         np.testing.assert_array_equal(a, b)
 
 
+def test_effort_brings_the_fast_schedule_near_the_exact_matches() -> None:
+    case = smooth_case(9, images=24, side=48)  # too many hyperpatches to sort all at low effort
+    exact = search(case, num_threads=2)[3].mean(dtype=np.float64)
+    reached = [
+        search(case, "hyperpatch_match", effort=effort)[3].mean(dtype=np.float64) / exact
+        for effort in (1, 3, MOST_EFFORT)
+    ]
+    assert reached[0] < reached[1] < reached[2] <= 1
+    assert reached[0] > 0.97
+    assert reached[2] > 0.999
+    few_rounds = search(case, "hyperpatch_match", schedule="paper", iterations=8)[3]
+    assert few_rounds.mean() / exact < reached[0]
+
+
 def test_seed_and_stop_when_unchanged() -> None:
     case = random_case(4)
-    start = search(case, "hyperpatch_match", iterations=0, seed=1)
-    other = search(case, "hyperpatch_match", iterations=0, seed=2)
+    start = search(case, "hyperpatch_match", schedule="paper", iterations=0, seed=1)
+    other = search(case, "hyperpatch_match", schedule="paper", iterations=0, seed=2)
     assert any((a != b).any() for a, b in zip(start, other, strict=True))
     tiny = random_case(5, images=1, bank=(2, 2), query=(2, 2))  # one hyperpatch: nothing to gain
     began = time.monotonic()
@@ -233,7 +259,7 @@ def _env(**more: str) -> dict[str, str]:
 
 
 LONG_SEARCH = {
-    "exhaustive": "images=100, bank=(60, 60), query=(60, 60), depth=64",
+    "exhaustive": "images=100, bank=(60, 60), query=(300, 300), depth=64",
     "hyperpatch_match": "images=2, depth=8",  # two thousand million rounds of microseconds
 }
 
@@ -353,7 +379,11 @@ def test_wrong_norms_options_and_layouts() -> None:
     with pytest.raises(ValueError, match="num_threads must be positive"):
         search(case, num_threads=0)
     with pytest.raises(ValueError, match="iterations must be at least 0"):
-        search(case, "hyperpatch_match", iterations=-1)
+        search(case, "hyperpatch_match", iterations=-2)
+    with pytest.raises(ValueError, match="effort must be 1 to 8, not 9"):
+        search(case, "hyperpatch_match", effort=9)
+    with pytest.raises(ValueError, match="schedule must be fast or paper"):
+        search(case, "hyperpatch_match", schedule="slow")
     shifted = np.zeros(case.bank.nbytes + 1, np.uint8)[1:].view(np.float32)
     with pytest.raises(ValueError, match="align"):
         _core.CellBank.from_arrays(shifted.reshape(case.bank.shape), norms)

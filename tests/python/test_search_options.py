@@ -16,6 +16,9 @@ from compnn.search import METHODS, Search
     ("options", "message"),
     [
         ({"method": "patch-match"}, "no method 'patch-match'; choose .*hyperpatch-match, exhaust"),
+        ({"schedule": "slow"}, "no schedule 'slow'; choose one of fast, paper"),
+        ({"effort": 0}, "effort must be 1 to 8, not 0"),
+        ({"effort": 9}, "effort must be 1 to 8, not 9"),
         ({"matches": 0}, "matches must be at least 1, not 0"),
         ({"matches": 2**31}, f"matches .* not {2**31}"),
         ({"iterations": -1}, "iterations must be at least 0, not -1"),

@@ -1,203 +1,354 @@
 #include "compnn/search/exhaustive.h"
 
-#include <mutex>
+#include <algorithm>
 #include <utility>
 #include <vector>
 
-#include "compnn/search/exact_ranking.h"
+#include "compnn/search/exact_field.h"
+#include "compnn/search/screen.h"
 #include "compnn/search/tiles.h"
 #include "compnn/simd/kernels.h"
 
 namespace compnn {
 namespace {
 
-using Floats = std::vector<float>;
+// What is missing of a product in the subspace is about this share of it; measured to be a good
+// trade of the time of the products for that of the survivors.
+constexpr double kMissing = 0.02;
 
-void grow(Floats& floats, Index count) {
-  if (static_cast<Index>(floats.size()) < count) floats.resize(static_cast<std::size_t>(count));
-}
+// A hyperpatch of a tile that the screen could not exclude.
+struct Survivor {
+  std::int32_t row, col;  // position in the query
+  std::int32_t match_row, match_col;
+  float most;  // upper bound of its similarity
+};
 
-// What one thread needs to search one strip of query hyperpatches in one image after another.
+// What a strip of query hyperpatches is searched for: positions [row, row + rows) x
+// [col, col + cols).
+struct Strip {
+  Index row, rows, col, cols;
+};
+
+// What one thread needs to search one strip in one tile after another.
 class StripSearch {
  public:
-  StripSearch(const CellBank& bank, const Query& query, const TilePlan& plan)
-      : bank_(bank), query_(query), plan_(plan) {}
+  StripSearch(const Query& query, const Kernels& kernels, ExactField& field)
+      : query_(query), kernels_(kernels), field_(field) {}
 
-  // Takes query hyperpatches [row, row + rows) x [col, col + cols).
-  void start(Index row, Index rows, Index col, Index cols) {
-    rows_ = rows;
-    cols_ = cols;
-    query_cells_ = cols + query_.hyperpatch.width - 1;
-    const Index cell_rows = rows + query_.hyperpatch.height - 1;
-    const Index row_size = query_cells_ * bank_.depth();
-    grow(query_numbers_, cell_rows * row_size);
-    for (Index r = 0; r < cell_rows; ++r) {
-      query_.cells.widen(kernels_, row + r, col, query_cells_,
-                         query_numbers_.data() + r * row_size);
+  // Offers the field all places of the tile that may be among the best of the strip. Returns false
+  // when so many survive the screen that a finer one would be faster; then nothing is lost, and
+  // the tile must be searched again with that one.
+  bool search(const Strip& strip, const ScreenedQuery& screened, const ScreenedTile& tile,
+              const ScreenKernels& screen, bool may_give_up, const Progress& progress) {
+    strip_ = strip;
+    screened_ = &screened;
+    tile_ = &tile;
+    screen_ = &screen;
+    start();
+    const Index match_rows = tile.rows() - query_.hyperpatch.height + 1;
+    // The products of a band are those of one diagonal of the (query row, bank row) plane; its
+    // number is the bank row that meets the strip's first row.
+    for (Index band = 1 - strip.rows; band < match_rows; ++band) {
+      if (progress.cancelled()) return true;
+      search_band(band);
+      if (static_cast<Index>(survivors_.size()) > kMostSurvivors) thin_out();
+      if (may_give_up && offers_ > pairs_ / kGiveUpShare + kMostSurvivors) return false;
     }
-    best_ = Field(rows, cols, query_.matches);
+    flush();
+    return true;
   }
-
-  // Compares the strip with columns [first, first + count) of hyperpatches of an image.
-  void search(std::int32_t image, Index first, Index count, const Progress& progress) {
-    image_ = image;
-    cells_ = bank_.image(image);
-    bank_first_ = first;
-    bank_count_ = count;
-    bank_cells_ = count + query_.hyperpatch.width - 1;
-    grow(inverse_norms_, plan_.bank_rows * count);
-    for (Index r = 0; r < plan_.bank_rows; ++r) {
-      for (Index c = 0; c < count; ++c) {
-        inverse_norms_[static_cast<std::size_t>(r * count + c)] =
-            inverse_norm(cells_, query_.hyperpatch, r, first + c);
-      }
-    }
-    // A band is a set of neighbouring diagonals of the (query row, bank row) plane; its number is
-    // the bank row that meets the strip's first row.
-    const Index band_rows = plan_.band_rows(bank_cells_, rows_);
-    for (Index band = 1 - rows_; band < plan_.bank_rows; band += band_rows) {
-      if (progress.cancelled()) return;
-      search_band(band, band_rows);
-    }
-  }
-
-  // Matches with similarities that still lack the factor 1 / norm of the query's hyperpatch.
-  const Field& best() const { return best_; }
 
  private:
-  // Walks down the band: query cell row t meets bank cell rows band + t ... band + t + band_rows.
-  void search_band(Index band, Index band_rows) {
-    const Index height = query_.hyperpatch.height;
-    const Index cell_rows = rows_ + height - 1;
-    const Index row_size = bank_cells_ * bank_.depth();
-    const Index first_row = std::max<Index>(0, band);
-    const Index end_row = std::min(cells_.rows, band + cell_rows - 1 + band_rows);
-    grow(bank_numbers_, (end_row - first_row) * row_size);
-    for (Index r = first_row; r < end_row; ++r) {
-      cells_.widen(kernels_, r, bank_first_, bank_cells_,
-                   bank_numbers_.data() + (r - first_row) * row_size);
-    }
-    grow(products_, query_cells_ * band_rows * bank_cells_);
-    grow(row_sums_, height * band_rows * cols_ * bank_count_);
-    grow(scores_, bank_count_);
+  // One survivor costs about as much as this many products.
+  static constexpr Index kGiveUpShare = 100;
+  static constexpr Index kMostSurvivors = 1 << 18;
 
-    for (Index t = 0; t < cell_rows; ++t) {
-      const Index begin = std::max<Index>(0, -(band + t));
-      const Index end = std::min(band_rows, cells_.rows - (band + t));
-      if (begin >= end) continue;
-      kernels_.cell_products(query_numbers_.data() + t * query_cells_ * bank_.depth(), query_cells_,
-                             bank_numbers_.data() + (band + t + begin - first_row) * row_size,
-                             (end - begin) * bank_cells_, bank_.depth(), products_.data());
-      for (Index k = begin; k < end; ++k) {
-        fold_row(t, band + t + k, k, band_rows, k - begin, (end - begin) * bank_cells_);
+  void start() {
+    const auto positions = static_cast<std::size_t>(strip_.rows * strip_.cols);
+    needed_.resize(positions);
+    thresholds_.resize(positions);
+    leaders_.assign(positions, Survivor{-1, 0, 0, 0, 0});
+    lower_bounds_.assign(positions * static_cast<std::size_t>(query_.matches), -2.0F);
+    offers_ = pairs_ = 0;
+    survivors_.clear();
+    read_thresholds();
+
+    const HyperpatchSize size = query_.hyperpatch;
+    product_stride_ =
+        rounded_up(std::max(tile_->row_cells(), tile_->fold_count() + size.width - 1), kFoldStep);
+    const Index product_rows = screen_->query_block + size.width - 1;
+    products_.assign(static_cast<std::size_t>(product_rows * product_stride_), 0.0F);
+    row_sums_.resize(
+        static_cast<std::size_t>((size.height - 1) * strip_.cols * tile_->fold_count()));
+    scores_.resize(static_cast<std::size_t>(tile_->fold_count()));
+    hits_.resize(scores_.size());
+    sums_above_.resize(static_cast<std::size_t>(size.height));
+    row_of_sums_.resize(scores_.size());
+  }
+
+  std::size_t position(Index row, Index col) const {
+    return static_cast<std::size_t>((row - strip_.row) * strip_.cols + col - strip_.col);
+  }
+
+  void need(Index row, Index col, float similarity) {
+    const std::size_t at = position(row, col);
+    const ScreenedQuery::Bound& bound = screened_->bound(row, col);
+    needed_[at] = similarity;
+    thresholds_[at] = bound.norm == 0 ? std::numeric_limits<float>::infinity()
+                                      : (similarity - bound.slack) * bound.norm;
+  }
+
+  // Takes over what other tiles have found meanwhile.
+  void read_thresholds() {
+    for (Index row = strip_.row; row < strip_.row + strip_.rows; ++row) {
+      for (Index col = strip_.col; col < strip_.col + strip_.cols; ++col) {
+        need(row, col, field_.needed(row, col));
       }
     }
   }
 
-  // Query cell row t against bank cell row `bank_row`, the k-th of its band: adds their products
-  // along the diagonals and, where hyperpatches end in these rows, keeps the best matches.
-  void fold_row(Index t, Index bank_row, Index k, Index band_rows, Index product_row,
-                Index product_stride) {
+  // Walks down the band: query cell row t of the strip meets bank cell row band + t.
+  void search_band(Index band) {
     const Index height = query_.hyperpatch.height;
-    const Index query_row = t - (height - 1);
-    const Index match_row = bank_row - (height - 1);
-    const bool whole = query_row >= 0 && match_row >= 0;
+    const Index first = std::max<Index>(0, -band);
+    const Index end = std::min(strip_.rows + height - 1, tile_->rows() - band);
+    for (Index t = first; t < end; ++t) search_row(t, band + t, t - first >= height - 1);
+  }
 
-    DiagonalFold fold{};
-    fold.product_stride = product_stride;
-    fold.width = static_cast<int>(query_.hyperpatch.width);
-    fold.num_rows = static_cast<int>(height - 1);
-    fold.count = bank_count_;
-    if (whole) fold.inverse_norms = inverse_norms_.data() + match_row * bank_count_;
-    rows_above_.resize(static_cast<std::size_t>(height - 1));
-    fold.rows = rows_above_.data();
-
-    for (Index j = 0; j < cols_; ++j) {
-      fold.products = products_.data() + j * product_stride + product_row * bank_cells_;
-      for (Index a = 1; a < height; ++a) {
-        rows_above_[static_cast<std::size_t>(a - 1)] = row_sums(t + a, k, band_rows, j);
+  // `whole`: with these rows, hyperpatches of the query and of the bank are complete.
+  void search_row(Index t, Index bank_row, bool whole) {
+    const HyperpatchSize size = query_.hyperpatch;
+    const Index row = strip_.row + t;
+    const Index cells = strip_.cols + size.width - 1;
+    const Index carried = size.width - 1;  // rows of products of the block before
+    // The next hyperpatch column whose products are not complete.
+    Index col = 0;
+    for (Index cell = 0; cell < cells; cell += screen_->query_block) {
+      if (cell > 0 && carried > 0) {
+        const float* last = products_.data() + screen_->query_block * product_stride_;
+        std::copy_n(last, carried * product_stride_, products_.data());
       }
-      const float most = kernels_.fold_diagonal(fold, row_sums(t, k, band_rows, j), scores_.data());
-      if (whole) keep(query_row, j, match_row, most);
+      screen_->multiply(screened_->cell_words(row, strip_.col + cell),
+                        screened_->scales(row, strip_.col + cell),
+                        screened_->corrections(row, strip_.col + cell), tile_->row_words(bank_row),
+                        tile_->scales(bank_row), screened_->words(), tile_->panels(),
+                        products_.data() + carried * product_stride_, product_stride_);
+      const Index last_cell = std::min(cells, cell + screen_->query_block);
+      for (; col + size.width <= last_cell; ++col) {
+        fold(t, bank_row, col, products_.data() + (col - cell + carried) * product_stride_, whole);
+      }
     }
   }
 
-  // The sums of cell row t; rows t - height + 1 ... t are kept, so t + 1 is the oldest.
-  float* row_sums(Index t, Index k, Index band_rows, Index j) {
-    const Index slot = t % query_.hyperpatch.height;
-    return row_sums_.data() + ((slot * band_rows + k) * cols_ + j) * bank_count_;
+  void fold(Index t, Index bank_row, Index col, const float* products, bool whole) {
+    const HyperpatchSize size = query_.hyperpatch;
+    const Index row = strip_.row + t - (size.height - 1), match_row = bank_row - (size.height - 1);
+    const Index count = tile_->fold_count();
+    ScreenFold fold{};
+    fold.products = products;
+    fold.product_stride = product_stride_;
+    fold.width = static_cast<int>(size.width);
+    fold.num_rows = static_cast<int>(size.height - 1);
+    fold.count = count;
+    for (Index a = 1; a < size.height; ++a) {
+      sums_above_[static_cast<std::size_t>(a - 1)] = row_sums(t - a, col);
+    }
+    fold.rows = sums_above_.data();
+    float* sums = row_sums(t, col);
+    if (!whole) {
+      kernels_.fold(fold, sums, nullptr, nullptr);
+      return;
+    }
+    const ScreenedQuery::Bound& bound = screened_->bound(row, strip_.col + col);
+    fold.inverse_norms = tile_->inverse_norms(match_row);
+    fold.residuals = tile_->residuals(match_row);
+    fold.residual_weight = bound.residual_weight;
+    fold.missing = tile_->missing(match_row);
+    fold.missing_weight = bound.missing_weight;
+    fold.threshold = thresholds_[position(row, strip_.col + col)];
+    const Index hits = kernels_.fold(fold, sums, scores_.data(), hits_.data());
+    pairs_ += count;
+    if (hits > 0) keep(row, strip_.col + col, match_row, fold, bound, hits);
   }
 
-  void keep(Index query_row, Index query_col, Index match_row, float most) {
-    Match* best = best_.at(query_row, query_col);
-    const Match& last = best[query_.matches - 1];
-    Match match{most, image_, static_cast<std::int32_t>(match_row), 0};
-    if (!better(match, last)) return;
-    for (Index c = 0; c < bank_count_; ++c) {
-      match.similarity = scores_[static_cast<std::size_t>(c)];
-      if (match.similarity < last.similarity) continue;
-      match.col = static_cast<std::int32_t>(bank_first_ + c);
-      insert_match(best, query_.matches, match);
+  // The sums of a row of cells against the bank row that it meets; the last h - 1 rows are kept,
+  // and the oldest makes way for the newest as that is written.
+  float* row_sums(Index t, Index col) {
+    const Index height = query_.hyperpatch.height;
+    if (height == 1) return row_of_sums_.data();
+    const Index slot = height == 2 ? 0 : t % (height - 1);
+    return row_sums_.data() + (slot * strip_.cols + col) * tile_->fold_count();
+  }
+
+  void keep(Index row, Index col, Index match_row, const ScreenFold& fold,
+            const ScreenedQuery::Bound& bound, Index hits) {
+    const std::size_t at = position(row, col);
+    const float inverse = 1 / bound.norm;
+    for (Index i = 0; i < hits; ++i) {
+      const std::int32_t c = hits_[static_cast<std::size_t>(i)];
+      const float error =
+          fold.residual_weight * fold.residuals[c] + fold.missing_weight * fold.missing[c];
+      const float score = scores_[static_cast<std::size_t>(c)];
+      const float most = (score + error) * inverse + bound.slack;
+      if (most < needed_[at]) continue;
+      const Survivor survivor{static_cast<std::int32_t>(row), static_cast<std::int32_t>(col),
+                              static_cast<std::int32_t>(match_row),
+                              static_cast<std::int32_t>(tile_->first()) + c, most};
+      survivors_.push_back(survivor);
+      raise(at, survivor, (score - error) * inverse - bound.slack);
     }
   }
 
-  const CellBank& bank_;
+  // A survivor that is at least so similar may raise what others need.
+  void raise(std::size_t at, const Survivor& survivor, float least) {
+    const auto count = static_cast<std::size_t>(query_.matches);
+    float* bounds = lower_bounds_.data() + at * count;
+    if (least <= bounds[count - 1]) return;
+    if (least > bounds[0]) leaders_[at] = survivor;
+    std::size_t place = count - 1;
+    for (; place > 0 && bounds[place - 1] < least; --place) bounds[place] = bounds[place - 1];
+    bounds[place] = least;
+    if (bounds[count - 1] > needed_[at]) need(survivor.row, survivor.col, bounds[count - 1]);
+  }
+
+  // Drops the survivors that what was found later excludes; if these are few, offers all.
+  void thin_out() {
+    const auto excluded = [&](const Survivor& survivor) {
+      return survivor.most < needed_[position(survivor.row, survivor.col)];
+    };
+    survivors_.erase(std::remove_if(survivors_.begin(), survivors_.end(), excluded),
+                     survivors_.end());
+    if (static_cast<Index>(survivors_.size()) > kMostSurvivors / 2) flush();
+  }
+
+  // Offers the survivors to the field: of each position first the one that is surely best, which
+  // mostly settles that others cannot be.
+  void flush() {
+    for (Survivor& leader : leaders_) {
+      if (leader.row < 0) continue;
+      offer(leader);
+      if (query_.matches == 1) need(leader.row, leader.col, field_.needed(leader.row, leader.col));
+    }
+    for (const Survivor& survivor : survivors_) {
+      const std::size_t at = position(survivor.row, survivor.col);
+      const Survivor& leader = leaders_[at];
+      const bool offered = leader.row >= 0 && leader.match_row == survivor.match_row &&
+                           leader.match_col == survivor.match_col;
+      if (offered || survivor.most < needed_[at] ||
+          survivor.most < field_.needed(survivor.row, survivor.col)) {
+        continue;
+      }
+      offer(survivor);
+    }
+    survivors_.clear();
+    for (Survivor& leader : leaders_) leader.row = -1;
+    for (Index row = strip_.row; row < strip_.row + strip_.rows; ++row) {
+      for (Index col = strip_.col; col < strip_.col + strip_.cols; ++col) {
+        const float found = field_.needed(row, col);
+        if (found > needed_[position(row, col)]) need(row, col, found);
+      }
+    }
+  }
+
+  void offer(const Survivor& survivor) {
+    field_.offer(survivor.row, survivor.col, tile_->image(), survivor.match_row,
+                 survivor.match_col);
+    ++offers_;
+  }
+
   const Query& query_;
-  const TilePlan& plan_;
-  const Kernels& kernels_ = kernels();
+  const Kernels& kernels_;
+  ExactField& field_;
+  Strip strip_{};
+  const ScreenedQuery* screened_ = nullptr;
+  const ScreenedTile* tile_ = nullptr;
+  const ScreenKernels* screen_ = nullptr;
 
-  Index rows_ = 0, cols_ = 0, query_cells_ = 0;  // of the strip
-  Floats query_numbers_;
-  Field best_{0, 0, 1};
+  // For each position of the strip: the similarity that a match needs, that as a score, the
+  // survivor that is surely best, and lower bounds of the best similarities in the tile.
+  std::vector<float> needed_, thresholds_;
+  std::vector<Survivor> leaders_;
+  std::vector<float> lower_bounds_;
 
-  std::int32_t image_ = 0;
-  Cells cells_;
-  Index bank_first_ = 0, bank_count_ = 0, bank_cells_ = 0;
-  Floats inverse_norms_, bank_numbers_, products_, row_sums_, scores_;
-  std::vector<const float*> rows_above_;
+  Index product_stride_ = 0;
+  AlignedVector<float> products_, row_sums_, row_of_sums_, scores_;
+  std::vector<std::int32_t> hits_;
+  std::vector<const float*> sums_above_;
+  std::vector<Survivor> survivors_;
+  Index offers_ = 0, pairs_ = 0;
 };
 
 }  // namespace
 
 Field exhaustive_search(const CellBank& bank, const Query& query, const Monitor& monitor) {
   query.check(bank);
-  const TilePlan plan(bank, query);
-  const Index strips = plan.query_rows.parts * plan.query_cols.parts;
-  Progress progress(strips * plan.image_groups.count * plan.bank_cols.parts, monitor);
+  const Kernels& table = kernels();
+  const ScreenKernels& fast = fast_screen(table, bank.depth());
   ThreadPool pool(query.num_threads);
-  std::vector<StripSearch> searches(static_cast<std::size_t>(pool.size()),
-                                    StripSearch(bank, query, plan));
-  Field field(plan.query_rows.count, plan.query_cols.count, query.matches);
-  std::mutex field_mutex;
+  const Subspace subspace = Subspace::choose(bank, query, kMissing), everything(bank.depth());
+  const TilePlan plan(bank, query, fast.words(subspace.kept()), pool.size());
+  const Index strips = plan.query_rows.parts * plan.query_cols.parts;
+  Progress progress(strips * plan.tiles, monitor);
 
-  const auto search_strip = [&](Index task, int thread) {
-    const Index group = task / strips;
-    const Index strip_row = task % strips / plan.query_cols.parts;
-    const Index strip_col = task % strips % plan.query_cols.parts;
-    const Index row = plan.query_rows.begin(strip_row), col = plan.query_cols.begin(strip_col);
-    const Index rows = plan.query_rows.size(strip_row), cols = plan.query_cols.size(strip_col);
-    StripSearch& search = searches[static_cast<std::size_t>(thread)];
-    search.start(row, rows, col, cols);
-    for (Index i = plan.image_groups.begin(group); i < plan.image_groups.end(group); ++i) {
-      for (Index part = 0; part < plan.bank_cols.parts; ++part) {
-        search.search(query.candidates[static_cast<std::size_t>(i)], plan.bank_cols.begin(part),
-                      plan.bank_cols.size(part), progress);
-        progress.add(1);
-      }
-    }
-    const std::lock_guard<std::mutex> lock(field_mutex);
-    for (Index r = 0; r < rows; ++r) {
-      for (Index c = 0; c < cols; ++c) {
-        const Match* found = search.best().at(r, c);
-        for (int k = 0; k < query.matches; ++k) {
-          insert_match(field.at(row + r, col + c), query.matches, found[k]);
-        }
-      }
-    }
+  const Cells& cells = query.cells;
+  std::vector<float> numbers(static_cast<std::size_t>(cells.rows * cells.cols * cells.depth));
+  ExactField field(bank, query, numbers.data());
+  ScreenedQuery screened(query, fast, subspace), fine(query, table.floats, everything);
+  pool.run(
+      cells.rows,
+      [&](Index row, int) {
+        float* to = numbers.data() + cells.offset(row, 0);
+        cells.widen(table, row, 0, cells.cols, to);
+        screened.convert_row(row, to);
+        fine.convert_row(row, to);
+      },
+      progress);
+  pool.run(
+      field.rows(),
+      [&](Index row, int) {
+        field.prepare_row(row);
+        screened.bound_row(row);
+        fine.bound_row(row);
+      },
+      progress);
+
+  const auto fill = [&](ScreenedTile& tile, Index number, const ScreenKernels& screen,
+                        const Subspace& directions) {
+    const Index part = number % plan.bank_cols.parts;
+    const auto image = query.candidates[static_cast<std::size_t>(number / plan.bank_cols.parts)];
+    tile.fill(bank.image(image), image, plan.bank_cols.begin(part), plan.bank_cols.size(part),
+              query.hyperpatch, query.matches, table, screen, directions);
   };
-  pool.run(strips * plan.image_groups.parts, search_strip, progress);
-  rank_exactly(bank, query, field, progress);
-  return field;
+  std::vector<StripSearch> searches(static_cast<std::size_t>(pool.size()),
+                                    StripSearch(query, table, field));
+  std::vector<ScreenedTile> tiles, fine_tiles(static_cast<std::size_t>(pool.size()));
+  for (Index group = 0; group < plan.groups.parts; ++group) {
+    const Index first = plan.groups.begin(group), count = plan.groups.size(group);
+    tiles.resize(static_cast<std::size_t>(count));
+    pool.run(
+        count,
+        [&](Index i, int) { fill(tiles[static_cast<std::size_t>(i)], first + i, fast, subspace); },
+        progress);
+    pool.run(
+        strips * count,
+        [&](Index task, int thread) {
+          const Index part_row = task % strips / plan.query_cols.parts;
+          const Index part_col = task % strips % plan.query_cols.parts;
+          const Strip strip{plan.query_rows.begin(part_row), plan.query_rows.size(part_row),
+                            plan.query_cols.begin(part_col), plan.query_cols.size(part_col)};
+          const ScreenedTile& tile = tiles[static_cast<std::size_t>(task / strips)];
+          StripSearch& search = searches[static_cast<std::size_t>(thread)];
+          const bool can_be_finer = fast.per_word > 1;
+          if (!search.search(strip, screened, tile, fast, can_be_finer, progress)) {
+            ScreenedTile& fine_tile = fine_tiles[static_cast<std::size_t>(thread)];
+            fill(fine_tile, first + task / strips, table.floats, everything);
+            search.search(strip, fine, fine_tile, table.floats, false, progress);
+          }
+          progress.add(1);
+        },
+        progress);
+  }
+  return field.take();
 }
 
 }  // namespace compnn

@@ -10,13 +10,18 @@
 #include <vector>
 
 #include "compnn/base/random.h"
+#include "compnn/search/guided_start.h"
 #include "compnn/simd/kernels.h"
 
 namespace compnn {
 
 void HyperPatchMatchOptions::check() const {
-  if (iterations < 0) {
+  if (iterations < 0 && iterations != kUsual) {
     throw std::invalid_argument("iterations must be at least 0, not " + std::to_string(iterations));
+  }
+  if (effort < 1 || effort > kMostEffort) {
+    throw std::invalid_argument("effort must be 1 to " + std::to_string(kMostEffort) + ", not " +
+                                std::to_string(effort));
   }
 }
 
@@ -25,6 +30,20 @@ namespace {
 // Hyperpatches drawn for a position in a round. Positions whose neighbours have not changed skip
 // them, so that a round costs about as much as one of two propagations and one draw.
 constexpr int kDraws = 2;
+
+// What the guided start may spend, by effort: places of the bank that are sorted into lists, and
+// lists that are searched for a hyperpatch.
+struct Spend {
+  Index places;
+  int probes;
+};
+constexpr Spend kSpend[kMostEffort] = {{1 << 15, 2}, {1 << 16, 2},  {1 << 17, 4},  {1 << 18, 4},
+                                       {1 << 18, 8}, {1 << 19, 12}, {1 << 20, 16}, {1 << 21, 24}};
+constexpr int kFastRounds = 8, kPaperRounds = 1024;
+// Places of the guided start whose similarity is computed in full.
+constexpr std::size_t kGuided = 4;
+// Largest distance of the first round's draws from the best match; halved in each round.
+constexpr Index kWindow = 8;
 
 class HyperPatchMatch {
  public:
@@ -47,19 +66,23 @@ class HyperPatchMatch {
 
   Index rows() const { return rows_; }
 
-  // Fills a row with random matches, all different at a position.
-  void start_row(Index row) {
+  const float* query_numbers() const { return query_numbers_.data(); }
+
+  // Fills a row with the places that `start` suggests.
+  void start_row(Index row, const GuidedStart& start) {
+    std::vector<Match> places;
     for (Index col = 0; col < cols_; ++col) {
-      CounterRandom random(seed_, 0, position(row, col));
-      for (int k = 0; k < query_.matches; ++k) {
-        Match match = draw(random);
-        score(row, col, match);
-        while (!insert_match(field_.at(row, col), k + 1, match)) {
-          step(match);
-          score(row, col, match);
-        }
-      }
+      start.places(row, col, kGuided + static_cast<std::size_t>(query_.matches), places);
+      Match* best = field_.at(row, col);
+      for (const Match& place : places) offer(row, col, place, best);
+      const auto filled = std::min<std::size_t>(places.size(), query_.matches);
+      fill(row, col, static_cast<int>(filled));
     }
+  }
+
+  // Fills a row with random matches.
+  void start_row(Index row) {
+    for (Index col = 0; col < cols_; ++col) fill(row, col, 0);
   }
 
   void start_round() {
@@ -67,8 +90,9 @@ class HyperPatchMatch {
     std::swap(changed_, previous_changed_);
   }
 
-  // One round at a row of positions; returns whether a match changed.
-  bool improve_row(Index row, int round) {
+  // One round at a row of positions, with draws from all candidates, or, with a window, no further
+  // than that from the best match; returns whether a match changed.
+  bool improve_row(Index row, int round, Index window) {
     const Index step = round % 2 == 1 ? -1 : 1;
     bool row_changed = false;
     for (Index col = 0; col < cols_; ++col) {
@@ -78,7 +102,8 @@ class HyperPatchMatch {
       changed |= propagate(row, col, 0, step, round, best);
       CounterRandom random(seed_, static_cast<std::uint64_t>(round), position(row, col));
       for (int draws = 0; draws < kDraws; ++draws) {
-        changed |= offer(row, col, draw(random), best);
+        const Match drawn = window > 0 ? draw_near(random, best[0], window) : draw(random);
+        changed |= offer(row, col, drawn, best);
       }
       changed_[position(row, col)] = changed ? round : previous_changed_[position(row, col)];
       row_changed |= changed;
@@ -111,6 +136,30 @@ class HyperPatchMatch {
       changed |= offer(row, col, match, best);
     }
     return changed;
+  }
+
+  // Fills up a position with random matches, all different; it has the first `filled` already.
+  void fill(Index row, Index col, int filled) {
+    CounterRandom random(seed_, 0, position(row, col));
+    for (int k = filled; k < query_.matches; ++k) {
+      Match match = draw(random);
+      score(row, col, match);
+      while (!insert_match(field_.at(row, col), k + 1, match)) {
+        step(match);
+        score(row, col, match);
+      }
+    }
+  }
+
+  Match draw_near(CounterRandom& random, Match match, Index window) const {
+    const auto move = [&](std::int32_t& place, Index end) {
+      const auto side = static_cast<std::uint64_t>(2 * window + 1);
+      const Index moved = place + static_cast<Index>(random.below(side)) - window;
+      place = static_cast<std::int32_t>(std::clamp<Index>(moved, 0, end - 1));
+    };
+    move(match.row, match_rows_);
+    move(match.col, match_cols_);
+    return match;
   }
 
   Match draw(CounterRandom& random) const {
@@ -194,21 +243,38 @@ Field hyperpatch_match(const CellBank& bank, const Query& query,
   options.check();
   HyperPatchMatch match(bank, query, options.seed);
   ThreadPool pool(query.num_threads);
-  Progress progress((options.iterations + Index{1}) * match.rows(), monitor);
-  pool.run(
-      match.rows(),
-      [&](Index row, int) {
-        match.start_row(row);
-        progress.add(1);
-      },
-      progress);
-  for (int round = 1; round <= options.iterations; ++round) {
+  const bool fast = options.schedule == Schedule::kFast;
+  const int usual = fast ? kFastRounds : kPaperRounds;
+  const int rounds = options.iterations == kUsual ? usual : options.iterations;
+  Progress progress((rounds + Index{1}) * match.rows(), monitor);
+  if (fast) {
+    const Spend& spend = kSpend[options.effort - 1];
+    const GuidedStart start(bank, query, match.query_numbers(), spend.places, spend.probes,
+                            options.seed, pool, progress);
+    pool.run(
+        match.rows(),
+        [&](Index row, int) {
+          match.start_row(row, start);
+          progress.add(1);
+        },
+        progress);
+  } else {
+    pool.run(
+        match.rows(),
+        [&](Index row, int) {
+          match.start_row(row);
+          progress.add(1);
+        },
+        progress);
+  }
+  for (int round = 1; round <= rounds; ++round) {
     match.start_round();
+    const Index window = fast ? std::max<Index>(1, kWindow >> std::min(round - 1, 8)) : 0;
     std::atomic<bool> changed{false};
     pool.run(
         match.rows(),
         [&](Index row, int) {
-          if (match.improve_row(row, round)) changed = true;
+          if (match.improve_row(row, round, window)) changed = true;
           progress.add(1);
         },
         progress);

@@ -9,19 +9,31 @@
 
 namespace compnn {
 
+// kFast starts at places that a codebook suggests (GuidedStart) and searches around them for a few
+// rounds; kPaper starts at random and draws from all candidates for many.
+enum class Schedule { kFast, kPaper };
+
+constexpr int kMostEffort = 8;
+
+// As iterations: 8 rounds of kFast, 1024 of kPaper.
+constexpr int kUsual = -1;
+
 struct HyperPatchMatchOptions {
-  int iterations = 1024;             // rounds of propagation and random search
+  Schedule schedule = Schedule::kFast;
+  int effort = 4;                    // of kFast, from 1 (quick) to kMostEffort (near exact)
+  int iterations = kUsual;           // rounds of propagation and random search after the start
   std::uint64_t seed = 0;            // of the random start and the random search
   bool stop_when_unchanged = false;  // end after the first round that improves nothing
 
-  // Throws std::invalid_argument for fewer than 0 iterations.
+  // Throws std::invalid_argument for a negative number of iterations that is not kUsual, or when
+  // there is no such effort.
   void check() const;
 };
 
-// Starts at random; then each round offers every position the matches of two of its neighbours,
-// shifted (above and left in odd rounds, below and right in even ones), and hyperpatches drawn
-// from all candidates. A round reads the field of the round before, so that the result is the
-// same, bit for bit, for any number of threads.
+// After the start, each round offers every position the matches of two of its neighbours, shifted
+// (above and left in odd rounds, below and right in even ones), and hyperpatches drawn at random:
+// from windows around the best match, which shrink, or from all candidates. A round reads the field
+// of the round before, so that the result is the same, bit for bit, for any number of threads.
 // Throws std::invalid_argument for a query that does not fit, Cancelled when the monitor says so.
 Field hyperpatch_match(const CellBank& bank, const Query& query,
                        const HyperPatchMatchOptions& options, const Monitor& monitor);

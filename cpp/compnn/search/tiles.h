@@ -1,7 +1,9 @@
-// How the exhaustive search cuts its work: tiles whose products stay in the cache of a core.
+// How the exhaustive search cuts its work: tiles whose products stay in the cache of a core. The
+// result does not depend on the cut.
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 
 #include "compnn/search/query.h"
 
@@ -18,36 +20,30 @@ struct Split {
   Index count, parts;
 };
 
-// The cut depends on the sizes alone, never on the number of threads: floating-point sums, and so
-// the results, are the same for all.
 struct TilePlan {
-  TilePlan(const CellBank& bank, const Query& query)
+  TilePlan(const CellBank& bank, const Query& query, Index words, int threads)
       : query_rows(query.hyperpatch.rows(query.cells), kQueryRows),
-        query_cols(query.hyperpatch.cols(query.cells), kQueryCols),
-        bank_rows(bank.rows() - query.hyperpatch.height + 1),
-        bank_cols(bank.cols() - query.hyperpatch.width + 1, kBankCols),
-        image_groups(static_cast<Index>(query.candidates.size()), images_per_task(bank)) {}
+        query_cols(query.hyperpatch.cols(query.cells), kCols),
+        bank_cols(bank.cols() - query.hyperpatch.width + 1, kCols),
+        tiles(static_cast<Index>(query.candidates.size()) * bank_cols.parts),
+        groups(tiles, tiles_at_a_time(bank, query, words, threads)) {}
 
-  // Rows of bank hyperpatches that are multiplied together, for a part of bank_cols.
-  Index band_rows(Index bank_cells, Index strip_rows) const {
-    return std::clamp<Index>(kBankCols / bank_cells, 1, bank_rows + strip_rows - 1);
-  }
-
-  static constexpr Index kQueryRows = 16, kQueryCols = 128, kBankCols = 256;
+  // A taller strip wastes less on the h - 1 rows of cells at its edge; a lower one leaves more of
+  // the cache to the bank.
+  static constexpr Index kQueryRows = 32, kCols = 128;
+  // Converted tiles in memory.
+  static constexpr Index kGroupBytes = Index{16} << 20;
 
   Split query_rows, query_cols;  // of query hyperpatches: strips, and parts of strips
-  Index bank_rows;
-  Split bank_cols;     // of bank hyperpatches
-  Split image_groups;  // of candidate images: one task takes a group
+  Split bank_cols;               // of bank hyperpatches
+  Index tiles;                   // a tile is a part of the columns of an image
+  Split groups;                  // tiles that are converted, then searched
 
  private:
-  // Enough work for a task to be worth its bookkeeping.
-  Index images_per_task(const CellBank& bank) const {
-    constexpr double kWork = 3e7;
-    const double work = static_cast<double>(std::min(query_rows.count, kQueryRows)) *
-                        static_cast<double>(std::min(query_cols.count, kQueryCols)) *
-                        static_cast<double>(bank.rows() * bank.cols() * bank.depth());
-    return std::max<Index>(1, static_cast<Index>(kWork / work));
+  Index tiles_at_a_time(const CellBank& bank, const Query& query, Index words, int threads) const {
+    const Index cells = bank.rows() * (bank_cols.size(0) + query.hyperpatch.width - 1);
+    const Index bytes = cells * words * Index{sizeof(std::int32_t)};
+    return std::max<Index>(threads, kGroupBytes / std::max<Index>(1, bytes));
   }
 };
 

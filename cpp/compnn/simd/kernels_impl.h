@@ -3,6 +3,7 @@
 
 #include <Eigen/Core>
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -166,71 +167,50 @@ float dot_of(const float* a, const T* b, Index count) {
 float dot(const float* a, const float* b, Index count) { return dot_of(a, b, count); }
 float dot_half(const float* a, const Half* b, Index count) { return dot_of(a, b, count); }
 
-void cell_products(const float* query, Index queries, const float* bank, Index cells, Index depth,
-                   float* products) {
-  using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  const Eigen::Map<const Matrix> q(query, queries, depth), b(bank, cells, depth);
-  Eigen::Map<Matrix>(products, queries, cells).noalias() = q * b.transpose();
-}
-
-// Width and rows as constants for the shapes that matter (2x2 and 1x1); 0 stands for any.
-template <int kWidth, int kRows>
-float fold(const DiagonalFold& f, float* row_sums, float* scores) {
-  const int width = kWidth > 0 ? kWidth : f.width;
-  const int num_rows = kRows >= 0 ? kRows : f.num_rows;
-  const Index step = f.product_stride + 1;
-  const auto sum_row = [&](auto read, Index c) {
-    auto sum = read(f.products + c);
-    for (int b = 1; b < width; ++b) sum += read(f.products + b * step + c);
-    return sum;
-  };
-  const auto sum_all = [&](auto read, auto sum, Index c) {
-    for (int a = num_rows - 1; a >= 0; --a) sum += read(f.rows[a] + c);
-    return sum;
-  };
-  const auto read_one = [](const float* from) { return *from; };
-  const auto read_many = [](const float* from) { return load(from); };
-
-  float best = -std::numeric_limits<float>::infinity();
-  const auto do_one = [&](Index c) {
-    const float sum = sum_row(read_one, c);
-    if (num_rows > 0) row_sums[c] = sum;
-    if (f.inverse_norms == nullptr) return;
-    scores[c] = sum_all(read_one, sum, c) * f.inverse_norms[c];
-    best = scores[c] > best ? scores[c] : best;
-  };
-  if (f.count < kLanes) {
-    for (Index c = 0; c < f.count; ++c) do_one(c);
-    return best;
+template <typename T>
+void exact_dot_of(const float* a, const T* b, Index count, double* dot, double* square) {
+  typedef double Doubles __attribute__((vector_size(2 * COMPNN_VECTOR_BYTES)));
+  Doubles dots = {}, squares = {};
+  Index i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const Doubles x = __builtin_convertvector(load(a + i), Doubles);
+    const Doubles y = __builtin_convertvector(load(b + i), Doubles);
+    dots += x * y;
+    squares += y * y;
   }
-  Floats most = Floats{} + best;
-  const auto do_many = [&](Index c) {
-    const Floats sum = sum_row(read_many, c);
-    if (num_rows > 0) store(sum, row_sums + c);
-    if (f.inverse_norms == nullptr) return;
-    const Floats score = sum_all(read_many, sum, c) * load(f.inverse_norms + c);
-    store(score, scores + c);
-    most = larger(score, most);
-  };
-  Index c = 0;
-  for (; c + kLanes <= f.count; c += kLanes) do_many(c);
-  // The last vector overlaps the one before it: doing a few sums twice changes nothing.
-  if (c < f.count) do_many(f.count - kLanes);
-  for (Index lane = 0; lane < kLanes; ++lane) best = best > most[lane] ? best : most[lane];
-  return best;
+  for (Index lane = 0; lane < kLanes; ++lane) {
+    *dot += dots[lane];
+    *square += squares[lane];
+  }
+  for (; i < count; ++i) {
+    const double y = static_cast<double>(value(b[i]));
+    *dot += static_cast<double>(a[i]) * y;
+    *square += y * y;
+  }
 }
 
-float fold_diagonal(const DiagonalFold& f, float* row_sums, float* scores) {
-  if (f.width == 2 && f.num_rows == 1) return fold<2, 1>(f, row_sums, scores);
-  if (f.width == 1 && f.num_rows == 0) return fold<1, 0>(f, row_sums, scores);
-  return fold<0, -1>(f, row_sums, scores);
+void exact_dot(const float* a, const float* b, Index count, double* dot, double* square) {
+  exact_dot_of(a, b, count, dot, square);
 }
+void exact_dot_half(const float* a, const Half* b, Index count, double* dot, double* square) {
+  exact_dot_of(a, b, count, dot, square);
+}
+
+void project(const float* cells, Index count, Index depth, const float* directions,
+             Index num_directions, float* coordinates) {
+  using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const Eigen::Map<const Matrix> from(cells, count, depth), to(directions, num_directions, depth);
+  Eigen::Map<Matrix>(coordinates, count, num_directions).noalias() = from * to.transpose();
+}
+
+#include "compnn/simd/screen_impl.h"
 
 }  // namespace
 
 extern const Kernels COMPNN_KERNELS;
 const Kernels COMPNN_KERNELS = {
-    widen, narrow, transpose, dot, dot_half, cell_products, fold_diagonal,
+    widen,   narrow, transpose, dot,     dot_half,    exact_dot,    exact_dot_half,
+    project, fold,   keep_best, largest, kFastScreen, kFloatScreen,
 };
 
 }  // namespace compnn

@@ -23,6 +23,8 @@ SimdLevel choose_level() {
 
 std::string to_string(SimdLevel level) {
   switch (level) {
+    case SimdLevel::kAvx512Vnni:
+      return "avx512vnni";
     case SimdLevel::kAvx512:
       return "avx512";
     case SimdLevel::kAvx2:
@@ -45,6 +47,7 @@ std::vector<SimdLevel> supported_simd_levels() {
         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")) {
       levels.push_back(SimdLevel::kAvx512);
+      if (__builtin_cpu_supports("avx512vnni")) levels.push_back(SimdLevel::kAvx512Vnni);
     }
   }
 #endif

@@ -18,6 +18,8 @@ from compnn.bank.builder import build_bank
 from compnn.bank.manifest import Manifest
 from compnn.bank.packing import Packer
 from compnn.bank.reader import Records, open_manifest
+from compnn.bank.reading import Reading
+from compnn.composition import Composition, check_composition
 from compnn.datasets.dataset import Dataset
 from compnn.errors import BankError, SearchError
 from compnn.explanation import Candidate, Explanation
@@ -26,9 +28,9 @@ from compnn.geometry import Layer
 from compnn.model import Model
 from compnn.palette import Palette
 from compnn.query import Query, read_query
-from compnn.search import Method, Search
+from compnn.search import Method, Schedule, Search
 
-QueryImage: TypeAlias = npt.NDArray[np.uint8] | str | Path | Query
+QueryImage: TypeAlias = npt.NDArray[np.uint8] | str | Path | Query | Reading
 
 
 class Bank:
@@ -183,6 +185,7 @@ class Bank:
         count: int = 1,
         *,
         among: Sequence[int | str] | None = None,
+        layer: str | None = None,
     ) -> list[Candidate]:
         """The training images most similar to `image` by the global descriptor, nearest first.
 
@@ -191,22 +194,68 @@ class Bank:
         Parameters
         ----------
         image
-            uint8 RGB (H, W, 3), the path of an image file, or a `Query`.
+            uint8 RGB (H, W, 3), the path of an image file, a `Query`, or what `run` returned.
         count
             How many; a warning says so when the bank has fewer.
         among
             Names or indices of training images to choose from. Default: all.
+        layer
+            Compare by the whole activation of this layer of the bank instead of the descriptor.
 
         Raises
         ------
+        LayerError
+            If the bank does not hold the layer.
         SearchError
             If the bank has no descriptors, or `count` or `among` make no sense.
         """
-        self._need_descriptor()
+        if layer is None:
+            self._need_descriptor()
+        else:
+            self.manifest.layer(layer)
+        allowed = self._indices(among)
+        tap = layer or str(self.descriptor)
+        if isinstance(image, Reading):
+            image.check_taps({tap: self.model.tap_shape(tap)})
+            return self._nearest(image.taps[tap], layer, allowed, count, image.file)
         query = self._read(image)
-        taps = [str(self.descriptor)]
-        raw, _ = self.model.run(query.image[np.newaxis], taps, output=False)
-        return self._nearest(raw, self._indices(among), count, query.file)
+        raw, _ = self.model.run(query.image[np.newaxis], [tap], output=False)
+        return self._nearest(raw[tap][0], layer, allowed, count, query.file)
+
+    def run(self, image: QueryImage, layers: Iterable[str]) -> Reading:
+        """Run the network over an image, for several explanations of it.
+
+        Parameters
+        ----------
+        image
+            As in `explain`.
+        layers
+            Layers of the bank that it will be explained at.
+
+        Returns
+        -------
+        A `Reading`, which `explain` and `nearest` take in place of the image.
+
+        Raises
+        ------
+        LayerError
+            If the bank does not hold a layer.
+        ImageError
+            If the image cannot be read or is not what the network takes.
+        ActivationError
+            If the network's output has NaN or infinite values.
+        """
+        shapes = {name: self.manifest.layer(name).shape for name in layers}
+        if self.descriptor is not None:
+            shapes[self.descriptor] = self.model.tap_shape(self.descriptor)
+        if isinstance(image, Reading):
+            image.check_taps(shapes)
+            return image
+        query = self._read(image)
+        raw, output = self.model.run(query.image[np.newaxis], list(shapes), output=True)
+        assert output is not None
+        taps = {tap: values[0] for tap, values in raw.items()}
+        return Reading(query.image, self._paint(output[0]), taps, query.file)
 
     @overload
     def explain(
@@ -217,9 +266,12 @@ class Bank:
         top_k: int | None = ...,
         candidates: Sequence[int | str] | None = ...,
         hyperpatch: tuple[int, int] | None = ...,
+        composition: Composition = ...,
         method: Method = ...,
         matches: int = ...,
-        iterations: int = ...,
+        schedule: Schedule = ...,
+        effort: int = ...,
+        iterations: int | None = ...,
         seed: int = ...,
         stop_when_unchanged: bool = ...,
         num_threads: int = ...,
@@ -235,9 +287,12 @@ class Bank:
         top_k: int | None = ...,
         candidates: Sequence[int | str] | None = ...,
         hyperpatch: tuple[int, int] | None = ...,
+        composition: Composition = ...,
         method: Method = ...,
         matches: int = ...,
-        iterations: int = ...,
+        schedule: Schedule = ...,
+        effort: int = ...,
+        iterations: int | None = ...,
         seed: int = ...,
         stop_when_unchanged: bool = ...,
         num_threads: int = ...,
@@ -252,6 +307,7 @@ class Bank:
         top_k: int | None = None,
         candidates: Sequence[int | str] | None = None,
         hyperpatch: tuple[int, int] | None = None,
+        composition: Composition = "copy",
         progress: Callable[[str, float], None] | None = None,
         **search: Any,
     ) -> Explanation | dict[str, Explanation]:
@@ -260,7 +316,8 @@ class Bank:
         Parameters
         ----------
         image
-            uint8 RGB (H, W, 3) of the network's size, the path of an image file, or a `Query`.
+            uint8 RGB (H, W, 3) of the network's size, the path of an image file, a `Query`, or what
+            `run` returned.
         layer
             A layer of the bank, or several: the network runs once for all.
         top_k
@@ -270,11 +327,14 @@ class Bank:
             Names or indices of the training images that may be used. Default: all.
         hyperpatch
             Cells (h, w) of a hyperpatch. Default: the layer's own.
+        composition
+            "copy" takes each pixel from the patch that owns it (paper, section 3.1); "overlap"
+            merges the overlapping windows of all hyperpatches. See `compnn.composition`.
         progress
             Called as `progress(layer, share)`, share in [0, 1]; an exception ends the search.
         **search
-            `method`, `matches`, `iterations`, `seed`, `stop_when_unchanged` and `num_threads`: see
-            `compnn.search.Search`.
+            `method`, `matches`, `schedule`, `effort`, `iterations`, `seed`, `stop_when_unchanged`
+            and `num_threads`: see `compnn.search.Search`.
 
         Returns
         -------
@@ -294,6 +354,7 @@ class Bank:
             If what the search needs is damaged.
         """
         how = Search(**search)
+        check_composition(composition)
         names = [layer] if isinstance(layer, str) else list(dict.fromkeys(layer))
         layers = [self.manifest.layer(name) for name in names]
         if hyperpatch is not None:
@@ -301,25 +362,23 @@ class Bank:
         allowed = self._indices(candidates)
         if top_k is not None:
             self._need_descriptor()
-        query = self._read(image)
-        taps = list(dict.fromkeys([*names, *([self.descriptor] if self.descriptor else [])]))
-        raw, output = self.model.run(query.image[np.newaxis], taps, output=True)
-        assert output is not None
-        painted = self._paint(output[0])
+        reading = self.run(image, names)
         if self.descriptor is None:
             chosen = [Candidate(index, self.names[index], None) for index in allowed]
         else:
             count = len(allowed) if top_k is None else top_k
-            chosen = self._nearest(raw, allowed, count, query.file)
+            descriptor = reading.taps[self.descriptor]
+            chosen = self._nearest(descriptor, None, allowed, count, reading.file)
         explanations = {}
         for one in layers:
             explanations[one.name] = Explanation(
                 one,
-                self._search(one, raw[one.name][0], chosen, how, progress, query.file),
-                query.image,
-                painted,
+                self._search(one, reading.taps[one.name], chosen, how, progress, reading.file),
+                reading.image,
+                reading.painted,
                 tuple(chosen),
                 self,
+                composition,
             )
         return explanations[names[0]] if isinstance(layer, str) else explanations
 
@@ -348,11 +407,13 @@ class Bank:
 
     def _nearest(
         self,
-        raw: Mapping[str, npt.NDArray[np.float32]],
+        raw: npt.NDArray[np.float32],
+        layer: str | None,
         allowed: Sequence[int],
         count: int,
         query: str,
     ) -> list[Candidate]:
+        """The nearest by the activation `raw` of a layer, or of the descriptor's tap (None)."""
         if count < 1:
             raise SearchError(f"the number of nearest images must be at least 1, not {count}")
         if count > len(allowed):
@@ -362,18 +423,24 @@ class Bank:
                 stacklevel=3,
             )
             count = len(allowed)
-        tap = str(self.descriptor)
-        depth, height, width = raw[tap].shape[1:]
+        tap = layer or str(self.descriptor)
+        depth, height, width = raw.shape
         packer = Packer({tap: (height, width, depth)}, (), tap, self.manifest.dtype)
-        descriptor, norm = packer.records({tap: raw[tap][0]}, query)
-        # A descriptor is one hyperpatch of one cell: the engine ranks images as it ranks those.
-        stored = self._checked(layout.DESCRIPTORS_FILE, allowed)
-        norms = self._checked(layout.DESCRIPTOR_NORMS_FILE, allowed)
+        values, norm = packer.records({tap: raw}, query)
+        # An activation is one hyperpatch of one cell: the engine ranks images as it ranks those.
+        if layer is None:
+            stored = self._checked(layout.DESCRIPTORS_FILE, allowed)
+            norms = self._checked(layout.DESCRIPTOR_NORMS_FILE, allowed)
+        else:
+            stored = self._checked(layout.activations_file(layer), allowed)
+            cell_norms = self._checked(layout.norms_file(layer), allowed)
+            squares = np.square(cell_norms, dtype=np.float64).sum(axis=(1, 2))
+            norms = np.sqrt(squares).astype(np.float32)
         field = Search("exhaustive", matches=count, num_threads=1).field(
             _core.CellBank.from_arrays(
-                stored[:, np.newaxis, np.newaxis, :], norms[:, np.newaxis, np.newaxis]
+                stored.reshape(len(stored), 1, 1, -1), norms[:, np.newaxis, np.newaxis]
             ),
-            descriptor.reshape(1, 1, -1),
+            values.reshape(1, 1, -1),
             norm.reshape(1, 1),
             allowed,
             (1, 1),
@@ -394,7 +461,7 @@ class Bank:
         # Some networks paint at a smaller size than they see.
         return dataclasses.replace(self.model.preprocessing, resize=True).fit(painted)
 
-    def _read(self, image: QueryImage) -> Query:
+    def _read(self, image: npt.NDArray[np.uint8] | str | Path | Query) -> Query:
         """The image as the network sees it."""
         if isinstance(image, (str, Path)):
             query = read_query(image, self.input_palette, self.target_palette)

@@ -1,4 +1,4 @@
-"""The command line: `compnn layers`, `build`, `info`, `reconstruct`, `demo`."""
+"""The command line, the program `compnn`: one file for each command."""
 
 from compnn.cli.app import main
 

@@ -9,7 +9,17 @@ import typer
 
 import compnn
 from compnn import _core
-from compnn.cli import build, console, demo, info, layers, reconstruct
+from compnn.cli import (
+    build,
+    console,
+    control,
+    demo,
+    evaluate,
+    info,
+    layers,
+    match,
+    reconstruct,
+)
 from compnn.errors import CompnnError
 
 app = typer.Typer(
@@ -26,6 +36,9 @@ app.command(name="layers")(layers.layers)
 app.command(name="build")(build.build)
 app.command(name="info")(info.info)
 app.command(name="reconstruct")(reconstruct.reconstruct)
+app.command(name="evaluate")(evaluate.evaluate)
+app.command(name="control")(control.control)
+app.command(name="match")(match.match)
 app.command(name="demo")(demo.demo)
 
 

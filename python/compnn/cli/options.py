@@ -7,12 +7,13 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from compnn.composition import Composition
 from compnn.preprocessing import Preprocessing
 
 _T = TypeVar("_T")
 
 
-def _parsed(parse: Callable[[str], _T], example: str) -> Callable[[str | None], str | None]:
+def parsed(parse: Callable[[str], _T], example: str) -> Callable[[str | None], str | None]:
     """A callback that refuses text that `parse` cannot read; the text itself is passed on."""
 
     def check(text: str | None) -> str | None:
@@ -50,8 +51,15 @@ Hyperpatch = Annotated[
     str | None,
     typer.Option(
         metavar="HxW",
-        callback=_parsed(parse_pair, "HxW, such as 2x2"),
+        callback=parsed(parse_pair, "HxW, such as 2x2"),
         help="Cells of a hyperpatch. Default: 2x2, 1x1 where the stride is 1 or there is one cell.",
+    ),
+]
+Compose = Annotated[
+    Composition,
+    typer.Option(
+        help="Each pixel from the patch that owns it, or the overlapping patches of all matches "
+        "merged: mean of photos, most frequent class of label maps.",
     ),
 ]
 Threads = Annotated[int, typer.Option(min=-1, help="Threads to use; -1 means all CPUs.")]
@@ -62,7 +70,7 @@ Size = Annotated[
     str | None,
     typer.Option(
         metavar="HxW",
-        callback=_parsed(parse_pair, "HxW, such as 256x256"),
+        callback=parsed(parse_pair, "HxW, such as 256x256"),
         rich_help_panel=_PREPROCESSING,
         help="Size of the network's input, where its file leaves it free.",
     ),
@@ -71,7 +79,7 @@ InputRange = Annotated[
     str | None,
     typer.Option(
         metavar="LO,HI",
-        callback=_parsed(parse_range, "LO,HI, such as -1,1"),
+        callback=parsed(parse_range, "LO,HI, such as -1,1"),
         rich_help_panel=_PREPROCESSING,
         help="Values that 0 and 255 become. Default: the file's metadata `input_range`.",
     ),
@@ -80,7 +88,7 @@ Mean = Annotated[
     str | None,
     typer.Option(
         metavar="R,G,B",
-        callback=_parsed(parse_numbers, "R,G,B, such as 0.485,0.456,0.406"),
+        callback=parsed(parse_numbers, "R,G,B, such as 0.485,0.456,0.406"),
         rich_help_panel=_PREPROCESSING,
         help="With --std, instead of a range: means of the channels, of values in [0, 1].",
     ),
@@ -89,7 +97,7 @@ Std = Annotated[
     str | None,
     typer.Option(
         metavar="R,G,B",
-        callback=_parsed(parse_numbers, "R,G,B, such as 0.229,0.224,0.225"),
+        callback=parsed(parse_numbers, "R,G,B, such as 0.229,0.224,0.225"),
         rich_help_panel=_PREPROCESSING,
         help="With --mean: standard deviations of the channels.",
     ),

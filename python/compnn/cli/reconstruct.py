@@ -11,13 +11,11 @@ import typer
 from compnn.atomic import check_folder
 from compnn.bank.bank import Bank
 from compnn.bank.reader import open_manifest
-from compnn.cli import console, options
-from compnn.cli.report import explanation_json, print_scores, write_report
+from compnn.cli import console, options, search_options, selection
+from compnn.cli.report import explanation_json, print_scores, print_usage, write_report
 from compnn.query import read_query
 from compnn.scores import score
-from compnn.search import Method
-
-_SEARCH = "Search"
+from compnn.usage import usage
 
 
 def reconstruct(
@@ -29,9 +27,7 @@ def reconstruct(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", help="Folder for the results. Default: <image>-compnn, here."
-        ),
+        typer.Option("--output", "-o", help="Folder for the results. Default: IMAGE-compnn, here."),
     ] = None,
     input_half: Annotated[
         Literal["left", "right"] | None,
@@ -40,28 +36,29 @@ def reconstruct(
     target: Annotated[
         Path | None, typer.Option(help="File of the true target, to measure accuracy.")
     ] = None,
+    only: selection.Only = None,
+    exclude: selection.Exclude = None,
+    where: selection.Where = None,
+    classes: selection.Classes = None,
     top_k: Annotated[
         int | None,
         typer.Option(
             min=1,
-            rich_help_panel=_SEARCH,
+            rich_help_panel=search_options.PANEL,
             help="Search only the k training images nearest by the global descriptor.",
         ),
     ] = None,
-    method: Annotated[
-        Method,
-        typer.Option(rich_help_panel=_SEARCH, help="Exact, or approximate and faster on large k."),
-    ] = "hyperpatch-match",
-    iterations: Annotated[
-        int, typer.Option(min=0, rich_help_panel=_SEARCH, help="Rounds of HyperPatch-Match.")
-    ] = 1024,
-    seed: Annotated[
-        int, typer.Option(min=0, rich_help_panel=_SEARCH, help="Seed of HyperPatch-Match.")
-    ] = 0,
-    matches: Annotated[
-        int, typer.Option(min=1, rich_help_panel=_SEARCH, help="Matches kept for each hyperpatch.")
-    ] = 1,
+    method: search_options.Method = "hyperpatch-match",
+    schedule: search_options.Schedule = "fast",
+    effort: search_options.Effort = 4,
+    iterations: search_options.Iterations = None,
+    seed: search_options.Seed = 0,
+    matches: search_options.Matches = 1,
     hyperpatch: options.Hyperpatch = None,
+    compose: options.Compose = "copy",
+    maps: Annotated[
+        bool, typer.Option("--map/--no-map", help="Draw the map of the sources (sources.png).")
+    ] = True,
     threads: options.Threads = -1,
     resize: options.Resize = False,
     model: Annotated[
@@ -73,7 +70,8 @@ def reconstruct(
     """Explain what the network paints for an image, with patches of its training set.
 
     Writes into the output folder: contact_sheet.png, and for each layer the input and the output
-    reconstruction, the network's output, a map of the sources, and the field as field.npz.
+    reconstruction, the network's output, a map of the sources, the field as field.npz, and how
+    much each training image and attribute gave as images.csv and attributes.csv.
     """
     network = open_manifest(bank).load_model(model, resize=resize or None, num_threads=threads)
     opened = Bank(bank, network)
@@ -82,14 +80,19 @@ def reconstruct(
     )
     folder = output or Path(f"{query.name}-compnn")
     check_folder(folder)
+    allowed = selection.selection_of(only, exclude, where, classes).select(opened)
     names = list(opened.layers) if not layer else list(dict.fromkeys(layer))
     with console.layer_progress(quiet=json) as progress:
         explanations = opened.explain(
             query,
             names,
             top_k=top_k,
+            candidates=allowed,
             hyperpatch=None if hyperpatch is None else options.parse_pair(hyperpatch),
+            composition=compose,
             method=method,
+            schedule=schedule,
+            effort=effort,
             matches=matches,
             iterations=iterations,
             seed=seed,
@@ -99,14 +102,16 @@ def reconstruct(
     if query.target is not None:
         query = dataclasses.replace(query, target=network.preprocessing.fit(query.target))
     scores = {name: score(each, query.target) for name, each in explanations.items()}
-    write_report(folder, opened, query, explanations, scores)
+    usages = {name: usage(each, allowed) for name, each in explanations.items()}
+    write_report(folder, opened, query, explanations, scores, maps=maps, usages=usages)
     if json:
         console.print_json(
             [
-                explanation_json(name, each, scores[name], folder)
+                explanation_json(name, each, scores[name], folder, usages[name])
                 for name, each in explanations.items()
             ]
         )
         return
     print_scores(f"{image.name}, {method}", explanations, scores)
+    print_usage(usages)
     console.out.print(f"pictures: {folder}", markup=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,8 +17,11 @@ from compnn.images import write_image
 from compnn.query import Query
 from compnn.report import contact_sheet, correspondence_map
 from compnn.scores import Scores
+from compnn.usage import AttributeUsage, Usage
 
 MEASURES = {"accuracy": "accuracy", "psnr": "PSNR"}
+_MOST_VALUES = 8
+"""Values of an attribute that the terminal shows; the files have all."""
 
 
 def folder_name(layer: str) -> str:
@@ -31,10 +35,14 @@ def write_report(
     query: Query,
     explanations: Mapping[str, Explanation],
     scores: Mapping[str, Scores],
+    *,
+    maps: bool = True,
+    usages: Mapping[str, Usage] | None = None,
 ) -> None:
     """Write the contact sheet, and for each layer a folder with its pictures and its field.
 
-    The query's target, if it has one, is of the network's size.
+    The query's target, if it has one, is of the network's size. Without `maps` the maps of the
+    sources are left out; with `usages` their tables go into the layers' folders.
 
     Raises
     ------
@@ -49,7 +57,10 @@ def write_report(
     first = next(iter(explanations.values()))
     for name, explanation in explanations.items():
         explanation.save(folders[name])
-        write_image(folders[name] / "sources.png", correspondence_map(explanation))
+        if maps:
+            write_image(folders[name] / "sources.png", correspondence_map(explanation))
+        if usages:
+            usages[name].save_csv(folders[name])
     captions = {name: caption_lines(scores[name]) for name in explanations}
     network = next(iter(scores.values())).network_to_target
     if network is not None:
@@ -111,10 +122,45 @@ def print_scores(
         console.out.print(line, soft_wrap=True)
 
 
+def print_usage(usages: Mapping[str, Usage]) -> None:
+    """Print which values of the attributes each layer's pixels come from, beside the bank's."""
+    by_value = {
+        layer: {(row.key, row.value): row for row in usage.attributes}
+        for layer, usage in usages.items()
+    }
+    pixels: Counter[tuple[str, str]] = Counter()
+    for found in by_value.values():
+        pixels.update({each: row.pixels for each, row in found.items() if row.bank_share})
+    if not pixels:
+        return
+    rows = []
+    for key in sorted({key for key, _ in pixels}):
+        values = [each for each, _ in pixels.most_common() if each[0] == key]
+        for each in values[:_MOST_VALUES]:
+            found_rows = [found[each] for found in by_value.values()]
+            name = f"{key}={each[1]}" if each[1] else f"no {key}"
+            rows.append([name, f"{found_rows[0].bank_share:.0%}", *map(_share_words, found_rows)])
+    console.print_table("where the pixels come from", ["attribute", "bank", *usages], rows)
+    console.out.print(
+        "bank: share of the training images that may be used; in brackets: how many times as much "
+        "the layer took",
+        soft_wrap=True,
+    )
+
+
+def _share_words(row: AttributeUsage) -> str:
+    return f"{row.share:.0%} ({row.ratio:.1f}x)"
+
+
 def explanation_json(
-    name: str, explanation: Explanation, scores: Scores, folder: Path
+    name: str,
+    explanation: Explanation,
+    scores: Scores,
+    folder: Path,
+    usage: Usage | None = None,
 ) -> dict[str, Any]:
-    """An explanation as JSON values."""
+    """An explanation as JSON values; with `usage`, what each value of the attributes gave."""
+    counted = {} if usage is None else {"attributes": usage.to_json()["attributes"]}
     return {
         "layer": layer_json(explanation.layer),
         "folder": str(folder / folder_name(name)),
@@ -124,4 +170,5 @@ def explanation_json(
             {**asdict(source), "attributes": dict(source.attributes)}
             for source in explanation.sources()
         ],
+        **counted,
     }

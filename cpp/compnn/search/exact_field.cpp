@@ -1,0 +1,112 @@
+#include "compnn/search/exact_field.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+namespace compnn {
+namespace {
+
+constexpr double kNone = -std::numeric_limits<double>::infinity();
+
+void add_exact_dot(const Kernels& kernels, const float* query, const Cells& cells, Index row,
+                   Index col, Index count, double* dot, double* square) {
+  const Index offset = cells.offset(row, col);
+  if (cells.precision == Precision::kFloat16) {
+    kernels.exact_dot_half(query, static_cast<const Half*>(cells.numbers) + offset,
+                           count * cells.depth, dot, square);
+  } else {
+    kernels.exact_dot(query, static_cast<const float*>(cells.numbers) + offset, count * cells.depth,
+                      dot, square);
+  }
+}
+
+}  // namespace
+
+ExactField::ExactField(const CellBank& bank, const Query& query, const float* numbers)
+    : bank_(bank),
+      query_(query),
+      numbers_(numbers),
+      field_(query.hyperpatch.rows(query.cells), query.hyperpatch.cols(query.cells), query.matches),
+      exact_(field_.best.size(), kNone),
+      squares_(static_cast<std::size_t>(field_.rows * field_.cols)),
+      needed_(squares_.size()),
+      row_mutexes_(static_cast<std::size_t>(field_.rows)) {}
+
+void ExactField::prepare_row(Index row) {
+  for (Index col = 0; col < field_.cols; ++col) {
+    double dot = 0, square = 0;
+    for (Index a = 0; a < query_.hyperpatch.height; ++a) {
+      const float* from = numbers_ + query_.cells.offset(row + a, col);
+      kernels_.exact_dot(from, from, query_.hyperpatch.width * bank_.depth(), &dot, &square);
+    }
+    squares_[position(row, col)] = square;
+    needed_[position(row, col)] = -2;
+  }
+}
+
+double ExactField::similarity(Index row, Index col, const Cells& cells, Index match_row,
+                              Index match_col) const {
+  if (inverse_norm(cells, query_.hyperpatch, match_row, match_col) == 0) return 0;
+  double dot = 0, square = 0;
+  for (Index a = 0; a < query_.hyperpatch.height; ++a) {
+    add_exact_dot(kernels_, numbers_ + query_.cells.offset(row + a, col), cells, match_row + a,
+                  match_col, query_.hyperpatch.width, &dot, &square);
+  }
+  return std::clamp(dot / std::sqrt(squares_[position(row, col)] * square), -1.0, 1.0);
+}
+
+void ExactField::offer(Index row, Index col, std::int32_t image, Index match_row, Index match_col) {
+  const double exact = similarity(row, col, bank_.image(image), match_row, match_col);
+  const Match match{0, image, static_cast<std::int32_t>(match_row),
+                    static_cast<std::int32_t>(match_col)};
+  const int count = query_.matches;
+  Match* best = field_.at(row, col);
+  double* exact_best = exact_.data() + (best - field_.best.data());
+  const auto goes_before = [&](int k) {
+    if (exact != exact_best[k]) return exact > exact_best[k];
+    Match other = best[k];
+    other.similarity = 0;
+    return better(match, other);
+  };
+
+  const std::lock_guard<std::mutex> lock(row_mutexes_[static_cast<std::size_t>(row)]);
+  int place = count;
+  while (place > 0 && goes_before(place - 1)) --place;
+  if (place == count) return;
+  std::copy_backward(best + place, best + count - 1, best + count);
+  std::copy_backward(exact_best + place, exact_best + count - 1, exact_best + count);
+  best[place] = match;
+  exact_best[place] = exact;
+  if (exact_best[count - 1] != kNone) {
+    // Rounded down: equal ones may still come before, by their place.
+    const auto last = static_cast<float>(exact_best[count - 1]);
+    needed_[position(row, col)] = std::nextafter(last, -2.0F);
+  }
+}
+
+Field ExactField::take() {
+  const Index match_rows = bank_.rows() - query_.hyperpatch.height + 1;
+  const Index match_cols = bank_.cols() - query_.hyperpatch.width + 1;
+  for (Index row = 0; row < field_.rows; ++row) {
+    for (Index col = 0; col < field_.cols; ++col) {
+      Match* best = field_.at(row, col);
+      const double* exact_best = exact_.data() + (best - field_.best.data());
+      const bool enough = exact_best[field_.matches - 1] != kNone;
+      for (Index k = 0; k < field_.matches; ++k) {
+        if (enough) {
+          best[k].similarity = static_cast<float>(exact_best[k]);
+        } else {
+          const Index image = k / (match_rows * match_cols);
+          best[k] = {0, query_.candidates[static_cast<std::size_t>(image)],
+                     static_cast<std::int32_t>(k / match_cols % match_rows),
+                     static_cast<std::int32_t>(k % match_cols)};
+        }
+      }
+    }
+  }
+  return std::move(field_);
+}
+
+}  // namespace compnn

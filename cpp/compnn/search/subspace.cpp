@@ -1,0 +1,85 @@
+#include "compnn/search/subspace.h"
+
+#include <Eigen/Dense>
+#include <algorithm>
+#include <cmath>
+
+namespace compnn {
+namespace {
+
+constexpr Index kSample = 2048;
+constexpr Index kStep = 16;
+
+}  // namespace
+
+Subspace Subspace::choose(const CellBank& bank, const Query& query, double missing) {
+  const Index depth = bank.depth();
+  Subspace all(depth);
+  const auto product = [](Index a, Index b) {
+    return static_cast<double>(a) * static_cast<double>(b);
+  };
+  const double search = product(query.cells.rows, query.cells.cols) *
+                        product(bank.rows(), bank.cols()) *
+                        product(static_cast<Index>(query.candidates.size()), depth);
+  const double directions = product(depth, depth) * static_cast<double>(kSample + 20 * depth);
+  if (depth <= kStep || directions > 0.02 * search) return all;
+
+  using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  Matrix sample(kSample, depth);
+  for (Index i = 0; i < kSample; ++i) {
+    // Half of them from the query, and of both every so many cells.
+    const bool from_query = i % 2 == 0;
+    const auto images = from_query ? Index{1} : static_cast<Index>(query.candidates.size());
+    const Cells& first = from_query ? query.cells : bank.image(query.candidates.front());
+    const Index cells = first.rows * first.cols;
+    const Index cell =
+        static_cast<Index>(static_cast<double>(i) / kSample * static_cast<double>(images * cells));
+    const Cells from = from_query
+                           ? query.cells
+                           : bank.image(query.candidates[static_cast<std::size_t>(cell / cells)]);
+    const Index within = cell % cells;
+    from.widen(kernels(), within / from.cols, within % from.cols, 1, sample.row(i).data());
+    // A direction is as good for a short cell as for a long one.
+    const float norm = sample.row(i).norm();
+    if (norm > kSmallestNorm) sample.row(i) /= norm;
+  }
+  if (!sample.allFinite()) return all;
+  const Eigen::MatrixXf moments = sample.transpose() * sample;
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXf> solver(moments);
+  if (solver.info() != Eigen::Success) return all;
+  const Eigen::VectorXf& lengths = solver.eigenvalues();  // ascending
+  double left = 0;
+  Index left_out = 0;
+  const double total = static_cast<double>(lengths.sum());
+  while (left_out < depth) {
+    left += std::max(0.0, static_cast<double>(lengths[left_out]));
+    if (left > missing * total) break;
+    ++left_out;
+  }
+  const Index kept = (depth - left_out + kStep - 1) / kStep * kStep;
+  if (kept >= depth) return all;
+
+  Subspace subspace(depth);
+  subspace.kept_ = kept;
+  subspace.directions_.resize(static_cast<std::size_t>(kept * depth));
+  Eigen::Map<Matrix>(subspace.directions_.data(), kept, depth) =
+      solver.eigenvectors().rightCols(kept).transpose();
+  return subspace;
+}
+
+const float* Subspace::project(const Kernels& kernels, const float* cells, Index count,
+                               std::vector<float>& coordinates) const {
+  if (directions_.empty()) return cells;
+  coordinates.resize(static_cast<std::size_t>(count * kept_));
+  kernels.project(cells, count, depth_, directions_.data(), kept_, coordinates.data());
+  return coordinates.data();
+}
+
+float Subspace::missing(float norm, const float* coordinates, const Kernels& kernels) const {
+  if (directions_.empty()) return 0;
+  // The second factor covers the rounding of both squares.
+  const float square = norm * norm, kept = kernels.dot(coordinates, coordinates, kept_);
+  return std::sqrt(std::max(0.0F, square - kept) + 1e-5F * square);
+}
+
+}  // namespace compnn

@@ -1,0 +1,135 @@
+"""Options that say where pairs of images are, and the dataset that they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from compnn.datasets import CamVid, Cityscapes, Dataset, PairedFolders
+from compnn.datasets import SideBySide as SideBySidePairs
+from compnn.errors import DatasetError
+from compnn.palette import Palette
+
+_PAIRS = "Pairs of images (one of these)"
+_KINDS = "What the images are"
+
+SideBySide = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        rich_help_panel=_PAIRS,
+        help="Images that hold input and target side by side (Pix2Pix); see --input.",
+    ),
+]
+Inputs = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", rich_help_panel=_PAIRS, help="Inputs, with --targets: same stems."
+    ),
+]
+Targets = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", rich_help_panel=_PAIRS, help="Targets, with --inputs."),
+]
+CamVidFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", rich_help_panel=_PAIRS, help="CamVid; see --split."),
+]
+CityscapesFolder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        rich_help_panel=_PAIRS,
+        help="Cityscapes (leftImg8bit and gtFine); see --split.",
+    ),
+]
+InputHalf = Annotated[
+    Literal["left", "right"],
+    typer.Option("--input", rich_help_panel=_PAIRS, help="The half that is the input."),
+]
+Split = Annotated[str, typer.Option(rich_help_panel=_PAIRS, help="Split of CamVid or Cityscapes.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, rich_help_panel=_PAIRS, help="Take only the first pairs, this many."),
+]
+InputPalette = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        rich_help_panel=_KINDS,
+        help="Inputs are label maps of this palette: facades, cmp-facades, camvid, cityscapes, "
+        "or a CSV file (index,name,r,g,b).",
+    ),
+]
+TargetPalette = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        rich_help_panel=_KINDS,
+        help="Targets are label maps of this palette.",
+    ),
+]
+Attributes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="CSV",
+        rich_help_panel=_KINDS,
+        help="Attributes of the images: a row each of name, key=value, ...",
+    ),
+]
+
+
+def dataset_of(
+    side_by_side: Path | None,
+    inputs: Path | None,
+    targets: Path | None,
+    camvid: Path | None,
+    cityscapes: Path | None,
+    input_half: Literal["left", "right"],
+    split: str,
+    input_palette: str | None,
+    target_palette: str | None,
+    attributes: Path | None = None,
+    default_palettes: tuple[Palette | None, Palette | None] = (None, None),
+) -> Dataset:
+    """The pairs that the options mean.
+
+    `default_palettes`, of inputs and targets, are for layouts without palettes of their own.
+
+    Raises
+    ------
+    DatasetError
+        If not exactly one layout is given, the palettes do not go with it, or there are no pairs.
+    """
+    sources = [source for source in (side_by_side, inputs, camvid, cityscapes) if source]
+    if len(sources) != 1 or (inputs is None) != (targets is None):
+        raise DatasetError(
+            "give the pairs of images once: --side-by-side, or --inputs with --targets, or "
+            "--camvid, or --cityscapes"
+        )
+    if side_by_side is not None:
+        return SideBySidePairs(
+            side_by_side,
+            input_half,
+            input_palette=input_palette or default_palettes[0],
+            target_palette=target_palette or default_palettes[1],
+            attributes=attributes,
+        )
+    if inputs is not None and targets is not None:
+        return PairedFolders(
+            inputs,
+            targets,
+            input_palette=input_palette or default_palettes[0],
+            target_palette=target_palette or default_palettes[1],
+            attributes=attributes,
+        )
+    if input_palette or target_palette:
+        raise DatasetError(
+            "CamVid and Cityscapes have their own palettes; leave out --input-palette and "
+            "--target-palette"
+        )
+    if camvid is not None:
+        return CamVid(camvid, split, attributes=attributes)
+    return Cityscapes(sources[0], split, attributes=attributes)

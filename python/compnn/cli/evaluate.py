@@ -1,0 +1,181 @@
+"""`compnn evaluate`: measure reconstructions over a validation set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compnn.atomic import check_folder
+from compnn.bank.bank import Bank
+from compnn.bank.reader import open_manifest
+from compnn.cli import console, dataset_options, options, search_options, selection
+from compnn.evaluation.evaluate import evaluate as evaluate_bank
+from compnn.evaluation.journal import FILE as JOURNAL_FILE
+from compnn.evaluation.result import Evaluation
+from compnn.evaluation.tables import input_table, output_table
+
+_INTERRUPTED = 130  # as shells say that Ctrl-C ended a program
+
+
+def parse_top_k(text: str) -> tuple[int | None, ...]:
+    """Read "1,16,all"; "all" is None."""
+    counts = tuple(None if part.strip() == "all" else int(part) for part in text.split(","))
+    if any(count is not None and count < 1 for count in counts):
+        raise ValueError(text)
+    return counts
+
+
+def evaluate(
+    bank: Annotated[Path, typer.Argument(help="Folder of the bank.", show_default=False)],
+    side_by_side: dataset_options.SideBySide = None,
+    inputs: dataset_options.Inputs = None,
+    targets: dataset_options.Targets = None,
+    camvid: dataset_options.CamVidFolder = None,
+    cityscapes: dataset_options.CityscapesFolder = None,
+    input_half: dataset_options.InputHalf = "left",
+    split: dataset_options.Split = "val",
+    limit: dataset_options.Limit = None,
+    input_palette: dataset_options.InputPalette = None,
+    target_palette: dataset_options.TargetPalette = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(help="A layer; give it again for more. Default: all layers of the bank."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Folder for the results. Default: BANK-evaluation, here."
+        ),
+    ] = None,
+    top_k: Annotated[
+        str,
+        typer.Option(
+            metavar="K,K,...",
+            callback=options.parsed(parse_top_k, "K,K,..., such as 1,16,all"),
+            rich_help_panel=search_options.PANEL,
+            help="Search only the k images nearest by the global descriptor, for each of these k.",
+        ),
+    ] = "1,16,32,64,all",
+    method: search_options.Method = "hyperpatch-match",
+    schedule: search_options.Schedule = "fast",
+    effort: search_options.Effort = 4,
+    iterations: search_options.Iterations = None,
+    seed: search_options.Seed = 0,
+    matches: search_options.Matches = 1,
+    compose: options.Compose = "copy",
+    only: selection.Only = None,
+    exclude: selection.Exclude = None,
+    where: selection.Where = None,
+    classes: selection.Classes = None,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart", help="Discard the folder's evaluation instead of resuming it."),
+    ] = False,
+    resize: options.Resize = False,
+    threads: options.Threads = -1,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="The network's file, if it is not where it was at the build."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Measure over a validation set how near reconstructions are to the truth and the network.
+
+    Compares the network's own output, global reconstructions (the nearest training image), and for
+    each layer and k the output and the input reconstruction. Writes results.md, results.csv,
+    results.json, images.csv, and for each row what training images were used. An evaluation that
+    was interrupted goes on where it stopped when the same command is given again.
+
+    The validation images are label maps of the bank's palettes, where it has them, unless told
+    otherwise.
+
+    Example: `compnn evaluate facades.bank --side-by-side facades/val --input right
+    --layer decoder_2 --top-k 1,16,all`
+    """
+    manifest = open_manifest(bank)
+    dataset = dataset_options.dataset_of(
+        side_by_side,
+        inputs,
+        targets,
+        camvid,
+        cityscapes,
+        input_half,
+        split,
+        input_palette,
+        target_palette,
+        default_palettes=(manifest.input_palette, manifest.target_palette),
+    )
+    folder = output or Path(f"{bank.resolve().name.removesuffix('.bank')}-evaluation")
+    check_folder(folder)
+    network = manifest.load_model(model, resize=resize or None, num_threads=threads)
+    finished = (0, 0)
+
+    with console.image_progress("evaluating", quiet=json) as show:
+
+        def progress(done: int, total: int) -> None:
+            nonlocal finished
+            finished = done, total
+            show(done, total)
+
+        try:
+            found = evaluate_bank(
+                Bank(bank, network),
+                dataset,
+                folder,
+                layers=layer,
+                top_k=parse_top_k(top_k),
+                selection=selection.selection_of(only, exclude, where, classes),
+                composition=compose,
+                limit=limit,
+                restart=restart,
+                progress=progress,
+                method=method,
+                schedule=schedule,
+                effort=effort,
+                iterations=iterations,
+                seed=seed,
+                matches=matches,
+                num_threads=threads,
+            )
+        except KeyboardInterrupt:
+            interrupted = True
+        else:
+            interrupted = False
+    if interrupted:
+        console.print_error(_interruption(*finished, folder))
+        raise typer.Exit(_INTERRUPTED)
+    if json:
+        console.print_json({**found.to_json(), "folder": str(folder)})
+        return
+    _print(found)
+    console.out.print(f"all measures: {folder / 'results.md'}", markup=False, soft_wrap=True)
+
+
+def _interruption(done: int, total: int, folder: Path) -> str:
+    if not done:
+        return "interrupted before the first image was finished"
+    return (
+        f"interrupted; {done} of {total} images are kept in {folder / JOURNAL_FILE}, and the same "
+        f"command goes on from there"
+    )
+
+
+def _print(found: Evaluation) -> None:
+    """Print what fits into a terminal: two of the measures."""
+    settings = found.settings
+    title = (
+        f"{settings['validation_images']} validation images, {settings['training_images']} "
+        f"training images ({settings['selection']}), {settings['method']}"
+    )
+    outputs, inputs = output_table(found, brief=True), input_table(found, brief=True)
+    console.print_table(title, outputs.columns, outputs.rows)
+    console.print_table("against the query:", inputs.columns, inputs.rows)
+    for text in (
+        *found.plan.notes,
+        "GR: target of the nearest training image; OR, IR: output and input reconstruction",
+        "in brackets: the difference to the network; as network: "
+        f"{outputs.columns[1]} against the network's own output",
+    ):
+        console.out.print(text, markup=False, soft_wrap=True)
