@@ -1,6 +1,6 @@
 // The exhaustive search on data made to break its screens.
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <random>
 #include <vector>
 
@@ -186,7 +186,7 @@ TEST(tiles_that_are_searched_again) {
     int matches;
   };
   for (const auto& [difference, matches] : {Case{1e-6F, 1}, Case{1e-6F, 2}, Case{1e-3F, 30}}) {
-    TestCells query({1, 16, 50, 7}, Precision::kFloat32), bank({2, 19, 19, 7}, Precision::kFloat32);
+    TestCells query({1, 17, 61, 7}, Precision::kFloat32), bank({2, 20, 20, 7}, Precision::kFloat32);
     make_near_duplicates(query, generator, difference);
     make_near_duplicates(bank, generator, difference);
     check_exactness(query, bank, query_of(query, bank, {1, 1}, matches), {1, 2});

@@ -326,6 +326,29 @@ TEST(zero_norms_give_similarity_zero) {
   }
 }
 
+TEST(fast_schedule_is_near_exact_and_the_same_for_any_number_of_threads) {
+  for (const int effort : {1, kMostEffort}) {
+    for (const int matches : {1, 3}) {
+      Case c = random_case({2, 2}, matches, 13);
+      c.query = smooth_cells({1, 24, 24, 8}, 0.1);
+      c.bank = smooth_cells({4, 26, 26, 8}, 0);
+      c.asked.cells = c.query.cells();
+      HyperPatchMatchOptions options;
+      options.effort = effort;
+      const Field field = hyperpatch_match(c.bank.bank(), c.asked, options, nullptr);
+      const Field best = exact(c);
+      c.asked.num_threads = 3;
+      CHECK(same_fields(field, hyperpatch_match(c.bank.bank(), c.asked, options, nullptr)));
+      int near_exact = 0, total = 0;
+      for (std::size_t i = 0; i < best.best.size(); ++i, ++total) {
+        CHECK(field.best[i].similarity <= best.best[i].similarity + 1e-6F);
+        near_exact += field.best[i].similarity > best.best[i].similarity - 0.01F ? 1 : 0;
+      }
+      CHECK(near_exact > total * 95 / 100);
+    }
+  }
+}
+
 TEST(monitor_ends_a_search_of_short_rounds) {
   Case c = random_case({2, 2}, 1, 11);
   c.asked.cells = c.query.cells();
@@ -339,7 +362,12 @@ TEST(monitor_ends_a_search_of_short_rounds) {
 
 TEST(wrong_options_are_refused) {
   const Case c = random_case({2, 2}, 1, 12);
-  CHECK_THROWS(search(c, -1), std::invalid_argument, "iterations must be at least 0, not -1");
+  CHECK_THROWS(search(c, -2), std::invalid_argument, "iterations must be at least 0, not -2");
+  for (const int effort : {0, kMostEffort + 1}) {
+    HyperPatchMatchOptions options;
+    options.effort = effort;
+    CHECK_THROWS(options.check(), std::invalid_argument, "effort must be 1 to 8");
+  }
   Case wrong = random_case({2, 2}, 0, 12);
   CHECK_THROWS(search(wrong, 1), std::invalid_argument, "matches");
 }

@@ -495,6 +495,24 @@ TEST(fold_of_many_shapes) {
   });
 }
 
+TEST(largest_is_the_first_of_equal_ones) {
+  for_each_level([](const Kernels& k) {
+    for (Index count = 1; count <= 140; ++count) {
+      std::vector<float> numbers = random_floats(count, 11);
+      for (float& number : numbers) number -= 10;
+      const auto place = [&] {
+        return std::max_element(numbers.begin(), numbers.end()) - numbers.begin();
+      };
+      CHECK_EQUAL(k.largest(numbers.data(), count), place());
+      for (Index at = 0; at < count; at += 1 + count / 9) {
+        numbers[static_cast<std::size_t>(at)] = numbers[static_cast<std::size_t>(count - 1)] = 5;
+        CHECK_EQUAL(k.largest(numbers.data(), count), place());
+        numbers[static_cast<std::size_t>(at)] = -20;
+      }
+    }
+  });
+}
+
 TEST(levels_agree) {
   const Kernels& slow = kernels(SimdLevel::kBaseline);
   const Index depth = 200;

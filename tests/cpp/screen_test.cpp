@@ -1,8 +1,8 @@
 #include "compnn/search/screen.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <random>
 #include <vector>
 

@@ -1,5 +1,6 @@
 #include "compnn/search/subspace.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <random>

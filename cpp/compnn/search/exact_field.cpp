@@ -72,6 +72,8 @@ void ExactField::offer(Index row, Index col, std::int32_t image, Index match_row
   };
 
   const std::lock_guard<std::mutex> lock(row_mutexes_[static_cast<std::size_t>(row)]);
+  const auto is_listed = [&](const Match& other) { return match.same_place(other); };
+  if (std::any_of(best, best + count, is_listed)) return;
   int place = count;
   while (place > 0 && goes_before(place - 1)) --place;
   if (place == count) return;

@@ -22,8 +22,8 @@ class ExactField {
   // Computes what a row of positions needs before matches are offered to it.
   void prepare_row(Index row);
 
-  // Computes the similarity of a place and puts it into the position's best where it belongs. Each
-  // place is offered once. Threads may do this at the same time.
+  // Computes the similarity of a place and puts it into the position's best where it belongs, if it
+  // is not there already. Threads may do this at the same time.
   void offer(Index row, Index col, std::int32_t image, Index match_row, Index match_col);
 
   // What a similarity must reach to be among the best of a position: those below cannot.

@@ -44,15 +44,16 @@ Subspace Subspace::choose(const CellBank& bank, const Query& query, double missi
     if (norm > kSmallestNorm) sample.row(i) /= norm;
   }
   if (!sample.allFinite()) return all;
-  const Eigen::MatrixXf moments = sample.transpose() * sample;
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXf> solver(moments);
+  // In double: the bounds of the screen rely on directions that are orthonormal.
+  const Eigen::MatrixXd moments = (sample.transpose() * sample).cast<double>();
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(moments);
   if (solver.info() != Eigen::Success) return all;
-  const Eigen::VectorXf& lengths = solver.eigenvalues();  // ascending
+  const Eigen::VectorXd& lengths = solver.eigenvalues();  // ascending
   double left = 0;
   Index left_out = 0;
-  const double total = static_cast<double>(lengths.sum());
+  const double total = lengths.sum();
   while (left_out < depth) {
-    left += std::max(0.0, static_cast<double>(lengths[left_out]));
+    left += std::max(0.0, lengths[left_out]);
     if (left > missing * total) break;
     ++left_out;
   }
@@ -63,7 +64,7 @@ Subspace Subspace::choose(const CellBank& bank, const Query& query, double missi
   subspace.kept_ = kept;
   subspace.directions_.resize(static_cast<std::size_t>(kept * depth));
   Eigen::Map<Matrix>(subspace.directions_.data(), kept, depth) =
-      solver.eigenvectors().rightCols(kept).transpose();
+      solver.eigenvectors().rightCols(kept).transpose().cast<float>();
   return subspace;
 }
 
