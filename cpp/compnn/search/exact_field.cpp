@@ -41,20 +41,23 @@ void ExactField::prepare_row(Index row) {
       const float* from = numbers_ + query_.cells.offset(row + a, col);
       kernels_.exact_dot(from, from, query_.hyperpatch.width * bank_.depth(), &dot, &square);
     }
-    squares_[position(row, col)] = square;
+    const bool zero = inverse_norm(query_.cells, query_.hyperpatch, row, col) == 0;
+    squares_[position(row, col)] = zero ? 0 : square;
     needed_[position(row, col)] = -2;
   }
 }
 
 double ExactField::similarity(Index row, Index col, const Cells& cells, Index match_row,
                               Index match_col) const {
+  const double query_square = squares_[position(row, col)];
+  if (query_square == 0) return 0;
   if (inverse_norm(cells, query_.hyperpatch, match_row, match_col) == 0) return 0;
   double dot = 0, square = 0;
   for (Index a = 0; a < query_.hyperpatch.height; ++a) {
     add_exact_dot(kernels_, numbers_ + query_.cells.offset(row + a, col), cells, match_row + a,
                   match_col, query_.hyperpatch.width, &dot, &square);
   }
-  return std::clamp(dot / std::sqrt(squares_[position(row, col)] * square), -1.0, 1.0);
+  return std::clamp(dot / std::sqrt(query_square * square), -1.0, 1.0);
 }
 
 void ExactField::offer(Index row, Index col, std::int32_t image, Index match_row, Index match_col) {

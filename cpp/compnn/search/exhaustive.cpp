@@ -278,35 +278,48 @@ class StripSearch {
   Index offers_ = 0, pairs_ = 0;
 };
 
-}  // namespace
+// Blocks of so few hyperpatches would be mostly padding: all pairs are computed in double. Global
+// descriptors, one to an image, are such a case.
+constexpr Index kFewPairs = 64;
 
-Field exhaustive_search(const CellBank& bank, const Query& query, const Monitor& monitor) {
-  query.check(bank);
+void search_all_pairs(const CellBank& bank, const Query& query, ExactField& field, ThreadPool& pool,
+                      Progress& progress) {
+  pool.run(
+      static_cast<Index>(query.candidates.size()),
+      [&](Index i, int) {
+        const std::int32_t image = query.candidates[static_cast<std::size_t>(i)];
+        for (Index row = 0; row < field.rows(); ++row) {
+          for (Index col = 0; col < field.cols(); ++col) {
+            for (Index r = 0; r + query.hyperpatch.height <= bank.rows(); ++r) {
+              for (Index c = 0; c + query.hyperpatch.width <= bank.cols(); ++c) {
+                field.offer(row, col, image, r, c);
+              }
+            }
+          }
+        }
+        progress.add(1);
+      },
+      progress);
+}
+
+void search_screened(const CellBank& bank, const Query& query, const std::vector<float>& numbers,
+                     ExactField& field, ThreadPool& pool, const TilePlan& plan,
+                     const Subspace& subspace, Progress& progress) {
   const Kernels& table = kernels();
   const ScreenKernels& fast = fast_screen(table, bank.depth());
-  ThreadPool pool(query.num_threads);
-  const Subspace subspace = Subspace::choose(bank, query, kMissing), everything(bank.depth());
-  const TilePlan plan(bank, query, fast.words(subspace.kept()), pool.size());
-  const Index strips = plan.query_rows.parts * plan.query_cols.parts;
-  Progress progress(strips * plan.tiles, monitor);
-
-  const Cells& cells = query.cells;
-  std::vector<float> numbers(static_cast<std::size_t>(cells.rows * cells.cols * cells.depth));
-  ExactField field(bank, query, numbers.data());
+  const Subspace everything(bank.depth());
   ScreenedQuery screened(query, fast, subspace), fine(query, table.floats, everything);
   pool.run(
-      cells.rows,
+      query.cells.rows,
       [&](Index row, int) {
-        float* to = numbers.data() + cells.offset(row, 0);
-        cells.widen(table, row, 0, cells.cols, to);
-        screened.convert_row(row, to);
-        fine.convert_row(row, to);
+        const float* from = numbers.data() + query.cells.offset(row, 0);
+        screened.convert_row(row, from);
+        fine.convert_row(row, from);
       },
       progress);
   pool.run(
       field.rows(),
       [&](Index row, int) {
-        field.prepare_row(row);
         screened.bound_row(row);
         fine.bound_row(row);
       },
@@ -319,6 +332,7 @@ Field exhaustive_search(const CellBank& bank, const Query& query, const Monitor&
     tile.fill(bank.image(image), image, plan.bank_cols.begin(part), plan.bank_cols.size(part),
               query.hyperpatch, query.matches, table, screen, directions);
   };
+  const Index strips = plan.query_rows.parts * plan.query_cols.parts;
   std::vector<StripSearch> searches(static_cast<std::size_t>(pool.size()),
                                     StripSearch(query, table, field));
   std::vector<ScreenedTile> tiles, fine_tiles(static_cast<std::size_t>(pool.size()));
@@ -347,6 +361,38 @@ Field exhaustive_search(const CellBank& bank, const Query& query, const Monitor&
           progress.add(1);
         },
         progress);
+  }
+}
+
+}  // namespace
+
+Field exhaustive_search(const CellBank& bank, const Query& query, const Monitor& monitor) {
+  query.check(bank);
+  const Cells& cells = query.cells;
+  const HyperpatchSize size = query.hyperpatch;
+  const Index pairs = size.rows(cells) * size.cols(cells) * (bank.rows() - size.height + 1) *
+                      (bank.cols() - size.width + 1);
+  ThreadPool pool(query.num_threads);
+  const Subspace subspace =
+      pairs > kFewPairs ? Subspace::choose(bank, query, kMissing) : Subspace(bank.depth());
+  const Index words = fast_screen(kernels(), bank.depth()).words(subspace.kept());
+  const TilePlan plan(bank, query, words, pool.size());
+  const Index strips = plan.query_rows.parts * plan.query_cols.parts;
+  Progress progress(strips * plan.tiles, monitor);
+
+  std::vector<float> numbers(static_cast<std::size_t>(cells.rows * cells.cols * cells.depth));
+  ExactField field(bank, query, numbers.data());
+  pool.run(
+      cells.rows,
+      [&](Index row, int) {
+        cells.widen(kernels(), row, 0, cells.cols, numbers.data() + cells.offset(row, 0));
+      },
+      progress);
+  pool.run(field.rows(), [&](Index row, int) { field.prepare_row(row); }, progress);
+  if (pairs <= kFewPairs) {
+    search_all_pairs(bank, query, field, pool, progress);
+  } else {
+    search_screened(bank, query, numbers, field, pool, plan, subspace, progress);
   }
   return field.take();
 }
