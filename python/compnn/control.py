@@ -108,6 +108,7 @@ def control(
     subsets: Mapping[str, Selection],
     *,
     region: str | None = None,
+    top_k: int | None = None,
     progress: Callable[[str, float], None] | None = None,
     **options: Any,
 ) -> Control:
@@ -125,10 +126,12 @@ def control(
         The choices of training images, by their titles.
     region
         Measure only the pixels of this class in the query, whose inputs must be label maps then.
+    top_k
+        Search only the k nearest images of each subset; all of a smaller one. Default: all.
     progress
         Called as `progress(title, share)`, share in [0, 1].
     **options
-        `top_k` (nearest images within the subset), `method`, `seed` ...: see `Bank.explain`.
+        `method`, `effort`, `seed` ...: see `Bank.explain`.
 
     Raises
     ------
@@ -162,6 +165,7 @@ def control(
             reading,
             layer,
             candidates=candidates,
+            top_k=None if top_k is None else min(top_k, len(candidates)),
             progress=None if progress is None else _titled(progress, title),
             **options,
         )

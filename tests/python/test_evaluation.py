@@ -20,7 +20,7 @@ from sklearn.metrics import accuracy_score, jaccard_score, recall_score
 import compnn
 from compnn.bank.bank import Bank
 from compnn.datasets.dataset import Dataset, Pair
-from compnn.errors import EvaluationError, ImageError, LayerError, SearchError
+from compnn.errors import DatasetError, EvaluationError, ImageError, LayerError, SearchError
 from compnn.evaluation import Evaluation, Line, Row, evaluate
 from compnn.evaluation.comparison import LabelComparison
 from compnn.evaluation.journal import FILE as JOURNAL
@@ -478,9 +478,9 @@ def test_bad_input_is_refused_before_anything_is_written(label_bank: Bank, tmp_p
     folder = tmp_path / "out"
     with pytest.raises(EvaluationError, match="no validation pairs"):
         evaluate(label_bank, Empty(), folder)
-    with pytest.raises(EvaluationError, match=r"targets are label maps .*labels 0\.\.4.* photos"):
+    with pytest.raises(DatasetError, match=r"targets are label maps .*labels 0\.\.4.* photos"):
         evaluate(label_bank, MemoryDataset(1, SIZE), folder)
-    with pytest.raises(EvaluationError, match=r"0\.\.4.*0\.\.3.*must be the same"):
+    with pytest.raises(DatasetError, match=r"0\.\.4.*0\.\.3.*must be the same"):
         evaluate(label_bank, MemoryDataset(1, SIZE, classes=4), folder)
     with pytest.raises(ImageError, match="img_0 is 32x32"):
         evaluate(label_bank, MemoryDataset(1, classes=CLASSES), folder)

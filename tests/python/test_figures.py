@@ -261,6 +261,19 @@ def test_semantic_matches(photos: Bank, layer: str | None) -> None:
     np.testing.assert_array_equal(pixels, match_sheet(wanted, names=("A: img_5", "B: img_2")))
 
 
+@pytest.mark.parametrize("layers", [["decoder_2"], ["encoder_3", "decoder_2"]])
+def test_semantic_matches_are_of_visible_patches(tmp_path: Path, layers: list[str]) -> None:
+    # Without names in its metadata every tap of the network is a layer; relu_3 is the last of 8 px.
+    unet = tiny_unet(tmp_path / "unet.onnx", metadata={"input_range": "[-1, 1]"})
+    bank = Bank.build(tmp_path / "a.bank", Model(unet, layers), MemoryDataset(1))
+    options = {"figures": ["semantic-matches"], "top_k": None, "method": "exhaustive"}
+    ((_, pixels),) = drawn(Figures(bank, VAL, count=2, **options)).items()
+    a, b = (VAL.pairs[name].input for name in ("img_0", "img_3"))
+    layer = "encoder_3" if "encoder_3" in layers else "relu_3"
+    wanted = match(bank.model, a, b, layer, method="exhaustive")
+    np.testing.assert_array_equal(pixels, match_sheet(wanted, names=("A: img_0", "B: img_3")))
+
+
 def test_classes_of_semantic_matches(labels: Bank) -> None:
     figures = Figures(
         labels, STREETS, figures=["semantic-matches"], top_k=None, method="exhaustive"

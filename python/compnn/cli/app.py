@@ -15,6 +15,7 @@ from compnn.cli import (
     control,
     demo,
     evaluate,
+    figures,
     info,
     layers,
     match,
@@ -38,6 +39,7 @@ app.command(name="info")(info.info)
 app.command(name="reconstruct")(reconstruct.reconstruct)
 app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="control")(control.control)
+app.command(name="figures")(figures.figures)
 app.command(name="match")(match.match)
 app.command(name="demo")(demo.demo)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from compnn.atomic import make_folder
 from compnn.bank.bank import Bank
+from compnn.bank.validation import check_palettes
 from compnn.composition import Composition, check_composition
 from compnn.datasets.dataset import Dataset
 from compnn.errors import EvaluationError
@@ -17,7 +18,6 @@ from compnn.evaluation.journal import Journal
 from compnn.evaluation.measuring import Measuring
 from compnn.evaluation.plan import Plan
 from compnn.evaluation.result import Evaluation
-from compnn.palette import Palette
 from compnn.search import Search
 from compnn.selection import Selection
 
@@ -78,8 +78,10 @@ def evaluate(
     Raises
     ------
     EvaluationError
-        If there are no pairs, their palettes are not the bank's, nothing can be searched, or the
-        folder holds another evaluation or one that is running.
+        If there are no pairs, nothing can be searched, or the folder holds another evaluation or
+        one that is running.
+    DatasetError
+        If the palettes of the pairs are not the bank's.
     CompnnError
         What `Bank.explain` and `Dataset` raise; what has been measured before is kept.
 
@@ -90,7 +92,7 @@ def evaluate(
     """
     how = Search(**search)
     check_composition(composition)
-    _check_palettes(bank, dataset)
+    check_palettes(bank, dataset)
     if limit is not None and limit < 1:
         raise EvaluationError(f"limit must be at least 1 image, not {limit}")
     names = dataset.names[:limit]
@@ -120,25 +122,3 @@ def evaluate(
     finally:
         journal.close()
     return found
-
-
-def _check_palettes(bank: Bank, dataset: Dataset) -> None:
-    for kind, ours, theirs in (
-        ("inputs", bank.input_palette, dataset.input_palette),
-        ("targets", bank.target_palette, dataset.target_palette),
-    ):
-        if _content(ours) != _content(theirs):
-            raise EvaluationError(
-                f"the bank's {kind} are {_words(ours)}, the validation {kind} {_words(theirs)}: "
-                f"classes and colours must be the same. Give the validation pairs the bank's "
-                f"palettes."
-            )
-
-
-def _content(palette: Palette | None) -> dict[str, Any] | None:
-    """What must agree: all but the name."""
-    return None if palette is None else {**palette.to_json(), "name": None}
-
-
-def _words(palette: Palette | None) -> str:
-    return "photos" if palette is None else f"label maps of {palette.describe_labels()}"

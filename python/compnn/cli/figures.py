@@ -1,0 +1,177 @@
+"""`compnn figures`: the paper's figures, of one's own bank and validation images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from compnn.atomic import check_folder, make_folder
+from compnn.bank.bank import Bank
+from compnn.bank.reader import open_manifest
+from compnn.cli import console, dataset_options, options, search_options
+from compnn.cli.report import folder_name
+from compnn.figures import COUNT, FIGURES, TOP_K, Figure, Figures
+from compnn.images import write_image
+
+
+def parse_top_k(text: str) -> int | None:
+    """Read a number of images, or "all", which is None."""
+    if text == "all":
+        return None
+    count = int(text)
+    if count < 1:
+        raise ValueError(text)
+    return count
+
+
+def figures(
+    bank: Annotated[Path, typer.Argument(help="Folder of the bank.", show_default=False)],
+    side_by_side: dataset_options.SideBySide = None,
+    inputs: dataset_options.Inputs = None,
+    targets: dataset_options.Targets = None,
+    camvid: dataset_options.CamVidFolder = None,
+    cityscapes: dataset_options.CityscapesFolder = None,
+    input_half: dataset_options.InputHalf = "left",
+    split: dataset_options.Split = "val",
+    input_palette: dataset_options.InputPalette = None,
+    target_palette: dataset_options.TargetPalette = None,
+    figure: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"One of {', '.join(FIGURES)}; give it again for more. "
+            f"Default: all that can be drawn.",
+        ),
+    ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A validation image; give it again for more. The first is shown in the property "
+            "control, the first two in the semantic matches.",
+        ),
+    ] = None,
+    count: Annotated[
+        int,
+        typer.Option(min=1, help="Without --image: this many images, evenly spread."),
+    ] = COUNT,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A layer; give it again for more. Default: all layers of the bank. Correspondence "
+            "maps are of the last one with patches of 8 pixels or more, the property control of "
+            "the last one."
+        ),
+    ] = None,
+    match_layer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYER",
+            help="Layer of the semantic matches, any of the network. Default: the last one with "
+            "patches of 8 pixels or more.",
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Attribute of the property control. Default: the first one that differs.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for the figures. Default: BANK-figures, here."),
+    ] = None,
+    top_k: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K|all",
+            callback=options.parsed(parse_top_k, "K, such as 16, or all"),
+            rich_help_panel=search_options.PANEL,
+            help=f"Search only the k training images nearest by the global descriptor. "
+            f"Default: {TOP_K}, all where the bank has no descriptors.",
+        ),
+    ] = None,
+    method: search_options.Method = "hyperpatch-match",
+    effort: search_options.Effort = 4,
+    seed: search_options.Seed = 0,
+    resize: options.Resize = False,
+    threads: options.Threads = -1,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="The network's file, if it is not where it was at the build."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Draw the paper's figures with a bank and validation images of your own.
+
+    input-reconstructions and output-reconstructions (a row for each image, a column for each
+    layer), correspondence-map (which training image gave which pixels), semantic-matches (between
+    two validation images), and property-control (with the training images of each value of an
+    attribute). Writes `FIGURE.png`, or `FIGURE-IMAGE.png` where there is one for each image.
+
+    Example: `compnn figures facades.bank --side-by-side facades/val --input right --count 6`
+    """
+    manifest = open_manifest(bank)
+    dataset = dataset_options.dataset_of(
+        side_by_side,
+        inputs,
+        targets,
+        camvid,
+        cityscapes,
+        input_half,
+        split,
+        input_palette,
+        target_palette,
+        default_palettes=(manifest.input_palette, manifest.target_palette),
+    )
+    folder = output or Path(f"{bank.resolve().name.removesuffix('.bank')}-figures")
+    check_folder(folder)
+    network = manifest.load_model(model, resize=resize or None, num_threads=threads)
+    opened = Bank(bank, network)
+    default_top_k = None if opened.descriptor is None else TOP_K
+    planned = Figures(
+        opened,
+        dataset,
+        figures=figure,
+        images=image,
+        count=count,
+        layers=layer,
+        top_k=default_top_k if top_k is None else parse_top_k(top_k),
+        by=by,
+        match_layer=match_layer,
+        method=method,
+        effort=effort,
+        seed=seed,
+        num_threads=threads,
+    )
+    make_folder(folder)
+    written: list[dict[str, Any]] = []
+    with console.image_progress("searching", quiet=json) as progress:
+        for each in planned.draw(progress):
+            path = folder / _file_name(each)
+            write_image(path, each.pixels)
+            written.append({"figure": each.name, "image": each.image, "file": str(path)})
+    if json:
+        console.print_json(
+            {
+                "folder": str(folder),
+                "images": list(planned.images),
+                "layers": list(planned.layers),
+                "top_k": planned.top_k,
+                "figures": written,
+                "left_out": planned.left_out,
+            }
+        )
+        return
+    for one in written:
+        console.out.print(one["file"], markup=False, soft_wrap=True)
+    for name, reason in planned.left_out.items():
+        console.out.print(f"{name} is left out: {reason}", markup=False, soft_wrap=True)
+
+
+def _file_name(figure: Figure) -> str:
+    of_image = "" if figure.image is None else f"-{folder_name(figure.image)}"
+    return f"{figure.name}{of_image}.png"

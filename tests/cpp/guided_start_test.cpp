@@ -1,0 +1,326 @@
+#include "compnn/search/guided_start.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iostream>
+#include <set>
+#include <tuple>
+#include <vector>
+
+#include "check.h"
+#include "compnn/search/exhaustive.h"
+#include "compnn/search/hyperpatch_match.h"
+#include "test_cells.h"
+
+using namespace compnn;
+using namespace compnn::test;
+
+namespace {
+
+constexpr Index kEverything = 1 << 20;
+constexpr int kAllLists = 1 << 10;  // as many probes as there can be codes, and more
+constexpr std::size_t kAll = 1000;
+
+// A few waves, each along a direction of its own, and noise: neighbouring cells are alike, and lie
+// in `rank` directions.
+TestCells smooth_cells(Shape shape, Index rank, float noise, std::uint32_t seed) {
+  TestCells cells(shape, Precision::kFloat32);
+  std::mt19937 of_waves(1), generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> directions(static_cast<std::size_t>(rank * shape.depth));
+  for (float& number : directions) number = normal(of_waves);
+  std::vector<float> phases(static_cast<std::size_t>(rank * shape.images));
+  for (float& phase : phases) phase = 10 * normal(generator);
+  cells.change([&](Index image, Index row, Index col, float* cell) {
+    for (Index d = 0; d < shape.depth; ++d) cell[d] = noise * normal(generator);
+    for (Index r = 0; r < rank; ++r) {
+      const auto wave = static_cast<float>(r), y = static_cast<float>(row);
+      const float along = y * std::cos(wave) + static_cast<float>(col) * std::sin(wave);
+      const float weight =
+          std::sin(0.3F * along + phases[static_cast<std::size_t>(image * rank + r)]);
+      for (Index d = 0; d < shape.depth; ++d) {
+        cell[d] += weight * directions[static_cast<std::size_t>(r * shape.depth + d)];
+      }
+    }
+  });
+  return cells;
+}
+
+Query query_of(const Cells& cells, const TestCells& bank, HyperpatchSize size) {
+  Query asked;
+  asked.cells = cells;
+  asked.candidates = all_images(bank);
+  asked.hyperpatch = size;
+  return asked;
+}
+
+struct Asked {
+  Index most_places = kEverything;
+  int probes = kAllLists;
+  std::uint64_t seed = 0;
+  int threads = 1;
+};
+
+// The places for each position of the query, row by row.
+using Suggestions = std::vector<std::vector<Match>>;
+
+Suggestions suggest(const TestCells& bank, const Query& query, const Asked& asked,
+                    std::size_t most = kAll) {
+  std::vector<float> numbers(
+      static_cast<std::size_t>(query.cells.rows * query.cells.cols * query.cells.depth));
+  query.cells.widen(kernels(), 0, 0, query.cells.rows * query.cells.cols, numbers.data());
+  const CellBank cells = bank.bank();
+  ThreadPool pool(asked.threads);
+  Progress progress(1, nullptr);
+  const GuidedStart start(cells, query, numbers.data(), asked.most_places, asked.probes, asked.seed,
+                          pool, progress);
+  Suggestions all;
+  for (Index row = 0; row < query.hyperpatch.rows(query.cells); ++row) {
+    for (Index col = 0; col < query.hyperpatch.cols(query.cells); ++col) {
+      start.places(row, col, most, all.emplace_back());
+    }
+  }
+  return all;
+}
+
+bool equal(const Suggestions& a, const Suggestions& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& some, const auto& same) {
+    return std::equal(some.begin(), some.end(), same.begin(), same.end(),
+                      [](const Match& x, const Match& y) {
+                        return x.similarity == y.similarity && x.same_place(y);
+                      });
+  });
+}
+
+void check_valid(const Suggestions& suggestions, const TestCells& bank, const Query& query,
+                 std::size_t most) {
+  for (const std::vector<Match>& places : suggestions) {
+    CHECK(!places.empty() && places.size() <= most);
+    CHECK(std::is_sorted(places.begin(), places.end(), better));
+    std::set<std::tuple<int, int, int>> different;
+    for (const Match& place : places) {
+      CHECK(std::binary_search(query.candidates.begin(), query.candidates.end(), place.image));
+      CHECK(place.row >= 0 && place.row + query.hyperpatch.height <= bank.shape().rows);
+      CHECK(place.col >= 0 && place.col + query.hyperpatch.width <= bank.shape().cols);
+      CHECK(std::isfinite(place.similarity));
+      different.insert({place.image, place.row, place.col});
+    }
+    CHECK_EQUAL(different.size(), places.size());
+  }
+}
+
+// Share of every `step`th position whose first place is the nearest of all.
+double share_of_nearest(const TestCells& query, const TestCells& bank, const Query& asked,
+                        Index step) {
+  const Suggestions suggestions = suggest(bank, asked, {}, 1);
+  const Index cols = asked.hyperpatch.cols(asked.cells);
+  int nearest = 0, total = 0;
+  for (Index i = 0; i < static_cast<Index>(suggestions.size()); i += step, ++total) {
+    const Match& first = suggestions[static_cast<std::size_t>(i)].front();
+    nearest +=
+        first.same_place(brute_force(query, i / cols, i % cols, bank, asked).front().place) ? 1 : 0;
+  }
+  return static_cast<double>(nearest) / total;
+}
+
+// Largest difference of an estimate, times the one factor that fits its position best, from the
+// true cosine: the query's own scale is left out of estimates.
+double largest_error(const TestCells& query, const TestCells& bank, const Query& asked) {
+  const Index cols = asked.hyperpatch.cols(asked.cells);
+  const Suggestions suggestions = suggest(bank, asked, {});
+  double largest = 0;
+  for (Index i = 0; i < static_cast<Index>(suggestions.size()); ++i) {
+    std::vector<double> cosines;
+    double products = 0, squares = 0;
+    for (const Match& place : suggestions[static_cast<std::size_t>(i)]) {
+      const auto estimate = static_cast<double>(place.similarity);
+      cosines.push_back(cosine(query, i / cols, i % cols, bank, place, asked.hyperpatch));
+      products += estimate * cosines.back();
+      squares += estimate * estimate;
+    }
+    const double factor = products / squares;
+    CHECK(factor > 0);
+    for (std::size_t k = 0; k < cosines.size(); ++k) {
+      const auto estimate =
+          static_cast<double>(suggestions[static_cast<std::size_t>(i)][k].similarity);
+      largest = std::max(largest, std::fabs(factor * estimate - cosines[k]));
+    }
+  }
+  return largest;
+}
+
+// The places of each image that are in the lists: each hyperpatch of a bank whose hyperpatches all
+// differ, asked for as a query, finds itself if it is.
+std::vector<std::set<std::pair<int, int>>> sampled(const TestCells& bank, HyperpatchSize size,
+                                                   Index most_places, std::uint64_t seed) {
+  std::vector<std::set<std::pair<int, int>>> of_images;
+  for (const std::int32_t image : all_images(bank)) {
+    const Query asked = query_of(bank.bank().image(image), bank, size);
+    const Index cols = size.cols(asked.cells);
+    Asked how;
+    how.most_places = most_places;
+    how.seed = seed;
+    const Suggestions suggestions = suggest(bank, asked, how, 1);
+    auto& places = of_images.emplace_back();
+    for (Index i = 0; i < static_cast<Index>(suggestions.size()); ++i) {
+      const Match& first = suggestions[static_cast<std::size_t>(i)].front();
+      if (first.image == image && first.row == i / cols && first.col == i % cols) {
+        places.emplace(first.row, first.col);
+      }
+    }
+  }
+  return of_images;
+}
+
+}  // namespace
+
+TEST(first_place_is_the_nearest_of_all_nearly_everywhere) {
+  for (const HyperpatchSize size : {HyperpatchSize{1, 1}, {2, 2}, {1, 3}}) {
+    const TestCells query = TestCells::random({1, 13, 13, 24}, Precision::kFloat16, 1);
+    const TestCells bank = TestCells::random({3, 26, 25, 24}, Precision::kFloat16, 2);
+    const Query asked = query_of(query.cells(), bank, size);
+    std::cout << "       random: " << share_of_nearest(query, bank, asked, 1) << "\n";
+    const TestCells waves = smooth_cells({1, 13, 13, 24}, 6, 0.1F, 3);
+    const TestCells smooth = smooth_cells({3, 26, 25, 24}, 6, 0.1F, 4);
+    const Query asked_waves = query_of(waves.cells(), smooth, size);
+    std::cout << "       smooth: " << share_of_nearest(waves, smooth, asked_waves, 1) << "\n";
+    std::cout << "       errors: " << largest_error(query, bank, asked) << " "
+              << largest_error(waves, smooth, asked_waves) << "\n";
+  }
+}
+
+TEST(nearest_in_a_subspace) {
+  const HyperpatchSize size{2, 2};
+  const TestCells waves = smooth_cells({1, 40, 40, 32}, 8, 0.1F, 5);
+  const TestCells smooth = smooth_cells({2, 40, 41, 32}, 8, 0.1F, 6);
+  const Query asked = query_of(waves.cells(), smooth, size);
+  CHECK_EQUAL(Subspace::choose(smooth.bank(), asked, 0.02).kept(), 16);
+  std::cout << "       subspace: " << share_of_nearest(waves, smooth, asked, 17) << "\n";
+  std::cout << "       errors: " << largest_error(waves, smooth, asked) << "\n";
+}
+
+TEST(sampling) {
+  const TestCells bank = TestCells::random({3, 17, 25, 12}, Precision::kFloat32, 7);
+  for (const Index most : {2000, 1152, 1151, 1000, 600, 288, 250, 192, 100, 50, 20, 5}) {
+    std::size_t total = 0;
+    for (const auto& places : sampled(bank, {2, 2}, most, 0)) total += places.size();
+    std::cout << "       " << most << " -> " << total << "\n";
+  }
+}
+
+TEST(places_are_valid_different_sorted_and_no_more_than_asked) {
+  const TestCells query = TestCells::random({1, 9, 10, 12}, Precision::kFloat16, 8);
+  const TestCells bank = TestCells::random({5, 24, 25, 12}, Precision::kFloat16, 9);
+  for (const HyperpatchSize size : {HyperpatchSize{1, 1}, {2, 2}, {3, 1}}) {
+    Query asked = query_of(query.cells(), bank, size);
+    asked.candidates = {0, 2, 3};
+    for (const Index most_places : {kEverything, Index{700}, Index{40}}) {
+      for (const int probes : {1, 2, kAllLists}) {
+        Asked how;
+        how.most_places = most_places;
+        how.probes = probes;
+        const Suggestions all = suggest(bank, asked, how);
+        check_valid(all, bank, asked, kAll);
+        for (const std::size_t most : {std::size_t{1}, std::size_t{3}}) {
+          const Suggestions some = suggest(bank, asked, how, most);
+          check_valid(some, bank, asked, most);
+          for (std::size_t i = 0; i < all.size(); ++i) {
+            CHECK_EQUAL(some[i].size(), std::min(most, all[i].size()));
+            CHECK(some[i].front().same_place(all[i].front()));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(same_for_any_number_of_threads) {
+  const TestCells query = smooth_cells({1, 21, 22, 24}, 6, 0.1F, 10);
+  const TestCells bank = smooth_cells({3, 26, 25, 24}, 6, 0.1F, 11);
+  const Query asked = query_of(query.cells(), bank, {2, 2});
+  for (const Index most_places : {kEverything, Index{900}}) {
+    Asked how;
+    how.most_places = most_places;
+    how.probes = 2;
+    const Suggestions one = suggest(bank, asked, how);
+    for (const int threads : {2, 5}) {
+      how.threads = threads;
+      CHECK(equal(one, suggest(bank, asked, how)));
+    }
+  }
+}
+
+TEST(zero_hyperpatches_have_estimates_of_zero) {
+  TestCells query = TestCells::random({1, 9, 10, 12}, Precision::kFloat32, 12);
+  TestCells bank = TestCells::random({3, 20, 21, 12}, Precision::kFloat32, 13);
+  const auto clear = [](Index image, Index row, Index, float* cell) {
+    if (image == 1 || row < 2) std::fill_n(cell, 12, 0.0F);
+  };
+  query.change(clear);
+  bank.change(clear);
+  const Query asked = query_of(query.cells(), bank, {2, 2});
+  const Suggestions suggestions = suggest(bank, asked, {});
+  check_valid(suggestions, bank, asked, kAll);
+  for (std::size_t i = 0; i < suggestions.size(); ++i) {
+    for (const Match& place : suggestions[i]) {
+      if (i < 9 || place.image == 1 || place.row == 0) CHECK_EQUAL(place.similarity, 0.0F);
+    }
+    if (i >= 18) CHECK(suggestions[i].front().similarity > 0);
+  }
+  Query of_zeros = asked;
+  of_zeros.candidates = {1};
+  check_valid(suggest(bank, of_zeros, {}), bank, of_zeros, kAll);
+}
+
+TEST(smallest_searches) {
+  const TestCells query = TestCells::random({1, 4, 5, 3}, Precision::kFloat32, 14);
+  for (const Index images : {1, 70}) {
+    const TestCells bank = TestCells::random({images, 4, 5, 3}, Precision::kFloat32, 15);
+    for (const HyperpatchSize size : {HyperpatchSize{4, 5}, {4, 1}, {1, 1}}) {
+      Query asked = query_of(query.cells(), bank, size);
+      for (const Index most_places : {Index{1}, Index{7}, kEverything}) {
+        Asked how;
+        how.most_places = most_places;
+        check_valid(suggest(bank, asked, how), bank, asked, kAll);
+      }
+      // More matches than a start has places: all there are.
+      const Index places = images * size.rows(asked.cells) * size.cols(asked.cells);
+      asked.matches = static_cast<int>(std::min<Index>(places, 30));
+      asked.num_threads = 1;
+      const Field field = hyperpatch_match(bank.bank(), asked, {}, nullptr);
+      for (Index row = 0; row < field.rows; ++row) {
+        for (Index col = 0; col < field.cols; ++col) {
+          for (int k = 0; k < field.matches; ++k) {
+            const Match& match = field.at(row, col)[k];
+            CHECK_NEAR(match.similarity, cosine(query, row, col, bank, match, size), 1e-6);
+            CHECK(k == 0 || better(field.at(row, col)[k - 1], match));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(fast_search_finds_a_copy_of_the_query) {
+  // The second bank is more than the quickest search sorts into lists.
+  for (const Shape shape : {Shape{3, 24, 25, 12}, Shape{20, 45, 46, 12}}) {
+    const TestCells bank = TestCells::random(shape, Precision::kFloat16, 16);
+    const std::int32_t copied = 2;
+    Query asked = query_of(bank.bank().image(copied), bank, {2, 2});
+    asked.num_threads = 2;
+    for (const int effort : {1, 4}) {
+      HyperPatchMatchOptions options;
+      options.effort = effort;
+      const Field field = hyperpatch_match(bank.bank(), asked, options, nullptr);
+      int off = 0;
+      for (std::int32_t row = 0; row < field.rows; ++row) {
+        for (std::int32_t col = 0; col < field.cols; ++col) {
+          const Match& match = *field.at(row, col);
+          if (!match.same_place({0, copied, row, col})) ++off;
+          else CHECK_NEAR(match.similarity, 1.0, 1e-6);
+        }
+      }
+      std::cout << "  off " << off << " effort " << effort << "\n";
+    }
+  }
+}
