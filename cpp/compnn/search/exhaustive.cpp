@@ -1,10 +1,12 @@
 #include "compnn/search/exhaustive.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 #include <vector>
 
 #include "compnn/search/exact_field.h"
+#include "compnn/search/hyperpatch_match.h"
 #include "compnn/search/screen.h"
 #include "compnn/search/tiles.h"
 #include "compnn/simd/kernels.h"
@@ -51,8 +53,11 @@ class StripSearch {
     for (Index band = 1 - strip.rows; band < match_rows; ++band) {
       if (progress.cancelled()) return true;
       search_band(band);
-      if (static_cast<Index>(survivors_.size()) > kMostSurvivors) thin_out();
-      if (may_give_up && offers_ > pairs_ / kGiveUpShare + kMostSurvivors) return false;
+      if (static_cast<Index>(survivors_.size()) <= kMostSurvivors) continue;
+      thin_out();
+      const Index left = static_cast<Index>(survivors_.size());
+      if (may_give_up && offers_ + left > pairs_ / kGiveUpShare + kMostSurvivors) return false;
+      if (left > kMostSurvivors / 2) flush();
     }
     flush();
     return true;
@@ -60,7 +65,7 @@ class StripSearch {
 
  private:
   // One survivor costs about as much as this many products.
-  static constexpr Index kGiveUpShare = 100;
+  static constexpr Index kGiveUpShare = 300;
   static constexpr Index kMostSurvivors = 1 << 18;
 
   void start() {
@@ -211,14 +216,13 @@ class StripSearch {
     if (bounds[count - 1] > needed_[at]) need(survivor.row, survivor.col, bounds[count - 1]);
   }
 
-  // Drops the survivors that what was found later excludes; if these are few, offers all.
+  // Drops the survivors that what was found later excludes.
   void thin_out() {
     const auto excluded = [&](const Survivor& survivor) {
       return survivor.most < needed_[position(survivor.row, survivor.col)];
     };
     survivors_.erase(std::remove_if(survivors_.begin(), survivors_.end(), excluded),
                      survivors_.end());
-    if (static_cast<Index>(survivors_.size()) > kMostSurvivors / 2) flush();
   }
 
   // Offers the survivors to the field: of each position first the one that is surely best, which
@@ -304,24 +308,26 @@ void search_all_pairs(const CellBank& bank, const Query& query, ExactField& fiel
 
 void search_screened(const CellBank& bank, const Query& query, const std::vector<float>& numbers,
                      ExactField& field, ThreadPool& pool, const TilePlan& plan,
-                     const Subspace& subspace, Progress& progress) {
+                     const Subspace& subspace, Index pairs, Progress& progress) {
   const Kernels& table = kernels();
   const ScreenKernels& fast = fast_screen(table, bank.depth());
+  const ScreenKernels& fine = fine_screen(table, bank.depth());
   const Subspace everything(bank.depth());
-  ScreenedQuery screened(query, fast, subspace), fine(query, table.floats, everything);
+  ScreenedQuery fast_query(query, fast, subspace), fine_query(query, fine, everything);
+  const bool can_be_finer = fast.per_word > fine.per_word || subspace.kept() < bank.depth();
   pool.run(
       query.cells.rows,
       [&](Index row, int) {
         const float* from = numbers.data() + query.cells.offset(row, 0);
-        screened.convert_row(row, from);
-        fine.convert_row(row, from);
+        fast_query.convert_row(row, from);
+        fine_query.convert_row(row, from);
       },
       progress);
   pool.run(
       field.rows(),
       [&](Index row, int) {
-        screened.bound_row(row);
-        fine.bound_row(row);
+        fast_query.bound_row(row);
+        fine_query.bound_row(row);
       },
       progress);
 
@@ -332,10 +338,33 @@ void search_screened(const CellBank& bank, const Query& query, const std::vector
     tile.fill(bank.image(image), image, plan.bank_cols.begin(part), plan.bank_cols.size(part),
               query.hyperpatch, query.matches, table, screen, directions);
   };
+  // What HyperPatch-Match finds in a moment excludes most candidates from the beginning.
+  constexpr Index kManyPairs = Index{1} << 24;
+  if (pairs * static_cast<Index>(query.candidates.size()) > kManyPairs) {
+    HyperPatchMatchOptions quick;
+    quick.effort = 1;
+    const Field guess = hyperpatch_match(bank, query, quick, [&](double) {
+      progress.report();
+      return !progress.cancelled();
+    });
+    pool.run(
+        field.rows(),
+        [&](Index row, int) {
+          for (Index col = 0; col < field.cols(); ++col) {
+            for (int k = 0; k < query.matches; ++k) {
+              const Match& match = guess.at(row, col)[k];
+              field.offer(row, col, match.image, match.row, match.col);
+            }
+          }
+        },
+        progress);
+  }
+
   const Index strips = plan.query_rows.parts * plan.query_cols.parts;
   std::vector<StripSearch> searches(static_cast<std::size_t>(pool.size()),
                                     StripSearch(query, table, field));
   std::vector<ScreenedTile> tiles, fine_tiles(static_cast<std::size_t>(pool.size()));
+  std::atomic<Index> searched{0}, given_up{0};
   for (Index group = 0; group < plan.groups.parts; ++group) {
     const Index first = plan.groups.begin(group), count = plan.groups.size(group);
     tiles.resize(static_cast<std::size_t>(count));
@@ -352,11 +381,18 @@ void search_screened(const CellBank& bank, const Query& query, const std::vector
                             plan.query_cols.begin(part_col), plan.query_cols.size(part_col)};
           const ScreenedTile& tile = tiles[static_cast<std::size_t>(task / strips)];
           StripSearch& search = searches[static_cast<std::size_t>(thread)];
-          const bool can_be_finer = fast.per_word > 1;
-          if (!search.search(strip, screened, tile, fast, can_be_finer, progress)) {
+          // Where the fast screen has mostly been in vain, it is not tried again.
+          const bool try_fast = 2 * given_up <= searched;
+          bool done = false;
+          if (try_fast) {
+            done = search.search(strip, fast_query, tile, fast, can_be_finer, progress);
+            ++searched;
+            if (!done) ++given_up;
+          }
+          if (!done) {
             ScreenedTile& fine_tile = fine_tiles[static_cast<std::size_t>(thread)];
-            fill(fine_tile, first + task / strips, table.floats, everything);
-            search.search(strip, fine, fine_tile, table.floats, false, progress);
+            fill(fine_tile, first + task / strips, fine, everything);
+            search.search(strip, fine_query, fine_tile, fine, false, progress);
           }
           progress.add(1);
         },
@@ -392,7 +428,7 @@ Field exhaustive_search(const CellBank& bank, const Query& query, const Monitor&
   if (pairs <= kFewPairs) {
     search_all_pairs(bank, query, field, pool, progress);
   } else {
-    search_screened(bank, query, numbers, field, pool, plan, subspace, progress);
+    search_screened(bank, query, numbers, field, pool, plan, subspace, pairs, progress);
   }
   return field.take();
 }

@@ -79,9 +79,13 @@ GuidedStart::GuidedStart(const CellBank& bank, const Query& query, const float* 
   probes_ = std::min<Index>(probes, codes_);
   convert_query(numbers, pool, progress);
   convert_bank(pool, progress);
+  progress.add(rows_);
   train_codes(pool, progress);
+  progress.add(rows_);
   sort_into_lists(pool, progress);
+  progress.add(rows_);
   probe(pool, progress);
+  progress.add(rows_);
 }
 
 void GuidedStart::choose_places(Index most_places, std::uint64_t seed) {
@@ -89,24 +93,32 @@ void GuidedStart::choose_places(Index most_places, std::uint64_t seed) {
   const Index match_cols = bank_.cols() - query_.hyperpatch.width + 1;
   const double all = static_cast<double>(query_.candidates.size()) *
                      static_cast<double>(match_rows) * static_cast<double>(match_cols);
-  // One place of each block of tall x wide.
+  // One place of each block of an image that is cut into bands x across.
   const double area = std::max(1.0, all / static_cast<double>(most_places));
-  const auto tall = static_cast<Index>(std::ceil(std::sqrt(area)));
-  const auto wide = static_cast<Index>(std::ceil(area / static_cast<double>(tall)));
+  const auto tall = std::min(static_cast<Index>(std::sqrt(area)), match_rows);
+  const auto bands =
+      static_cast<Index>(std::lround(static_cast<double>(match_rows) / static_cast<double>(tall)));
+  const double wide = area * static_cast<double>(bands) / static_cast<double>(match_rows);
+  const auto across = std::clamp<Index>(
+      static_cast<Index>(std::lround(static_cast<double>(match_cols) / wide)), 1, match_cols);
   for (const std::int32_t image : query_.candidates) {
+    const std::size_t first = sample_.size();
     CounterRandom random(seed, ~std::uint64_t{0}, static_cast<std::uint64_t>(image));
-    for (Index row = 0; row < match_rows; row += tall) {
-      const auto height = static_cast<std::uint64_t>(std::min(tall, match_rows - row));
-      for (Index col = 0; col < match_cols; col += wide) {
-        const auto width = static_cast<std::uint64_t>(std::min(wide, match_cols - col));
+    for (Index band = 0; band < bands; ++band) {
+      const Index row = match_rows * band / bands, rows = match_rows * (band + 1) / bands - row;
+      for (Index part = 0; part < across; ++part) {
+        const Index col = match_cols * part / across;
+        const Index cols = match_cols * (part + 1) / across - col;
         Match place{0, image, static_cast<std::int32_t>(row), static_cast<std::int32_t>(col)};
-        if (tall * wide > 1) {
-          place.row += static_cast<std::int32_t>(random.below(height));
-          place.col += static_cast<std::int32_t>(random.below(width));
+        if (rows * cols > 1) {
+          place.row += static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(rows)));
+          place.col += static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(cols)));
         }
         sample_.push_back(place);
       }
     }
+    // In the order in which they are read: those of a row together.
+    std::sort(sample_.begin() + static_cast<std::ptrdiff_t>(first), sample_.end(), better);
   }
 }
 
@@ -380,8 +392,9 @@ void GuidedStart::scan_list(Index code, Index begin, Index end) {
         const Index slot = visits_[static_cast<std::size_t>(first + i)] * kParts + part;
         found_[static_cast<std::size_t>(slot)] =
             list_[static_cast<std::size_t>(list_begin + index[lane])];
-        // The query's scale is the same for all that it is compared with.
-        found_scores_[static_cast<std::size_t>(slot)] = best[lane];
+        const Index position = visits_[static_cast<std::size_t>(first + i)] / probes_;
+        found_scores_[static_cast<std::size_t>(slot)] =
+            best[lane] * query_vectors_.scales[static_cast<std::size_t>(position)];
       }
     }
   }

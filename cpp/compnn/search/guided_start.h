@@ -18,7 +18,8 @@ class GuidedStart {
  public:
   // About `most_places` hyperpatches of the candidates are sorted into lists (of more, a sample),
   // and `probes` lists are searched for each hyperpatch of the query, whose cells as floats are
-  // `numbers`.
+  // `numbers`. Counts as kSteps for each row of these in the progress.
+  static constexpr Index kSteps = 4;
   GuidedStart(const CellBank& bank, const Query& query, const float* numbers, Index most_places,
               int probes, std::uint64_t seed, ThreadPool& pool, Progress& progress);
 

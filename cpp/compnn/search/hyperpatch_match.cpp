@@ -246,7 +246,8 @@ Field hyperpatch_match(const CellBank& bank, const Query& query,
   const bool fast = options.schedule == Schedule::kFast;
   const int usual = fast ? kFastRounds : kPaperRounds;
   const int rounds = options.iterations == kUsual ? usual : options.iterations;
-  Progress progress((rounds + Index{1}) * match.rows(), monitor);
+  const Index steps = rounds + Index{1} + (fast ? GuidedStart::kSteps : 0);
+  Progress progress(steps * match.rows(), monitor);
   if (fast) {
     const Spend& spend = kSpend[options.effort - 1];
     const GuidedStart start(bank, query, match.query_numbers(), spend.places, spend.probes,

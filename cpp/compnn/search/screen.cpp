@@ -11,9 +11,6 @@ namespace {
 // Covers the rounding of norms, of the sums of cell products, and of the bounds themselves.
 constexpr float kSlack = 2e-5F;
 
-// Sums of more products of the largest integers might not fit 32 bits.
-constexpr Index kDeepest = 65536;
-
 // Norm of h x w numbers, one for each cell, of which `stride` are in a row.
 float norm_of(const float* numbers, Index stride, HyperpatchSize size) {
   double sum = 0;
@@ -46,7 +43,11 @@ std::uint64_t hash_of(const char* bytes, Index count) {
 }  // namespace
 
 const ScreenKernels& fast_screen(const Kernels& kernels, Index depth) {
-  return depth <= kDeepest ? kernels.fast : kernels.floats;
+  return depth <= kDeepestInteger ? kernels.fast : kernels.floats;
+}
+
+const ScreenKernels& fine_screen(const Kernels& kernels, Index depth) {
+  return depth <= kDeepestInteger ? kernels.fine : kernels.floats;
 }
 
 ScreenedQuery::ScreenedQuery(const Query& query, const ScreenKernels& screen,

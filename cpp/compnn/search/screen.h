@@ -12,8 +12,10 @@
 
 namespace compnn {
 
-// The kernels' fast format, unless sums of so many products might overflow in it.
+// The kernels' fast and fine format, or floats where integer sums of so many products might
+// overflow.
 const ScreenKernels& fast_screen(const Kernels& kernels, Index depth);
+const ScreenKernels& fine_screen(const Kernels& kernels, Index depth);
 
 // `count` in whole blocks.
 inline Index rounded_up(Index count, Index block) { return (count + block - 1) / block * block; }

@@ -53,6 +53,8 @@ struct ScreenFold {
 
 constexpr Index kFoldStep = 32;
 
+constexpr Index kDeepestInteger = 65536;
+
 struct Kernels {
   // Conversions of count numbers; narrow() rounds to nearest even.
   void (*widen)(const Half* from, float* to, Index count);
@@ -92,8 +94,10 @@ struct Kernels {
   // Place of the largest of count numbers, the first of equal ones.
   Index (*largest)(const float* numbers, Index count);
 
-  ScreenKernels fast;    // integers, where the instruction set multiplies them faster than floats
-  ScreenKernels floats;  // the numbers themselves
+  // Of these, the later ones are slower and round less; where the instruction set gains nothing by
+  // one, it is the same as the next. fast and fine are integers, whose sums may overflow for cells
+  // of more than kDeepestInteger numbers.
+  ScreenKernels fast, fine, floats;
 };
 
 // The kernels of a level, which must be supported by this processor.

@@ -209,8 +209,8 @@ void project(const float* cells, Index count, Index depth, const float* directio
 
 extern const Kernels COMPNN_KERNELS;
 const Kernels COMPNN_KERNELS = {
-    widen,   narrow, transpose, dot,     dot_half,    exact_dot,    exact_dot_half,
-    project, fold,   keep_best, largest, kFastScreen, kFloatScreen,
+    widen,   narrow, transpose, dot,     dot_half,    exact_dot,   exact_dot_half,
+    project, fold,   keep_best, largest, kFastScreen, kFineScreen, kFloatScreen,
 };
 
 }  // namespace compnn

@@ -40,28 +40,9 @@ inline Words add_pairs(Words sums, Words a, Words b) {
 }
 #endif
 
-#if defined(__AVX512VNNI__)
-// 8 bits. The instruction multiplies unsigned by signed: the bank's integers are stored plus kBias,
-// and the sums begin with what that adds to them.
-struct IntegerFormat {
-  using Sums = Words;
-  using Integer = std::int8_t;
-  static constexpr int kPerWord = 4;
-  static constexpr std::int32_t kFlip = static_cast<std::int32_t>(0x80808080U);
-  static constexpr float kRounding = 0;
-  static constexpr std::int32_t kBias = 128;
-  static std::int32_t largest(Index) { return 127; }
-  static Sums start(std::int32_t correction) { return _mm512_set1_epi32(correction); }
-  static Words bank(const std::int32_t* words) { return load_words(words); }
-  static Words query(const std::int32_t* word) { return broadcast_word(word); }
-  static Sums add(Sums sums, Words bank, Words query) {
-    return _mm512_dpbusd_epi32(sums, bank, query);
-  }
-  static Floats floats(Sums sums) { return floats_of(sums); }
-};
-#elif defined(__AVX2__)
+#if defined(__AVX2__)
 // 16 bits, so few of them used that the sums cannot overflow.
-struct IntegerFormat {
+struct Format16 {
   using Sums = Words;
   using Integer = std::int16_t;
   static constexpr int kPerWord = 2;
@@ -76,6 +57,27 @@ struct IntegerFormat {
   static Words bank(const std::int32_t* words) { return load_words(words); }
   static Words query(const std::int32_t* word) { return broadcast_word(word); }
   static Sums add(Sums sums, Words bank, Words query) { return add_pairs(sums, bank, query); }
+  static Floats floats(Sums sums) { return floats_of(sums); }
+};
+#endif
+
+#if defined(__AVX512VNNI__)
+// 8 bits. The instruction multiplies unsigned by signed: the bank's integers are stored plus kBias,
+// and the sums begin with what that adds to them.
+struct Format8 {
+  using Sums = Words;
+  using Integer = std::int8_t;
+  static constexpr int kPerWord = 4;
+  static constexpr std::int32_t kFlip = static_cast<std::int32_t>(0x80808080U);
+  static constexpr float kRounding = 0;
+  static constexpr std::int32_t kBias = 128;
+  static std::int32_t largest(Index) { return 127; }
+  static Sums start(std::int32_t correction) { return _mm512_set1_epi32(correction); }
+  static Words bank(const std::int32_t* words) { return load_words(words); }
+  static Words query(const std::int32_t* word) { return broadcast_word(word); }
+  static Sums add(Sums sums, Words bank, Words query) {
+    return _mm512_dpbusd_epi32(sums, bank, query);
+  }
   static Floats floats(Sums sums) { return floats_of(sums); }
 };
 #endif
@@ -316,10 +318,16 @@ constexpr int kQueryBlock = 6;
 #else
 constexpr int kQueryBlock = 4;
 #endif
-constexpr ScreenKernels kFloatScreen = screen_kernels<FloatFormat, kQueryBlock, 2>(convert_floats);
 #if defined(__AVX2__)
-constexpr ScreenKernels kFastScreen =
-    screen_kernels<IntegerFormat, kQueryBlock, 2>(convert_integers<IntegerFormat>);
+constexpr ScreenKernels kFineScreen =
+    screen_kernels<Format16, kQueryBlock, 2>(convert_integers<Format16>);
 #else
-constexpr ScreenKernels kFastScreen = kFloatScreen;
+constexpr ScreenKernels kFineScreen = screen_kernels<FloatFormat, kQueryBlock, 2>(convert_floats);
 #endif
+#if defined(__AVX512VNNI__)
+constexpr ScreenKernels kFastScreen =
+    screen_kernels<Format8, kQueryBlock, 2>(convert_integers<Format8>);
+#else
+constexpr ScreenKernels kFastScreen = kFineScreen;
+#endif
+constexpr ScreenKernels kFloatScreen = screen_kernels<FloatFormat, kQueryBlock, 2>(convert_floats);

@@ -1,0 +1,198 @@
+"""The document of a run: Markdown in which every number is one that was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from comparison.peers import CONSTRUCTION, LINKS, LISTS
+from comparison.results import Results, verdicts
+from comparison.sections import (
+    EFFORT,
+    EXHAUSTIVE,
+    FLAT,
+    IMAGES_PATIENCE,
+    LESS_PATIENCE,
+    MATCH,
+    PATIENCE,
+    Point,
+)
+
+_GIGA = 1e9
+_MEGABYTE = 1e6
+
+
+def write(
+    results: Results, case: str, machine: str, packages: str, command: str, repeat: int
+) -> str:
+    """The whole document; the texts describe the run in a line each."""
+    parts = [
+        f"""# Benchmarks
+
+Written by `benchmarks/compare.py`, in one run; every number is from it. It needs
+`pip install '.[test,results]' hnswlib usearch torch`; engines that are not installed are left out.
+
+    {command}
+
+- Machine: {machine}.
+- Packages: {packages}.
+- Reference case: {case}.
+- Each engine runs in a process of its own, one at a time, so that threads of one that still wait
+  for work, or its memory, do not slow the next. They take turns, up to {repeat} times each; the
+  fastest counts. A measurement is not repeated once it has taken {PATIENCE:.0f} s in all
+  ({IMAGES_PATIENCE:.0f} s against the number of images; {LESS_PATIENCE:.0f} s of IVF, PyTorch,
+  NumPy and the paper's schedule).
+- compnn's time is all that lies between the activations and the field. The peers' begins with
+  normalised vectors of all hyperpatches in memory, and leaves out what it took to make them."""
+    ]
+    found = verdicts(results)
+    if found:
+        marks = {True: "met", False: "**not met**", None: "-"}
+        rows = [(each.requirement, each.measured, marks[each.met]) for each in found]
+        parts.append("## Requirements\n\n" + _table(("requirement", "measured", ""), rows))
+    if results.rows:
+        parts.append(_engines(results))
+    if results.images is not None:
+        parts.append(_images(results))
+    if results.channels:
+        parts.append(
+            f"""## Time against D
+
+The first D channels of fewer images; hyperpatches 2x2xD. {MATCH} at effort {EFFORT}.
+
+![Time against channels](images/benchmarks-channels.png)
+
+{_points(results.channels, "D")}"""
+        )
+    if results.threads:
+        parts.append(
+            f"""## Time against threads
+
+The reference case. {MATCH} at effort {EFFORT}.
+
+![Time against threads](images/benchmarks-threads.png)
+
+{_points(results.threads, "threads")}"""
+        )
+    if results.roofs:
+        parts.append(_roofs(results))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3f}" if seconds < 1 else f"{seconds:.2f}"
+
+
+def _engines(results: Results) -> str:
+    rows = [
+        (
+            row.engine,
+            f"{row.parameter} {row.setting}" if row.parameter else "",
+            _seconds(row.seconds),
+            _seconds(row.build) if row.build else "0",
+            f"{row.size:.0f}",
+            f"{row.similarity:.4f}",
+            f"{row.hits:.1%}",
+            f"{row.accuracy:.4f}",
+        )
+        for row in results.rows
+    ]
+    head = (
+        "engine",
+        "setting",
+        "seconds",
+        "to build, s",
+        "bytes per hyperpatch",
+        "mean similarity",
+        "exact hits",
+        "MPA",
+    )
+    return f"""## Engines
+
+Similarities are computed again in double precision from the matches that each engine names; an
+exact hit is a match as similar as the exact one. MPA is the pixel accuracy of the output
+reconstruction. FAISS IVF has {LISTS} lists; graphs have M = {LINKS} and efConstruction = \
+{CONSTRUCTION}.
+compnn searches the bank's cells as they are, here in float32: nothing is built.
+
+![Mean similarity against time](images/benchmarks-similarity.png)
+
+{_table(head, rows)}"""
+
+
+def _images(results: Results) -> str:
+    images = results.images
+    assert images is not None
+    rows = [
+        (p.engine, str(p.at), _seconds(p.seconds), f"{p.similarity:.4f}", _memory(p.memory))
+        for p in images.points
+    ]
+    rows += [(p.engine, str(p.at), _seconds(p.seconds), "", "") for p in images.flat]
+    most = max(p.at for p in images.points)
+    if images.flat:
+        seconds = _seconds(images.flat_per_image * most)
+        rows.append((f"{FLAT}, extrapolated", str(most), seconds, "", ""))
+    head = ("engine", "images k", "seconds", "mean similarity", "memory, MB")
+    return f"""## Time against the number of images
+
+`Bank.explain` over the k nearest images of a bank of {images.images} ({images.hyperpatches}
+hyperpatches, {images.dtype}), from the activations to the explanation. The first search of a
+process reads the bank and checks its checksums; that is not counted. Memory is the most that the
+process held besides mapped files, the network included. {MATCH} at effort {EFFORT}.
+
+![Time against images](images/benchmarks-images.png)
+
+{_table(head, rows)}"""
+
+
+def _memory(size: int) -> str:
+    return f"{size / _MEGABYTE:.0f}"
+
+
+def _points(points: Sequence[Point], name: str) -> str:
+    engines = list(dict.fromkeys(point.engine for point in points))
+    rows = []
+    for at in sorted({point.at for point in points}):
+        seconds = {point.engine: point.seconds for point in points if point.at == at}
+        rows.append((str(at), *(_seconds(seconds[engine]) for engine in engines)))
+    return _table((name, *(f"{engine}, s" for engine in engines)), rows)
+
+
+def _roofs(results: Results) -> str:
+    rows = [
+        (
+            roof.level,
+            _seconds(roof.seconds),
+            f"{roof.full / _GIGA:.0f}",
+            f"{roof.kept / _GIGA:.0f}",
+            f"{roof.peak / _GIGA:.0f} ({roof.kind})",
+            f"{roof.kept / roof.peak:.0%}",
+        )
+        for roof in results.roofs
+    ]
+    head = (
+        "kernels",
+        "seconds",
+        "all directions, G/s",
+        "main directions, G/s",
+        "measured peak, G/s",
+        "share",
+    )
+    first = results.roofs[0]
+    return f"""## Share of the machine's peak
+
+{EXHAUSTIVE} of the reference case on each instruction set, in multiply-adds per second of
+products of cells, each pair of cells once. It sees nearly all pairs only in the main directions
+that hold 98 % of the squared length, here {first.directions} of {first.channels}: "all
+directions" is the speed that a search in full would need to be as fast, "main directions"
+what is multiplied. The time is that of the whole search, with the conversion of the cells, the
+bounds and the exact part. The peak is what a product of large matrices reaches on the same threads
+and instruction set; the share is that of the main directions in it. AVX2 and AVX-512 kernels
+multiply 16-bit integers, of which an instruction takes twice as many as of the floats that this
+peak is of, so that their share may exceed 100 %.
+
+{_table(head, rows)}"""

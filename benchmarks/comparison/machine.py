@@ -1,0 +1,90 @@
+"""What the machine is, and the most that matrix products reach on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from contextlib import suppress
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from onnx import TensorProto, helper
+
+from compnn import _core
+
+_SIZE = 2048
+PRODUCTS = float(_SIZE) ** 3
+
+
+def describe(threads: int) -> str:
+    """One line: processor, cores, threads used, instruction set."""
+    return (
+        f"{_processor()}, {cores()} cores, {threads} threads used, "
+        f"kernels {_core.simd_level()}, {platform.system()}"
+    )
+
+
+def versions() -> str:
+    """Versions of the packages that are compared."""
+    found = []
+    for name in ("faiss-cpu", "hnswlib", "usearch", "torch", "numpy", "onnxruntime"):
+        with suppress(metadata.PackageNotFoundError):
+            found.append(f"{name} {metadata.version(name)}")
+    return ", ".join(found)
+
+
+def cores() -> int:
+    """Number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    for line in information.read_text().splitlines() if information.exists() else ():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+class MatrixProducts:
+    """Products of two square matrices: floats by NumPy's BLAS, 8 bits by ONNX Runtime."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+
+    def floats(self) -> None:
+        """Multiply float32 matrices."""
+        np.matmul(self._floats, self._floats)
+
+    def bytes(self) -> None:
+        """Multiply matrices of 8-bit numbers, with sums of 32 bits."""
+        self._session.run(None, {"a": self._unsigned})
+
+    @cached_property
+    def _floats(self) -> Any:
+        return np.random.default_rng(1).random((_SIZE, _SIZE), np.float32)
+
+    @cached_property
+    def _unsigned(self) -> Any:
+        return np.random.default_rng(1).integers(0, 255, (_SIZE, _SIZE), np.uint8)
+
+    @cached_property
+    def _session(self) -> Any:
+        shape = [_SIZE, _SIZE]
+        signed = self._unsigned.view(np.int8)
+        graph = helper.make_graph(
+            [helper.make_node("MatMulInteger", ["a", "b"], ["c"])],
+            "product",
+            [helper.make_tensor_value_info("a", TensorProto.UINT8, shape)],
+            [helper.make_tensor_value_info("c", TensorProto.INT32, shape)],
+            [helper.make_tensor("b", TensorProto.INT8, shape, signed.tobytes(), raw=True)],
+        )
+        opset = [helper.make_opsetid("", 17)]
+        model = helper.make_model(graph, opset_imports=opset, ir_version=9)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        return onnxruntime.InferenceSession(model.SerializeToString(), options)
