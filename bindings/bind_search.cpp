@@ -87,21 +87,20 @@ void BindSearch(py::module_& m) {
       [](const CellBank& bank, const py::array& cells, const py::array& norms,
          const Candidates& candidates, std::pair<Index, Index> hyperpatch, int matches,
          const std::string& schedule, int effort, int iterations, std::uint64_t seed,
-         bool stop_when_unchanged,
-         int num_threads, const Callback& progress) {
+         bool stop_when_unchanged, int num_threads, const Callback& progress) {
         const Query query = query_of(cells, norms, candidates, hyperpatch, matches, num_threads);
         need(schedule == "fast" || schedule == "paper", "schedule must be fast or paper");
         const HyperPatchMatchOptions options{
             schedule == "fast" ? Schedule::kFast : Schedule::kPaper, effort, iterations, seed,
-                                             stop_when_unchanged};
+            stop_when_unchanged};
         return run(
             [&](const Monitor& monitor) { return hyperpatch_match(bank, query, options, monitor); },
             progress);
       },
       py::arg("bank"), py::arg("cells"), py::arg("norms"), py::arg("candidates"),
       py::arg("hyperpatch"), py::kw_only(), py::arg("matches") = 1, py::arg("schedule") = "fast",
-      py::arg("effort") = 4, py::arg("iterations") = kUsual,
-      py::arg("seed") = 0, py::arg("stop_when_unchanged") = false, py::arg("num_threads") = -1,
+      py::arg("effort") = 4, py::arg("iterations") = kUsual, py::arg("seed") = 0,
+      py::arg("stop_when_unchanged") = false, py::arg("num_threads") = -1,
       py::arg("progress") = py::none());
 }
 

@@ -23,7 +23,7 @@ def tool(name: str) -> str:
 
 def cpp_files() -> list[str]:
     """The C++ sources."""
-    folders = ("cpp", "bindings", "tests/cpp")
+    folders = ("cpp", "bindings", "tests/cpp", "benchmarks/cpp")
     return sorted(
         str(path)
         for folder in folders
@@ -46,7 +46,7 @@ def checks() -> dict[str, list[str]]:
             f"-DPython_EXECUTABLE={python}",
         ],
         "C++ build": [tool("cmake"), "--build", "--preset", "sanitizers"],
-        "C++ tests, sanitized": [tool("ctest"), "--preset", "sanitizers"],
+        "C++ tests, sanitized": [tool("ctest"), "--preset", "sanitizers", "--parallel", "2"],
         "Python tests": [python, "-m", "pytest"],
     }
 

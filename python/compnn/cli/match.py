@@ -54,7 +54,7 @@ def match(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Folder for the results. Default: <A>-<B>-match, here."
+            "--output", "-o", help="Folder for the results. Default: A-B-match, here."
         ),
     ] = None,
     points: Annotated[
