@@ -11,17 +11,19 @@ from matplotlib.figure import Figure
 
 from compnn import Evaluation
 from compnn.evaluation import Row
-from sections.setting import LABELS_TO_PHOTO, PHOTO_TO_LABELS, SEED, Setting
+from sections.setting import LABELS_TO_PHOTO, PHOTO_TO_LABELS, SEED, Setting, spread
 from sections.text import commands, paragraphs, table, verdict
 
 TOP_K = 16
+IMAGES = 40
 PICTURE = "results-layers.png"
 
 
 def write(setting: Setting) -> str:
     """Curve, table, and whether the paper's claims hold."""
+    names = spread(PHOTO_TO_LABELS.pairs("val").names[: setting.limit], IMAGES)
     outputs, inputs = (
-        setting.evaluation(subject, "layers", top_k=(TOP_K,))
+        setting.evaluation(subject, "layers", top_k=(TOP_K,), images=names)
         for subject in (PHOTO_TO_LABELS, LABELS_TO_PHOTO)
     )
     layers = outputs.plan.layers
@@ -31,7 +33,8 @@ def write(setting: Setting) -> str:
     return paragraphs(
         f"MPA of output reconstructions (OR, photo to labels, against the true label map) and of "
         f"input reconstructions (IR, labels to photo, against the query), top {TOP_K}, "
-        f"{len(outputs.records)} validation images, seed {SEED}.",
+        f"{len(outputs.records)} validation images evenly spread (the commands take all), seed "
+        f"{SEED}.",
         commands(
             *(
                 subject.command("evaluate", f"--top-k {TOP_K} --seed {SEED}")
