@@ -1,4 +1,4 @@
-"""The paper's figures: drawn into the work folder, a few of them embedded."""
+"""The paper's figures, drawn into the work folder: they show data that is not ours to pass on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -26,9 +25,6 @@ from sections.text import commands, paragraphs, table
 
 IMAGES = 3
 SOME = ("encoder_1", "encoder_3", "encoder_8", "decoder_5", "decoder_2")
-EMBEDDED = ("5", "6", "8a", "8b")
-WIDEST = 1200
-MOST_BYTES = 400_000
 
 
 @dataclass(frozen=True)
@@ -74,23 +70,19 @@ def write(setting: Setting) -> str:
     """Draw all figures, and list the commands that draw the same."""
     folder = setting.kept / "figures"
     folder.mkdir(parents=True, exist_ok=True)
-    rows, lines, embedded = [], [], []
+    rows, lines = [], []
     for drawing in DRAWINGS:
         lines.append(_command(setting, drawing))
         for number, name, pixels in _drawn(setting, drawing):
             write_image(folder / f"figure-{number}.png", pixels)
             rows.append((number, name, drawing.subject.slug))
-            if number in EMBEDDED:
-                picture = f"results-figure-{number}.png"
-                _write_small(setting.images / picture, pixels)
-                embedded.append(f"Figure {number}, {name}:\n\n![{name}](images/{picture})")
     order = sorted(rows, key=lambda row: (int(row[0].rstrip("ab")), row[0]))
     return paragraphs(
-        f"As in the paper, by its numbers; top 16, seed {SEED}. The script keeps all of them in "
-        f"`figures/` of its work folder, at full size.",
+        f"As in the paper, by its numbers; top 16, seed {SEED}. They show images of the data sets, "
+        f"so they are not part of this repository: the script draws them into `figures/` of its "
+        f"work folder.",
         table(("figure", "name", "network"), order),
         commands(*lines),
-        *embedded,
     )
 
 
@@ -128,14 +120,3 @@ def _command(setting: Setting, drawing: Drawing) -> str:
         f"--match-layer {drawing.match_layer}" if drawing.match_layer else "",
         f"--seed {SEED}",
     )
-
-
-def _write_small(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
-    """Write a picture so narrow that its file is small enough for the document."""
-    width = min(WIDEST, pixels.shape[1])
-    while True:
-        size = (width, round(pixels.shape[0] * width / pixels.shape[1]))
-        write_image(path, np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)))
-        if path.stat().st_size < MOST_BYTES:
-            return
-        width = width * 9 // 10
