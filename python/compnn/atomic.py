@@ -28,16 +28,18 @@ def write_file(path: Path, data: bytes) -> None:
             raise
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, unless it is there.
+def make_folder(path: str | Path) -> Path:
+    """Make a folder, and those above it, unless it is there; return its path.
 
     Raises
     ------
     OutputError
         If that fails, for example where a file is in the way.
     """
+    path = Path(path)
     with _output_errors(path):
         path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def check_folder(path: Path) -> None:

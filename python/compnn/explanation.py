@@ -21,7 +21,7 @@ from compnn.composition import (
 )
 from compnn.field import Field
 from compnn.geometry import Layer
-from compnn.images import write_image
+from compnn.images import write_images
 from compnn.palette import Palette
 
 if TYPE_CHECKING:
@@ -187,18 +187,13 @@ class Explanation:
         OutputError
             If that fails; each file is written whole or not at all.
         """
-        folder = Path(folder)
-        make_folder(folder)
+        folder = make_folder(folder)
         pictures = {
             "query": self.query,
             "network_output": self.painted(self.network_output),
             "input": self.input,
             "output": self.painted(self.output),
         }
-        paths = []
-        for name, picture in pictures.items():
-            paths.append(folder / f"{name}.png")
-            write_image(paths[-1], picture)
-        paths.append(folder / "field.npz")
+        paths = [*write_images(folder, pictures), folder / "field.npz"]
         self.field.save(paths[-1])
         return paths

@@ -215,6 +215,14 @@ def write_image(path: str | Path, image: npt.NDArray[np.uint8]) -> None:
     write_file(path, encoded.tobytes())
 
 
+def write_images(folder: Path, images: Mapping[str, npt.NDArray[np.uint8]]) -> list[Path]:
+    """Write images as `write_image`, each as NAME.png in the folder; return their paths."""
+    paths = [folder / f"{name}.png" for name in images]
+    for path, image in zip(paths, images.values(), strict=True):
+        write_image(path, image)
+    return paths
+
+
 def _decode(data: bytes) -> npt.NDArray[np.generic] | None:
     """Return the pixels as OpenCV stores them (BGR), or None."""
     logging = cv2.utils.logging

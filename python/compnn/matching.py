@@ -20,7 +20,7 @@ from compnn.composition import Provenance, provenance
 from compnn.errors import PaletteError, SearchError
 from compnn.field import Field
 from compnn.geometry import Layer
-from compnn.images import write_image
+from compnn.images import write_images
 from compnn.metrics import confusion_matrix
 from compnn.model import Model
 from compnn.palette import Palette, resolve_palette
@@ -202,18 +202,12 @@ class Matching:
         OutputError
             If that fails; each file is written whole or not at all.
         """
-        folder = Path(folder)
-        make_folder(folder)
+        folder = make_folder(folder)
         fields = {"forward": self.forward, "backward": self.backward}
         pictures = {"a_from_b": self.a_from_b, "b_from_a": self.b_from_a}
         for name, field in fields.items():
             field.save(folder / f"{name}.npz")
-        for name, picture in pictures.items():
-            write_image(folder / f"{name}.png", picture)
-        return [
-            *(folder / f"{name}.npz" for name in fields),
-            *(folder / f"{name}.png" for name in pictures),
-        ]
+        return [*(folder / f"{name}.npz" for name in fields), *write_images(folder, pictures)]
 
     @cached_property
     def _a_from_b(self) -> Provenance:

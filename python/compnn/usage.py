@@ -118,8 +118,7 @@ class Usage:
         OutputError
             If that fails; each file is written whole or not at all.
         """
-        folder = Path(folder)
-        make_folder(folder)
+        folder = make_folder(folder)
         tables = {
             folder / "images.csv": _csv(ImageUsage, self.images),
             folder / "attributes.csv": _csv(AttributeUsage, self.attributes),

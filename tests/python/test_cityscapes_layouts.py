@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import cv2
@@ -10,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from command_line import call_main
 from compnn.bank.bank import Bank
-from compnn.cli import main
 from compnn.datasets import Cityscapes, SideBySide
 from compnn.errors import DatasetError
 from compnn.images import read_image, write_image
@@ -52,13 +51,6 @@ def scene(seed: int, height: int, width: int) -> Labels:
 
 def photo(labels: Labels) -> npt.NDArray[np.uint8]:
     return np.stack([255 - labels, labels // 2 + 60, labels], axis=2)
-
-
-def compnn(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["compnn", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
 
 
 # Pix2Pix: cityscapes/train/1.jpg ... 2975.jpg and val/1.jpg ... 500.jpg, 512x256
@@ -103,13 +95,13 @@ def test_bank_of_the_pix2pix_layout(
     model = tiny_unet(tmp_path / "unet.onnx", size=(SIDE, SIDE))
     common = (model, "--side-by-side", pix2pix / "train", "--layer", "encoder_3")
     to_labels = ("--target-palette", "cityscapes")
-    assert compnn(monkeypatch, "build", tmp_path / "labels.bank", *common, *to_labels) == 0
+    assert call_main(monkeypatch, "build", tmp_path / "labels.bank", *common, *to_labels) == 0
     bank = Bank(tmp_path / "labels.bank")
     assert bank.names == ("1", "2", "10")
     assert bank.target_palette == PALETTE
     assert (bank.pair(2)[1] == scene(10, SIDE, SIDE)).mean() > 0.97
     to_photo = ("--input", "right", "--input-palette", "cityscapes")
-    assert compnn(monkeypatch, "build", tmp_path / "photo.bank", *common, *to_photo) == 0
+    assert call_main(monkeypatch, "build", tmp_path / "photo.bank", *common, *to_photo) == 0
     assert Bank(tmp_path / "photo.bank").input_palette == PALETTE
 
 
@@ -172,14 +164,14 @@ def test_bank_of_the_official_layout(
     cities.write_text("\n".join(["name,city", *(f"{f},{f[:3]}" for f in FRAMES["train"])]))
     common = (model, "--cityscapes", official, "--layer", "encoder_2", "--resize")
     build = ("build", tmp_path / "train.bank", *common, "--attributes", cities)
-    assert compnn(monkeypatch, *build) == 0
+    assert call_main(monkeypatch, *build) == 0
     bank = Bank(tmp_path / "train.bank")
     assert bank.names == FRAMES["train"]
     assert bank.attributes["hamburg_000000_042505"] == {"city": "ham"}
     for index in range(4):
         np.testing.assert_array_equal(bank.pair(index)[1], scene(index, 64, 128)[::2, ::2])
     validation = ("build", tmp_path / "val.bank", *common, "--split", "val")
-    assert compnn(monkeypatch, *validation) == 0
+    assert call_main(monkeypatch, *validation) == 0
     assert Bank(tmp_path / "val.bank").names == FRAMES["val"]
-    assert compnn(monkeypatch, "build", tmp_path / "no.bank", *common, "--split", "test") == 2
+    assert call_main(monkeypatch, "build", tmp_path / "no.bank", *common, "--split", "test") == 2
     assert not (tmp_path / "no.bank").exists()

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 
 import compnn
+from command_line import call_main, one_line
 from compnn.bank.bank import Bank
-from compnn.cli import main
 from compnn.datasets import SideBySide
 from compnn.images import read_image, write_image
 from compnn.model import Model
@@ -43,7 +43,7 @@ class Result:
     @property
     def message(self) -> str:
         """Standard error as one line, without the frame that usage errors have."""
-        return " ".join(re.sub("[╭╮╰╯│─]", " ", self.err).split())
+        return one_line(self.err)
 
 
 Run = Callable[..., Result]
@@ -55,13 +55,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     monkeypatch.setenv("COLUMNS", "200")
 
     def call(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["compnn", *map(str, arguments)])
         with warnings.catch_warnings():
             warnings.simplefilter("default")
-            with pytest.raises(SystemExit) as ended:
-                main()
+            code = call_main(monkeypatch, *arguments)
         captured = capsys.readouterr()
-        return Result(int(ended.value.code or 0), captured.out, captured.err)
+        return Result(code, captured.out, captured.err)
 
     return call
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from command_line import Run, runner
 from compnn.bank.bank import Bank
-from compnn.cli import main
 from compnn.images import read_image, write_image
 from compnn.model import Model
 from memory_dataset import MemoryDataset, contents
 from tiny_networks import tiny_segnet, tiny_unet
 
-Run = Callable[..., tuple[int, str, str]]
 WALLS = {"img_0": "red", "img_1": "grey", "img_2": "grey"}
 PICTURES = {"query.png", "network_output.png", "input.png", "output.png", "field.npz"}
 
@@ -26,17 +23,7 @@ PICTURES = {"query.png", "network_output.png", "input.png", "output.png", "field
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """`run(bank, image, ...)` calls `compnn control`: exit code, standard output, error."""
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["compnn", "control", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        error = " ".join(re.sub("[╭╮╰╯│─]", " ", captured.err).split())
-        return int(ended.value.code or 0), captured.out, error
-
-    return call
+    return runner(monkeypatch, capsys, "control")
 
 
 @pytest.fixture

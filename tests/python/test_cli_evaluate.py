@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from command_line import Run, runner
 from compnn.bank.bank import Bank
-from compnn.cli import main
 from compnn.datasets import SideBySide
 from compnn.evaluation import Row, evaluate
 from compnn.evaluation.measuring import Measuring
@@ -22,24 +20,13 @@ from compnn.model import Model
 from memory_dataset import MemoryDataset, grey_palette, patch_call
 from tiny_networks import tiny_segnet, tiny_unet
 
-Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--iterations", 2, "--top-k", "1,all")
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """`run(bank, ...)` calls `compnn evaluate`: exit code, standard output, error in one line."""
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["compnn", "evaluate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        error = " ".join(re.sub("[╭╮╰╯│─]", " ", captured.err).split())
-        return int(ended.value.code or 0), captured.out, error
-
-    return call
+    return runner(monkeypatch, capsys, "evaluate")
 
 
 def write_pairs(folder: Path, pairs: MemoryDataset) -> Path:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from compnn.cli import main
+from command_line import Run, runner
 from compnn.images import read_image, write_image
 from compnn.matching import match
 from compnn.model import Model
@@ -20,23 +18,12 @@ from compnn.query import read_query
 from tiny_networks import tiny_segnet, tiny_unet
 
 FILES = {"matches.png", "a_from_b.png", "b_from_a.png", "forward.npz", "backward.npz"}
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """`run(a, b, ...)` calls `compnn match`: exit code, standard output, error in one line."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["compnn", "match", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        error = " ".join(re.sub("[╭╮╰╯│─]", " ", captured.err).split())
-        return int(ended.value.code or 0), captured.out, error
-
-    return call
+    return runner(monkeypatch, capsys, "match", columns=200)
 
 
 @pytest.fixture

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from command_line import Run, runner
 from compnn.bank.bank import Bank
-from compnn.cli import main
 from compnn.control import control, subsets_by
 from compnn.errors import CompnnError, DatasetError, LayerError, SearchError
 from compnn.explanation import Explanation
@@ -33,7 +32,6 @@ from compnn.scores import Score, Scores
 from memory_dataset import MemoryDataset, contents, patch_call
 from tiny_networks import tiny_segnet, tiny_unet
 
-Run = Callable[..., tuple[int, str, str]]
 Image = npt.NDArray[np.uint8]
 Place = tuple[int, int]
 EXACT = {"method": "exhaustive", "top_k": 2}
@@ -382,18 +380,8 @@ def test_palettes_must_be_the_banks(labels: Bank, photos: Bank) -> None:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """`run(bank, ...)` calls `compnn figures`: exit code, standard output, error in one line."""
-    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["compnn", "figures", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        error = " ".join(re.sub("[╭╮╰╯│─]", " ", captured.err).split())
-        return int(ended.value.code or 0), captured.out, error
-
-    return call
+    return runner(monkeypatch, capsys, "figures")
 
 
 def side_by_side(banks: Path) -> Sequence[object]:

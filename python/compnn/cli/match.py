@@ -53,9 +53,7 @@ def match(
     layer: Annotated[str, typer.Option(help="The layer; see `compnn layers`.", show_default=False)],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", help="Folder for the results. Default: A-B-match, here."
-        ),
+        typer.Option("--output", "-o", help="Folder for the results. Default: A-B-match, here."),
     ] = None,
     points: Annotated[
         list[str] | None,

@@ -103,8 +103,7 @@ def evaluate(
     plan = Plan.of(bank, layers, top_k, chosen.select(bank))
     measuring = Measuring(plan, composition, search)
     digests = digests_of(plan, composition, how, dataset, measuring.fit(dataset[0]))
-    folder = Path(folder)
-    make_folder(folder)
+    folder = make_folder(folder)
     journal = Journal(folder, digests, restart=restart)
     try:
         if restart:

@@ -136,10 +136,8 @@ class _Table:
             canvas.text(text, self._text_top(top), left, style)
 
     def _swatch(self, canvas: Canvas, top: int, left: int, group: _Group) -> None:
-        size = self._plain.size
         colour = self._colours[group[0]] if len(group) == 1 else OTHERS
-        canvas.fill(top - 1, left - 1, size + 2, size + 2, HAIRLINE)
-        canvas.fill(top, left, size, size, colour)
+        canvas.swatch(top, left, self._plain.size, colour)
 
     def _text_top(self, top: int) -> int:
         return top + (self._line - self._plain.line_height) // 2

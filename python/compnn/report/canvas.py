@@ -39,6 +39,11 @@ class Canvas:
         """Fill a rectangle; parts outside are cut."""
         self.pixels[max(top, 0) : top + height, max(left, 0) : left + width] = colour
 
+    def swatch(self, top: int, left: int, size: int, colour: Colour) -> None:
+        """Draw a square of a colour with a hairline around it."""
+        self.fill(top - 1, left - 1, size + 2, size + 2, HAIRLINE)
+        self.fill(top, left, size, size, colour)
+
     def text(
         self,
         text: str,
@@ -55,6 +60,11 @@ class Canvas:
         if align == "right":
             left -= text_width(text, style)
         draw_text(self.pixels, text, top, left, style)
+
+    def lines(self, texts: Sequence[str], top: int, left: int, style: Style, width: int) -> None:
+        """Write lines below each other, each shortened to `width`."""
+        for number, text in enumerate(texts):
+            self.text(text, top + number * style.line_height, left, style, width=width)
 
     def upward_text(self, text: str, top: int, left: int, height: int, style: Style) -> None:
         """Write a line from bottom to top, centred in `height` pixels."""
@@ -75,6 +85,28 @@ class Canvas:
         digits = str(number)
         left = column - text_width(digits, style) // 2
         self.text(digits, row - round(0.63 * style.size), left, style)
+
+
+def labelled(
+    label: str, picture: npt.NDArray[np.uint8], style: Style, gap: int
+) -> npt.NDArray[np.uint8]:
+    """Put a label above a picture, `gap` pixels apart, and a hairline around the picture."""
+    height, width = picture.shape[:2]
+    top = style.line_height + gap
+    canvas = Canvas(top + height + 1, width + 1)
+    canvas.text(label, 0, 0, style, width=width)
+    canvas.framed(picture, top, 0)
+    return canvas.pixels
+
+
+def overlaid(
+    band: npt.NDArray[np.uint8], picture: npt.NDArray[np.uint8], top: int, left: int
+) -> npt.NDArray[np.uint8]:
+    """Put a picture onto a band as wide as both, which becomes higher if need be."""
+    canvas = Canvas(max(band.shape[0], top + picture.shape[0]), band.shape[1])
+    canvas.paste(band, 0, 0)
+    canvas.paste(picture, top, left)
+    return canvas.pixels
 
 
 def stacked(bands: Sequence[npt.NDArray[np.uint8]], gap: int) -> npt.NDArray[np.uint8]:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import ImageError, LayerError
-from compnn.report.canvas import Canvas, stacked, with_margin
-from compnn.report.colours import MUTED
+from compnn.report.canvas import Canvas, overlaid, stacked, with_margin
+from compnn.report.grid import Grid, GridKind, equal_rows
 from compnn.report.layer_words import layer_title, patch_words
-from compnn.report.palette_legend import palette_legend
-from compnn.report.pictures import height_at, resized
+from compnn.report.palette_legend import palette_legends
+from compnn.report.pictures import resized
+from compnn.report.reconstruction_columns import ReconstructionColumn, reconstruction_columns
 from compnn.report.text import BOLD, Style
 
 if TYPE_CHECKING:
     from compnn.explanation import Explanation
 
 # A README shows about 900 pixels; wider sheets would make their text too small there.
-_WIDEST = 2400
-_WIDEST_CELL = 512
+_KIND = GridKind(
+    widest=2400, widest_cell=512, em_in_cell=10, em_limits=(16, 34), gap=0.8, margin=1.6
+)
 _MOST_IN_ONE_ROW = 6
 _MOST_COLUMNS = 8
 
@@ -75,78 +76,22 @@ def contact_sheet(
     _check_captions(captions, [*heads, *(each.layer.name for each in explanations)])
 
     rows = _rows(explanations)
-    grid = _Grid.of(explanations[0].layer.image_size, max(len(heads), len(rows[0])))
+    first = explanations[0]
+    grid = _KIND.fit(first.layer.image_size, max(len(heads), len(rows[0])))
+    legend_left = grid.legend_left(len(heads))
+    legends = palette_legends(
+        first.input_palette, first.target_palette, grid.width - legend_left, grid.detail.size
+    )
+    is_beside = legend_left > grid.left
     bands = [_title_band(grid, title)] if title else []
-    legend = _legend_band(grid, explanations[0], grid.columns - len(heads))
-    head = _head_band(grid, heads, captions)
-    if legend is not None and grid.columns - len(heads) >= 2:
-        head = _right_of_heads(grid, head, len(heads), legend)
-        legend = None
-    bands.append(head)
+    bands.append(_head_band(grid, heads, captions))
+    if legends and is_beside:
+        legend = stacked(legends, grid.gap)
+        bands[-1] = overlaid(bands[-1], legend, _head_top(grid), legend_left)
     bands += [_layer_band(grid, row, captions) for row in rows]
-    if legend is not None:
-        bands.append(legend)
+    if legends and not is_beside:
+        bands.append(grid.indented(stacked(legends, grid.gap)))
     return with_margin(stacked(bands, round(1.5 * grid.em)), grid.margin)
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """Where things are on the sheet: equal columns right of a strip with the names of the rows.
-
-    All distances are multiples of the font size `em`, which grows with the pictures.
-    """
-
-    columns: int
-    cell: tuple[int, int]
-
-    @classmethod
-    def of(cls, image_size: tuple[int, int], columns: int) -> _Grid:
-        """Fit `columns` pictures of `image_size`: enlarged by a whole factor, or else reduced."""
-        grids = (cls(columns, (height_at(image_size, w), w)) for w in _cell_widths(image_size[1]))
-        return next(grid for grid in grids if grid.width + 2 * grid.margin <= _WIDEST)
-
-    @property
-    def em(self) -> int:
-        return min(34, max(16, self.cell[1] // 10))
-
-    @property
-    def gap(self) -> int:
-        return round(0.8 * self.em)
-
-    @property
-    def margin(self) -> int:
-        return round(1.6 * self.em)
-
-    @property
-    def left(self) -> int:
-        """Width of the strip, and so the left edge of the first column."""
-        return round(1.6 * self.em)
-
-    @property
-    def width(self) -> int:
-        return self.column(self.columns) - self.gap + 1
-
-    def column(self, index: int) -> int:
-        return self.left + index * (self.cell[1] + self.gap)
-
-    @property
-    def name(self) -> Style:
-        return Style(self.em, BOLD)
-
-    @property
-    def head_name(self) -> Style:
-        # Small enough for "global reconstruction" over a picture of 256 pixels.
-        return Style(round(0.88 * self.em), BOLD)
-
-    @property
-    def detail(self) -> Style:
-        return Style(round(0.85 * self.em), colour=MUTED)
-
-
-def _cell_widths(natural: int) -> Iterator[int]:
-    for factor in range(max(1, _WIDEST_CELL // natural), 0, -1):
-        yield factor * natural
-    yield from range(min(natural - 1, _WIDEST), 0, -1)
 
 
 def _heads(
@@ -187,14 +132,12 @@ def _check_captions(captions: Mapping[str, Sequence[str]], shown: Sequence[str])
 
 
 def _rows(explanations: Sequence[Explanation]) -> list[Sequence[Explanation]]:
-    """Divide the layers into rows of equal length; the last may be shorter."""
     count = len(explanations)
     rows = 1 if count <= _MOST_IN_ONE_ROW else max(2, -(-count // _MOST_COLUMNS))
-    length = -(-count // rows)
-    return [explanations[start : start + length] for start in range(0, count, length)]
+    return equal_rows(explanations, rows)
 
 
-def _title_band(grid: _Grid, title: str) -> npt.NDArray[np.uint8]:
+def _title_band(grid: Grid, title: str) -> npt.NDArray[np.uint8]:
     style = Style(round(1.5 * grid.em), BOLD)
     canvas = Canvas(style.line_height, grid.width)
     canvas.text(title, 0, grid.left, style, width=grid.width - grid.left)
@@ -202,7 +145,7 @@ def _title_band(grid: _Grid, title: str) -> npt.NDArray[np.uint8]:
 
 
 def _head_band(
-    grid: _Grid,
+    grid: Grid,
     heads: Mapping[str, npt.NDArray[np.uint8]],
     captions: Mapping[str, Sequence[str]],
 ) -> npt.NDArray[np.uint8]:
@@ -211,73 +154,39 @@ def _head_band(
     canvas = Canvas(top + grid.cell[0] + _caption_height(grid, lines), grid.width)
     for index, (name, picture) in enumerate(heads.items()):
         left = grid.column(index)
-        canvas.text(name, 0, left, grid.head_name, width=grid.cell[1])
+        canvas.text(name, 0, left, _head_name(grid), width=grid.cell[1])
         canvas.framed(resized(picture, grid.cell[1]), top, left)
         _write_caption(canvas, grid, captions.get(name, ()), top + grid.cell[0], left)
     return canvas.pixels
 
 
-def _head_top(grid: _Grid) -> int:
-    return grid.head_name.line_height + grid.gap // 3
+def _head_top(grid: Grid) -> int:
+    return _head_name(grid).line_height + grid.gap // 3
+
+
+def _head_name(grid: Grid) -> Style:
+    # Small enough for "global reconstruction" over a picture of 256 pixels.
+    return Style(round(0.88 * grid.em), BOLD)
 
 
 def _layer_band(
-    grid: _Grid, row: Sequence[Explanation], captions: Mapping[str, Sequence[str]]
+    grid: Grid, row: Sequence[Explanation], captions: Mapping[str, Sequence[str]]
 ) -> npt.NDArray[np.uint8]:
-    input_top = grid.name.line_height + grid.detail.line_height + grid.gap // 3
-    output_top = input_top + grid.cell[0] + grid.gap // 2
-    bottom = output_top + grid.cell[0]
+    columns = [
+        ReconstructionColumn(layer_title(each.layer), f"{patch_words(each.layer)} patches", each)
+        for each in row
+    ]
     lines = max(len(captions.get(each.layer.name, ())) for each in row)
-    canvas = Canvas(bottom + _caption_height(grid, lines), grid.width)
-    canvas.upward_text("input reconstruction", input_top, 0, grid.cell[0], grid.detail)
-    canvas.upward_text("output reconstruction", output_top, 0, grid.cell[0], grid.detail)
+    canvas, bottom = reconstruction_columns(grid, columns, _caption_height(grid, lines))
     for index, each in enumerate(row):
-        left = grid.column(index)
-        canvas.text(layer_title(each.layer), 0, left, grid.name, width=grid.cell[1])
-        patch = f"{patch_words(each.layer)} patches"
-        canvas.text(patch, grid.name.line_height, left, grid.detail, width=grid.cell[1])
-        canvas.framed(resized(each.input, grid.cell[1]), input_top, left)
-        canvas.framed(resized(each.painted(each.output), grid.cell[1]), output_top, left)
-        _write_caption(canvas, grid, captions.get(each.layer.name, ()), bottom, left)
+        caption = captions.get(each.layer.name, ())
+        _write_caption(canvas, grid, caption, bottom, grid.column(index))
     return canvas.pixels
 
 
-def _caption_height(grid: _Grid, lines: int) -> int:
+def _caption_height(grid: Grid, lines: int) -> int:
     return grid.gap // 3 + lines * grid.detail.line_height + 1
 
 
-def _write_caption(canvas: Canvas, grid: _Grid, lines: Sequence[str], top: int, left: int) -> None:
-    for number, line in enumerate(lines):
-        line_top = top + grid.gap // 3 + number * grid.detail.line_height
-        canvas.text(line, line_top, left, grid.detail, width=grid.cell[1])
-
-
-def _legend_band(grid: _Grid, first: Explanation, free: int) -> npt.NDArray[np.uint8] | None:
-    """Return the classes of the label maps, for the free columns or, if too few, all columns."""
-    palettes = {"input classes": first.input_palette, "output classes": first.target_palette}
-    if first.input_palette == first.target_palette:
-        palettes = {"classes": first.target_palette}
-    left = grid.column(grid.columns - free) if free >= 2 else grid.left
-    legends = [
-        palette_legend(heading, palette, grid.width - left, grid.detail.size)
-        for heading, palette in palettes.items()
-        if palette is not None
-    ]
-    if not legends:
-        return None
-    legend = stacked(legends, grid.gap)
-    indent = Canvas(legend.shape[0], grid.width)
-    indent.paste(legend, 0, left)
-    return indent.pixels
-
-
-def _right_of_heads(
-    grid: _Grid, head: npt.NDArray[np.uint8], heads: int, legend: npt.NDArray[np.uint8]
-) -> npt.NDArray[np.uint8]:
-    """Put the legend into the free columns of the first row, its top at that of the pictures."""
-    top = _head_top(grid)
-    left = grid.column(heads)
-    canvas = Canvas(max(head.shape[0], top + legend.shape[0]), grid.width)
-    canvas.paste(head, 0, 0)
-    canvas.paste(legend[:, left:], top, left)
-    return canvas.pixels
+def _write_caption(canvas: Canvas, grid: Grid, lines: Sequence[str], top: int, left: int) -> None:
+    canvas.lines(lines, top + grid.gap // 3, left, grid.detail, grid.cell[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,19 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.control import UNRESTRICTED, Control
-from compnn.report.canvas import Canvas, stacked, with_margin
-from compnn.report.colours import HAIRLINE, MUTED, Colour
+from compnn.report.canvas import Canvas, overlaid, stacked, with_margin
+from compnn.report.colours import MUTED, Colour
+from compnn.report.grid import Grid, GridKind, equal_rows
 from compnn.report.layer_words import layer_title, patch_words
-from compnn.report.palette_legend import palette_legend
-from compnn.report.pictures import height_at, resized
+from compnn.report.palette_legend import palette_legends
+from compnn.report.pictures import resized
+from compnn.report.reconstruction_columns import ReconstructionColumn, reconstruction_columns
 from compnn.report.text import BOLD, Style
 
 if TYPE_CHECKING:
     from compnn.palette import Palette
 
 # As wide as a contact sheet: a README shows about 900 pixels.
-_WIDEST = 2400
-_WIDEST_CELL = 384
+_KIND = GridKind(
+    widest=2400, widest_cell=384, em_in_cell=12, em_limits=(15, 32), gap=0.8, margin=1.5
+)
 _MOST_COLUMNS = 7
 _MOST_CLASSES = 5
 _MINUS = "\N{MINUS SIGN}"
@@ -48,9 +51,10 @@ def control_sheet(control: Control, *, title: str = "") -> npt.NDArray[np.uint8]
     -------
     (height, width, 3) uint8 RGB, at most 2400 pixels wide.
     """
-    rows = _rows(list(control.explanations))
+    titles = list(control.explanations)
+    rows = equal_rows(titles, -(-len(titles) // _MOST_COLUMNS))
     heads = _heads(control)
-    grid = _Grid.of(control.unrestricted.layer.image_size, max(len(rows[0]), len(heads)))
+    grid = _KIND.fit(control.unrestricted.layer.image_size, max(len(rows[0]), len(heads)))
     lines = _Statistics.of(control)
     bands = [_title_band(grid, control, title), _head_band(grid, control, heads)]
     bands += [_subset_band(grid, control, row, lines) for row in rows]
@@ -72,78 +76,6 @@ def most_changed(control: Control, count: int) -> list[int]:
     return sorted(int(each) for each in order if changes[each] > 0 or each == order[0])
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """Equal columns right of a strip with the names of the rows; all distances follow `em`."""
-
-    columns: int
-    cell: tuple[int, int]
-
-    @classmethod
-    def of(cls, image_size: tuple[int, int], columns: int) -> _Grid:
-        """Fit the columns: pictures enlarged by a whole factor, or else reduced."""
-        widths = _cell_widths(image_size[1])
-        grids = (cls(columns, (height_at(image_size, width), width)) for width in widths)
-        return next(grid for grid in grids if grid.width + 2 * grid.margin <= _WIDEST)
-
-    @property
-    def em(self) -> int:
-        return min(32, max(15, self.cell[1] // 12))
-
-    @property
-    def gap(self) -> int:
-        return round(0.8 * self.em)
-
-    @property
-    def margin(self) -> int:
-        return round(1.5 * self.em)
-
-    @property
-    def left(self) -> int:
-        return round(1.6 * self.em)
-
-    @property
-    def width(self) -> int:
-        return self.column(self.columns) - self.gap + 1
-
-    def column(self, index: int) -> int:
-        return self.left + index * (self.cell[1] + self.gap)
-
-    @property
-    def title(self) -> Style:
-        return Style(round(1.4 * self.em), BOLD)
-
-    @property
-    def name(self) -> Style:
-        return Style(self.em, BOLD)
-
-    @property
-    def detail(self) -> Style:
-        return Style(round(0.85 * self.em), colour=MUTED)
-
-    @property
-    def number(self) -> Style:
-        # Small enough for a name, a share and its change below a picture of 256 pixels.
-        return Style(round(0.75 * self.em))
-
-    @property
-    def number_name(self) -> Style:
-        return Style(self.number.size, colour=MUTED)
-
-
-def _cell_widths(natural: int) -> Iterator[int]:
-    for factor in range(max(1, _WIDEST_CELL // natural), 0, -1):
-        yield factor * natural
-    yield from range(min(natural - 1, _WIDEST), 0, -1)
-
-
-def _rows(titles: Sequence[str]) -> list[Sequence[str]]:
-    """Divide the subsets into rows of equal length; the last may be shorter."""
-    rows = -(-len(titles) // _MOST_COLUMNS)
-    length = -(-len(titles) // rows)
-    return [titles[start : start + length] for start in range(0, len(titles), length)]
-
-
 def _heads(control: Control) -> dict[str, npt.NDArray[np.uint8]]:
     first = control.unrestricted
     heads = {"query": first.query, "network output": first.painted(first.network_output)}
@@ -152,82 +84,62 @@ def _heads(control: Control) -> dict[str, npt.NDArray[np.uint8]]:
     return heads
 
 
-def _title_band(grid: _Grid, control: Control, title: str) -> npt.NDArray[np.uint8]:
+def _title_band(grid: Grid, control: Control, title: str) -> npt.NDArray[np.uint8]:
     layer = control.unrestricted.layer
-    canvas = Canvas(grid.title.line_height + grid.detail.line_height, grid.width)
+    style = Style(round(1.4 * grid.em), BOLD)
+    canvas = Canvas(style.line_height + grid.detail.line_height, grid.width)
     room = grid.width - grid.left
     heading = f"{title}: {layer_title(layer)}" if title else layer_title(layer)
-    canvas.text(heading, 0, grid.left, grid.title, width=room)
+    canvas.text(heading, 0, grid.left, style, width=room)
     words = f"{patch_words(layer)} patches, restricted to subsets of the training images"
-    canvas.text(words, grid.title.line_height, grid.left, grid.detail, width=room)
+    canvas.text(words, style.line_height, grid.left, grid.detail, width=room)
     return canvas.pixels
 
 
 def _head_band(
-    grid: _Grid, control: Control, heads: dict[str, npt.NDArray[np.uint8]]
+    grid: Grid, control: Control, heads: dict[str, npt.NDArray[np.uint8]]
 ) -> npt.NDArray[np.uint8]:
     top = grid.name.line_height + grid.gap // 3
     canvas = Canvas(top + grid.cell[0] + 1, grid.width)
     for index, (name, picture) in enumerate(heads.items()):
         canvas.text(name, 0, grid.column(index), grid.name, width=grid.cell[1])
         canvas.framed(resized(picture, grid.cell[1]), top, grid.column(index))
-    # Right of the pictures where there is room for two columns, else below.
-    is_beside = grid.columns >= len(heads) + 2
-    left = grid.column(len(heads)) if is_beside else grid.left
-    legend = _legend(grid, control, grid.width - left)
-    if legend is None:
-        return canvas.pixels
-    if not is_beside:
-        indented = Canvas(legend.shape[0], grid.width)
-        indented.paste(legend, 0, left)
-        return stacked([canvas.pixels, indented.pixels], grid.em)
-    both = Canvas(max(canvas.pixels.shape[0], top + legend.shape[0]), grid.width)
-    both.paste(canvas.pixels, 0, 0)
-    both.paste(legend, top, left)
-    return both.pixels
-
-
-def _legend(grid: _Grid, control: Control, width: int) -> npt.NDArray[np.uint8] | None:
-    """The classes of the label maps; None where there are only photos."""
-    first = control.unrestricted
-    palettes = {"input classes": first.input_palette, "output classes": first.target_palette}
-    if first.input_palette == first.target_palette:
-        palettes = {"classes": first.target_palette}
-    shown = {heading: each for heading, each in palettes.items() if each is not None}
-    if not shown:
-        return None
-    size = grid.detail.size
-    return stacked(
-        [palette_legend(heading, each, width, size) for heading, each in shown.items()], grid.gap
+    first, left = control.unrestricted, grid.legend_left(len(heads))
+    legends = palette_legends(
+        first.input_palette, first.target_palette, grid.width - left, grid.detail.size
     )
+    if not legends:
+        return canvas.pixels
+    legend = stacked(legends, grid.gap)
+    if left > grid.left:
+        return overlaid(canvas.pixels, legend, top, left)
+    return stacked([canvas.pixels, grid.indented(legend)], grid.em)
 
 
 def _subset_band(
-    grid: _Grid, control: Control, titles: Sequence[str], statistics: _Statistics
+    grid: Grid, control: Control, titles: Sequence[str], statistics: _Statistics
 ) -> npt.NDArray[np.uint8]:
-    input_top = grid.name.line_height + grid.detail.line_height + grid.gap // 3
-    output_top = input_top + grid.cell[0] + grid.gap // 2
-    caption_top = output_top + grid.cell[0] + grid.gap // 2
-    height = caption_top + (2 + len(statistics)) * grid.number.line_height + grid.gap // 2
-    canvas = Canvas(height, grid.width)
-    canvas.upward_text("input reconstruction", input_top, 0, grid.cell[0], grid.detail)
-    canvas.upward_text("output reconstruction", output_top, 0, grid.cell[0], grid.detail)
+    columns = [
+        ReconstructionColumn(title, _count(control, title), control.explanations[title])
+        for title in titles
+    ]
+    line, gap = _number(grid).line_height, grid.gap // 2
+    below = gap + (2 + len(statistics)) * line + gap
+    canvas, bottom = reconstruction_columns(grid, columns, below)
     for index, title in enumerate(titles):
-        explanation, left = control.explanations[title], grid.column(index)
-        canvas.text(title, 0, left, grid.name, width=grid.cell[1])
-        count = f"{control.images[title]} image{'s' * (control.images[title] != 1)}"
-        if len(explanation.candidates) < control.images[title]:
-            count = f"{len(explanation.candidates)} nearest of {count}"
-        canvas.text(count, grid.name.line_height, left, grid.detail, width=grid.cell[1])
-        canvas.framed(resized(explanation.input, grid.cell[1]), input_top, left)
-        output = resized(explanation.painted(explanation.output), grid.cell[1])
-        canvas.framed(output, output_top, left)
+        left = grid.column(index)
         similarity = f"{control.scores[title].similarity:.3f}"
         change = _change(title, control.similarity_change(title), 3)
-        _write_line(canvas, grid, caption_top, left, "similarity", similarity, change)
-        top = caption_top + grid.number.line_height + grid.gap // 2
-        statistics.write(canvas, grid, control, title, top, left)
+        _write_line(canvas, grid, bottom + gap, left, "similarity", similarity, change)
+        statistics.write(canvas, grid, control, title, bottom + gap + line + gap, left)
     return canvas.pixels
+
+
+def _count(control: Control, title: str) -> str:
+    """How many images the subset has, and how many of them were searched."""
+    count = f"{control.images[title]} image{'s' * (control.images[title] != 1)}"
+    searched = len(control.explanations[title].candidates)
+    return f"{searched} nearest of {count}" if searched < control.images[title] else count
 
 
 @dataclass(frozen=True)
@@ -254,16 +166,16 @@ class _Statistics:
         return 1 + len(self.quantities)
 
     def write(
-        self, canvas: Canvas, grid: _Grid, control: Control, title: str, top: int, left: int
+        self, canvas: Canvas, grid: Grid, control: Control, title: str, top: int, left: int
     ) -> None:
         values, changes = control.statistics[title], control.change(title)
-        line = grid.number.line_height
+        line = _number(grid).line_height
         if self.palette is None:
             red, green, blue = (int(each) for each in values.round())
             _swatch(canvas, grid, top, left, (red, green, blue))
         indent = round(1.4 * grid.em)
         canvas.text(
-            self.heading, top, left + (indent if self.palette is None else 0), grid.number_name
+            self.heading, top, left + (indent if self.palette is None else 0), _number_name(grid)
         )
         for number, quantity in enumerate(self.quantities, start=1):
             name = control.quantities[quantity]
@@ -282,16 +194,23 @@ def _change(title: str, value: float, digits: int) -> str:
     return "" if title == UNRESTRICTED else signed(value, digits)
 
 
-def _swatch(canvas: Canvas, grid: _Grid, top: int, left: int, colour: Colour) -> None:
-    size = grid.number.size
-    offset = round(0.15 * size)
-    canvas.fill(top + offset - 1, left - 1, size + 2, size + 2, HAIRLINE)
-    canvas.fill(top + offset, left, size, size, colour)
+def _swatch(canvas: Canvas, grid: Grid, top: int, left: int, colour: Colour) -> None:
+    size = _number(grid).size
+    canvas.swatch(top + round(0.15 * size), left, size, colour)
+
+
+def _number(grid: Grid) -> Style:
+    # Small enough for a name, a share and its change below a picture of 256 pixels.
+    return Style(round(0.75 * grid.em))
+
+
+def _number_name(grid: Grid) -> Style:
+    return Style(_number(grid).size, colour=MUTED)
 
 
 def _write_line(
     canvas: Canvas,
-    grid: _Grid,
+    grid: Grid,
     top: int,
     left: int,
     name: str,
@@ -304,6 +223,6 @@ def _write_line(
     width = grid.cell[1]
     right = left + width
     value_right = right - round(0.27 * width)
-    canvas.text(name, top, left + indent, grid.number_name, width=round(0.54 * width) - indent)
-    canvas.text(value, top, value_right, grid.number, align="right")
-    canvas.text(change, top, right, grid.number_name, align="right")
+    canvas.text(name, top, left + indent, _number_name(grid), width=round(0.54 * width) - indent)
+    canvas.text(value, top, value_right, _number(grid), align="right")
+    canvas.text(change, top, right, _number_name(grid), align="right")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from compnn.errors import SearchError
 from compnn.palette import Palette
-from compnn.report.canvas import Canvas, beside, stacked, with_margin
+from compnn.report.canvas import Canvas, beside, labelled, stacked, with_margin
 from compnn.report.colours import INK, MUTED, OTHERS, SOURCE_COLOURS, highlight
 from compnn.report.layer_words import layer_title, patch_words
 from compnn.report.pictures import height_at, resized, shades
@@ -173,13 +173,7 @@ def _borders(ranks: npt.NDArray[np.int32], thickness: int) -> npt.NDArray[np.boo
 
 
 def _labelled(label: str, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Put a label above a picture, and a hairline around it."""
-    height, width = picture.shape[:2]
-    top = _DETAIL.line_height + _GAP // 4
-    canvas = Canvas(top + height + 1, width + 1)
-    canvas.text(label, 0, 0, _DETAIL, width=width)
-    canvas.framed(picture, top, 0)
-    return canvas.pixels
+    return labelled(label, picture, _DETAIL, _GAP // 4)
 
 
 def _legend(rows: Sequence[LegendRow], width: int) -> npt.NDArray[np.uint8]:

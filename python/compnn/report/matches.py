@@ -10,15 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.report.agreement_table import agreement_table
-from compnn.report.canvas import Canvas, beside, stacked, with_margin
+from compnn.report.canvas import Canvas, beside, labelled, stacked, with_margin
 from compnn.report.class_colours import ClassColours
-from compnn.report.colours import MUTED
 from compnn.report.layer_words import layer_title, patch_words
 from compnn.report.match_lines import MatchLine, draw_match_lines, match_lines
 from compnn.report.match_points import match_points
 from compnn.report.match_sample import CONSISTENT
 from compnn.report.pictures import height_at, resized
-from compnn.report.text import BOLD, Style
+from compnn.report.text import BOLD, Lettering, Style
 
 if TYPE_CHECKING:
     from compnn.matching import Matching
@@ -81,18 +80,17 @@ def match_sheet(
 
 
 @dataclass(frozen=True)
-class _Style:
-    """Sizes in pixels: of a small picture's width and of the font, from which others follow."""
+class _Style(Lettering):
+    """Sizes in pixels: of the font and of a small picture's width, from which others follow."""
 
     small: int
-    em: int
 
     @classmethod
     def of(cls, natural: int) -> _Style:
         """Small pictures are whole multiples of the image, or reduced; large ones twice as wide."""
         whole = natural * max(1, _WIDEST_SMALL_PICTURE // natural)
         small = min(whole, _WIDEST_SMALL_PICTURE)
-        return cls(small, min(24, max(14, small // 20)))
+        return cls(min(24, max(14, small // 20)), small)
 
     @property
     def gap(self) -> int:
@@ -116,14 +114,6 @@ class _Style:
     def title(self) -> Style:
         return Style(round(1.5 * self.em), BOLD)
 
-    @property
-    def name(self) -> Style:
-        return Style(self.em, BOLD)
-
-    @property
-    def detail(self) -> Style:
-        return Style(round(0.85 * self.em), colour=MUTED)
-
 
 def _heading(matching: Matching, style: _Style) -> npt.NDArray[np.uint8]:
     canvas = Canvas(style.title.line_height + 2 * style.detail.line_height, style.width)
@@ -141,9 +131,8 @@ def _heading(matching: Matching, style: _Style) -> npt.NDArray[np.uint8]:
             f"{matching.chance:.0%} by chance)"
         )
         key = f"lines and left ends: class in A; right ends: class in B; {key}"
-    for number, text in enumerate((", ".join(facts), key)):
-        top = style.title.line_height + number * style.detail.line_height
-        canvas.text(text, top, 0, style.detail, width=style.width)
+    lines = (", ".join(facts), key)
+    canvas.lines(lines, style.title.line_height, 0, style.detail, style.width)
     return canvas.pixels
 
 
@@ -184,10 +173,4 @@ def _small_pictures(
 
 
 def _labelled(label: str, picture: npt.NDArray[np.uint8], style: _Style) -> npt.NDArray[np.uint8]:
-    """Put a label above a small picture, and a hairline around it."""
-    shown = resized(picture, style.small)
-    top = style.detail.line_height + style.gap // 4
-    canvas = Canvas(top + shown.shape[0] + 1, style.small + 1)
-    canvas.text(label, 0, 0, style.detail, width=style.small)
-    canvas.framed(shown, top, 0)
-    return canvas.pixels
+    return labelled(label, resized(picture, style.small), style.detail, style.gap // 4)

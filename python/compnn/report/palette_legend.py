@@ -1,4 +1,4 @@
-"""The legend of a label map: a swatch and a name for each class."""
+"""The legends of label maps: a swatch and a name for each class."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from compnn.palette import Palette
 from compnn.report.canvas import Canvas
-from compnn.report.colours import HAIRLINE, MUTED, Colour
+from compnn.report.colours import MUTED
 from compnn.report.text import BOLD, Style, text_width
 
 
@@ -28,12 +28,21 @@ def palette_legend(heading: str, palette: Palette, width: int, size: int) -> npt
     canvas.text(heading, 0, 0, Style(size, BOLD, MUTED), width=width)
     for position, (name, colour) in enumerate(entries):
         top, left = (1 + position % rows) * line, position // rows * column
-        _swatch(canvas, top + round(0.15 * size), left + 1, size, colour)
+        canvas.swatch(top + round(0.15 * size), left + 1, size, colour)
         text_left = left + round(1.5 * size)
         canvas.text(name, top, text_left, names, width=width - text_left)
     return canvas.pixels
 
 
-def _swatch(canvas: Canvas, top: int, left: int, size: int, colour: Colour) -> None:
-    canvas.fill(top - 1, left - 1, size + 2, size + 2, HAIRLINE)
-    canvas.fill(top, left, size, size, colour)
+def palette_legends(
+    input_palette: Palette | None, target_palette: Palette | None, width: int, size: int
+) -> list[npt.NDArray[np.uint8]]:
+    """Return the legends of inputs and outputs: one if they are the same, none for photos."""
+    palettes = {"input classes": input_palette, "output classes": target_palette}
+    if input_palette == target_palette:
+        palettes = {"classes": target_palette}
+    return [
+        palette_legend(heading, palette, width, size)
+        for heading, palette in palettes.items()
+        if palette is not None
+    ]

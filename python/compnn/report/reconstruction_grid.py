@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from compnn.errors import LayerError
 from compnn.report.canvas import Canvas, stacked, with_margin
-from compnn.report.colours import MUTED
+from compnn.report.grid import Grid, GridKind, equal_rows
 from compnn.report.layer_words import layer_title, patch_words
-from compnn.report.palette_legend import palette_legend
-from compnn.report.pictures import height_at, resized
-from compnn.report.text import BOLD, Style, text_width
+from compnn.report.palette_legend import palette_legends
+from compnn.report.pictures import resized
+from compnn.report.text import Style, text_width
 
 if TYPE_CHECKING:
     from compnn.explanation import Explanation
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["input", "output"]
 
-_WIDEST = 2600
-_WIDEST_CELL = 480
+_KIND = GridKind(widest=2600, widest_cell=480, em_in_cell=10, em_limits=(15, 30), gap=0.7, margin=1)
 _MOST_LAYERS_IN_ONE_BLOCK = 8
 _MEASURES = {"accuracy": "MPA", "psnr": "PSNR"}
 
@@ -83,8 +82,9 @@ def reconstruction_grid(
     _check(rows)
     first = rows[0].explanations[0]
     leads = [_leads(row, kind, all(each.target is not None for each in rows)) for row in rows]
-    blocks = _blocks(len(rows[0].explanations))
-    grid = _Grid.of(first.layer.image_size, len(leads[0]) + len(blocks[0]))
+    layers = range(len(rows[0].explanations))
+    blocks = equal_rows(layers, -(-len(layers) // _MOST_LAYERS_IN_ONE_BLOCK))
+    grid = _KIND.fit(first.layer.image_size, len(leads[0]) + len(blocks[0]))
     bands = [_block_band(grid, rows, leads, kind, block) for block in blocks]
     bands.append(_foot(grid, rows[0], kind, leads[0], note))
     return with_margin(stacked(bands, grid.gap), grid.margin)
@@ -100,59 +100,6 @@ class _Picture:
     caption: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """Equal columns right of a strip with the names of the rows; all distances follow `em`."""
-
-    columns: int
-    cell: tuple[int, int]
-
-    @classmethod
-    def of(cls, image_size: tuple[int, int], columns: int) -> _Grid:
-        """Fit the columns: pictures enlarged by a whole factor, or else reduced."""
-        widths = _cell_widths(image_size[1])
-        grids = (cls(columns, (height_at(image_size, width), width)) for width in widths)
-        return next(grid for grid in grids if grid.width + 2 * grid.margin <= _WIDEST)
-
-    @property
-    def em(self) -> int:
-        return min(30, max(15, self.cell[1] // 10))
-
-    @property
-    def gap(self) -> int:
-        return round(0.7 * self.em)
-
-    @property
-    def margin(self) -> int:
-        return self.em
-
-    @property
-    def left(self) -> int:
-        """Width of the strip, and so the left edge of the first column."""
-        return round(1.6 * self.em)
-
-    @property
-    def width(self) -> int:
-        return self.column(self.columns) - self.gap + 1
-
-    def column(self, index: int) -> int:
-        return self.left + index * (self.cell[1] + self.gap)
-
-    @property
-    def name(self) -> Style:
-        return Style(self.em, BOLD)
-
-    @property
-    def detail(self) -> Style:
-        return Style(round(0.85 * self.em), colour=MUTED)
-
-
-def _cell_widths(natural: int) -> Iterator[int]:
-    for factor in range(max(1, _WIDEST_CELL // natural), 0, -1):
-        yield factor * natural
-    yield from range(min(natural - 1, _WIDEST), 0, -1)
-
-
 def _check(rows: Sequence[GridRow]) -> None:
     if not rows or not rows[0].explanations:
         raise LayerError("a grid of reconstructions needs at least one query and one layer")
@@ -163,12 +110,6 @@ def _check(rows: Sequence[GridRow]) -> None:
                 f"a grid shows the same layers of each query, but {rows[0].name!r} has "
                 f"{', '.join(layers[0])}, and {row.name!r} has {', '.join(names)}"
             )
-
-
-def _blocks(layers: int) -> list[range]:
-    """Divide the layers into blocks of equal length; the last may be shorter."""
-    length = -(-layers // -(-layers // _MOST_LAYERS_IN_ONE_BLOCK))
-    return [range(start, min(start + length, layers)) for start in range(0, layers, length)]
 
 
 def _leads(row: GridRow, kind: Kind, has_target: bool) -> list[_Picture]:
@@ -205,11 +146,11 @@ def _words(score: Score) -> str:
 
 
 def _block_band(
-    grid: _Grid,
+    grid: Grid,
     rows: Sequence[GridRow],
     leads: Sequence[Sequence[_Picture]],
     kind: Kind,
-    block: range,
+    block: Sequence[int],
 ) -> npt.NDArray[np.uint8]:
     """The columns of some layers, with their titles above and all rows below them."""
     head = grid.name.line_height + grid.detail.line_height + grid.gap // 2
@@ -223,39 +164,26 @@ def _block_band(
             left = grid.column(column)
             if number == 0:
                 canvas.text(picture.title, 0, left, grid.name, width=grid.cell[1])
-                below = grid.name.line_height
-                canvas.text(picture.detail, below, left, grid.detail, width=grid.cell[1])
+                detail_top = grid.name.line_height
+                canvas.text(picture.detail, detail_top, left, grid.detail, width=grid.cell[1])
             canvas.framed(resized(picture.pixels, grid.cell[1]), top, left)
-            for line, text in enumerate(picture.caption):
-                line_top = top + grid.cell[0] + grid.gap // 3 + line * grid.detail.line_height
-                canvas.text(text, line_top, left, grid.detail, width=grid.cell[1])
+            below = top + grid.cell[0] + grid.gap // 3
+            canvas.lines(picture.caption, below, left, grid.detail, grid.cell[1])
     return canvas.pixels
 
 
 def _foot(
-    grid: _Grid, row: GridRow, kind: Kind, leads: Sequence[_Picture], note: str
+    grid: Grid, row: GridRow, kind: Kind, leads: Sequence[_Picture], note: str
 ) -> npt.NDArray[np.uint8]:
     """The classes of the label maps that are shown, what the numbers are, and the note."""
     first = row.explanations[0]
-    palettes = {"input classes": first.input_palette}
-    if kind == "output":
-        palettes["output classes"] = first.target_palette
-        if first.input_palette == first.target_palette:
-            palettes = {"classes": first.target_palette}
+    target_palette = first.target_palette if kind == "output" else None
     width = grid.width - grid.left
-    parts = [
-        palette_legend(heading, palette, width, grid.detail.size)
-        for heading, palette in palettes.items()
-        if palette is not None
-    ]
+    legends = palette_legends(first.input_palette, target_palette, width, grid.detail.size)
     lines = _wrapped(f"{_key(row, kind)} {note}".strip(), grid.detail, width)
     words = Canvas(len(lines) * grid.detail.line_height, width)
-    for number, line in enumerate(lines):
-        words.text(line, number * grid.detail.line_height, 0, grid.detail, width=width)
-    foot = stacked([*parts, words.pixels], grid.gap)
-    canvas = Canvas(foot.shape[0], grid.width)
-    canvas.paste(foot, 0, grid.left)
-    return canvas.pixels
+    words.lines(lines, 0, 0, grid.detail, width)
+    return grid.indented(stacked([*legends, words.pixels], grid.gap))
 
 
 def _key(row: GridRow, kind: Kind) -> str:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from compnn.report.colours import INK, Colour
+from compnn.report.colours import INK, MUTED, Colour
 
 REGULAR, BOLD = 400, 600
 # Height of a line of text, in multiples of the font size.
@@ -30,6 +30,21 @@ class Style:
     def line_height(self) -> int:
         """Pixels from the top of one line to the top of the next."""
         return round(self.size * LEADING)
+
+
+@dataclass(frozen=True)
+class Lettering:
+    """The text of a sheet, all from the size `em` of its names in pixels."""
+
+    em: int
+
+    @property
+    def name(self) -> Style:
+        return Style(self.em, BOLD)
+
+    @property
+    def detail(self) -> Style:
+        return Style(round(0.85 * self.em), colour=MUTED)
 
 
 @cache
