@@ -80,7 +80,7 @@ void make_near_duplicates(TestCells& cells, Generator& generator, float differen
 }
 
 bool uses_subspace(const TestCells& bank, const Query& asked) {
-  return Subspace::choose(bank.bank(), asked, 0.02).kept() < bank.shape().depth;
+  return Subspace::choose(bank.bank(), asked).kept() < bank.shape().depth;
 }
 
 }  // namespace

@@ -207,7 +207,7 @@ TEST(first_place_is_the_nearest_of_all_nearly_everywhere_in_a_subspace) {
   const TestCells query = smooth_cells({1, 40, 40, 32}, 8, 0.1F, 5);
   const TestCells bank = smooth_cells({2, 40, 41, 32}, 8, 0.1F, 6);
   const Query asked = query_of(query.cells(), bank, {2, 2});
-  CHECK_EQUAL(Subspace::choose(bank.bank(), asked, 0.02).kept(), 16);
+  CHECK_EQUAL(Subspace::choose(bank.bank(), asked).kept(), 16);
   CHECK(share_of_nearest(query, bank, asked, 17) > 0.88);  // 94 % with 8 bits, else 98 %
   CHECK(largest_error(query, bank, asked) < rounding_error() + 0.004);
 }

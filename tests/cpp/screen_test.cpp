@@ -208,7 +208,7 @@ Subspace flat_subspace() {
   Query asked;
   asked.cells = query.cells();
   asked.candidates = {0};
-  return Subspace::choose(bank.bank(), asked, 0.02);
+  return Subspace::choose(bank.bank(), asked);
 }
 
 }  // namespace

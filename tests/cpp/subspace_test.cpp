@@ -59,7 +59,7 @@ double dot(const float* a, const float* b, Index count) {
 
 void check_subspace(const TestCells& query, const TestCells& bank, Index most_kept) {
   const Index depth = bank.shape().depth;
-  const Subspace subspace = Subspace::choose(bank.bank(), query_of(query, bank), kMissing);
+  const Subspace subspace = Subspace::choose(bank.bank(), query_of(query, bank));
   const Index kept = subspace.kept();
   CHECK(kept < depth && kept >= 16 && kept <= most_kept && kept % 16 == 0);
 
@@ -189,7 +189,7 @@ TEST(cells_of_all_lengths_and_zeros) {
 
 TEST(keeps_all_when_that_does_not_pay) {
   const auto kept = [](const TestCells& query, const TestCells& bank) {
-    return Subspace::choose(bank.bank(), query_of(query, bank), kMissing).kept();
+    return Subspace::choose(bank.bank(), query_of(query, bank)).kept();
   };
   // The search is small.
   CHECK_EQUAL(kept(low_rank({1, 9, 9, 32}, 4, 0, 11), low_rank({2, 9, 9, 32}, 4, 0, 12)), 32);
@@ -217,6 +217,6 @@ TEST(equal_choices_for_equal_searches) {
   Query one = query_of(query, bank), seven = one;
   one.num_threads = 1;
   seven.num_threads = 7;
-  CHECK(directions_of(Subspace::choose(bank.bank(), one, kMissing), 32) ==
-        directions_of(Subspace::choose(bank.bank(), seven, kMissing), 32));
+  CHECK(directions_of(Subspace::choose(bank.bank(), one), 32) ==
+        directions_of(Subspace::choose(bank.bank(), seven), 32));
 }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <utility>
+#include <limits>
 #include <vector>
 
 #include "compnn/search/exact_field.h"
@@ -13,10 +13,6 @@
 
 namespace compnn {
 namespace {
-
-// What is missing of a product in the subspace is about this share of it; measured to be a good
-// trade of the time of the products for that of the survivors.
-constexpr double kMissing = 0.02;
 
 // A hyperpatch of a tile that the screen could not exclude.
 struct Survivor {
@@ -70,7 +66,7 @@ class StripSearch {
 
   void start() {
     const auto positions = static_cast<std::size_t>(strip_.rows * strip_.cols);
-    needed_.resize(positions);
+    needed_.assign(positions, -2.0F);
     thresholds_.resize(positions);
     leaders_.assign(positions, Survivor{-1, 0, 0, 0, 0});
     lower_bounds_.assign(positions * static_cast<std::size_t>(query_.matches), -2.0F);
@@ -103,11 +99,11 @@ class StripSearch {
                                       : (similarity - bound.slack) * bound.norm;
   }
 
-  // Takes over what other tiles have found meanwhile.
+  // Takes over what the field needs meanwhile.
   void read_thresholds() {
     for (Index row = strip_.row; row < strip_.row + strip_.rows; ++row) {
       for (Index col = strip_.col; col < strip_.col + strip_.cols; ++col) {
-        need(row, col, field_.needed(row, col));
+        need(row, col, std::max(needed_[position(row, col)], field_.needed(row, col)));
       }
     }
   }
@@ -246,12 +242,7 @@ class StripSearch {
     }
     survivors_.clear();
     for (Survivor& leader : leaders_) leader.row = -1;
-    for (Index row = strip_.row; row < strip_.row + strip_.rows; ++row) {
-      for (Index col = strip_.col; col < strip_.col + strip_.cols; ++col) {
-        const float found = field_.needed(row, col);
-        if (found > needed_[position(row, col)]) need(row, col, found);
-      }
-    }
+    read_thresholds();
   }
 
   void offer(const Survivor& survivor) {
@@ -410,7 +401,7 @@ Field exhaustive_search(const CellBank& bank, const Query& query, const Monitor&
                       (bank.cols() - size.width + 1);
   ThreadPool pool(query.num_threads);
   const Subspace subspace =
-      pairs > kFewPairs ? Subspace::choose(bank, query, kMissing) : Subspace(bank.depth());
+      pairs > kFewPairs ? Subspace::choose(bank, query) : Subspace(bank.depth());
   const Index words = fast_screen(kernels(), bank.depth()).words(subspace.kept());
   const TilePlan plan(bank, query, words, pool.size());
   const Index strips = plan.query_rows.parts * plan.query_cols.parts;

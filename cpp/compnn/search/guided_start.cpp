@@ -13,8 +13,6 @@
 namespace compnn {
 namespace {
 
-// Share of the cells' squared length that the comparisons may overlook.
-constexpr double kMissing = 0.02;
 constexpr Index kMostCodes = 512, kPlacesPerCode = 512;
 constexpr Index kTraining = 4096, kTrainingRounds = 4;
 // Parts of a list, of each of which the best is remembered.
@@ -67,7 +65,7 @@ GuidedStart::GuidedStart(const CellBank& bank, const Query& query, const float* 
       query_(query),
       screen_(
           fast_screen(kernels_, bank.depth() * query.hyperpatch.height * query.hyperpatch.width)),
-      subspace_(Subspace::choose(bank, query, kMissing)),
+      subspace_(Subspace::choose(bank, query)),
       rows_(query.hyperpatch.rows(query.cells)),
       cols_(query.hyperpatch.cols(query.cells)),
       dimensions_(query.hyperpatch.height * query.hyperpatch.width * subspace_.kept()),
@@ -122,13 +120,12 @@ void GuidedStart::choose_places(Index most_places, std::uint64_t seed) {
   }
 }
 
-void GuidedStart::convert(const float* coordinates, float inverse, Vectors& vectors,
+void GuidedStart::convert(std::vector<float>& vector, float inverse, Vectors& vectors,
                           Index at) const {
-  std::vector<float> unit(static_cast<std::size_t>(dimensions_));
-  for (std::size_t i = 0; i < unit.size(); ++i) unit[i] = coordinates[i] * inverse;
+  for (float& number : vector) number *= inverse;
   float residual;
   const auto place = static_cast<std::size_t>(at);
-  screen_.convert(unit.data(), dimensions_, vectors.words.data() + at * words_, 1,
+  screen_.convert(vector.data(), dimensions_, vectors.words.data() + at * words_, 1,
                   &vectors.scales[place], &residual, &vectors.corrections[place]);
 }
 
@@ -148,7 +145,7 @@ void GuidedStart::convert_query(const float* numbers, ThreadPool& pool, Progress
             const float* from = coordinates + (a * cells + col) * kept;
             vector.insert(vector.end(), from, from + size.width * kept);
           }
-          convert(vector.data(), inverse_norm(query_.cells, size, row, col), query_vectors_,
+          convert(vector, inverse_norm(query_.cells, size, row, col), query_vectors_,
                   row * cols_ + col);
         }
       },
@@ -193,7 +190,7 @@ void GuidedStart::convert_bank(ThreadPool& pool, Progress& progress) {
               const float* from = coordinates + first * kept;
               vector.insert(vector.end(), from, from + size.width * kept);
             }
-            convert(vector.data(), inverse_norm(cells, size, row, col), bank_vectors_, i);
+            convert(vector, inverse_norm(cells, size, row, col), bank_vectors_, i);
           }
           at = row_end;
         }
@@ -212,12 +209,6 @@ void GuidedStart::pack_codes(const std::vector<float>& codes) {
                     screen_.bank_block, &code_scales_[static_cast<std::size_t>(code)], &residual,
                     nullptr);
   }
-}
-
-void GuidedStart::compare_with_codes(const Vectors& vectors, Index first, float* products) const {
-  screen_.multiply(vectors.words.data() + first * words_, vectors.scales.data() + first,
-                   vectors.corrections.data() + first, code_words_.data(), code_scales_.data(),
-                   words_, code_cells_ / screen_.bank_block, products, code_cells_);
 }
 
 // Spherical k-means on a sample.
@@ -247,21 +238,8 @@ void GuidedStart::train_codes(ThreadPool& pool, Progress& progress) {
     std::copy_n(from, dimensions_, codes.data() + code * dimensions_);
   }
   pack_codes(codes);
-  std::vector<std::int32_t> nearest(static_cast<std::size_t>(count));
   for (Index round = 0; round < kTrainingRounds; ++round) {
-    pool.run(
-        rounded_up(count, screen_.query_block) / screen_.query_block,
-        [&](Index block, int) {
-          std::vector<float> products(static_cast<std::size_t>(screen_.query_block * code_cells_));
-          const Index first = block * screen_.query_block;
-          compare_with_codes(training, first, products.data());
-          for (Index i = first; i < std::min(count, first + screen_.query_block); ++i) {
-            const float* row = products.data() + (i - first) * code_cells_;
-            nearest[static_cast<std::size_t>(i)] =
-                static_cast<std::int32_t>(std::max_element(row, row + codes_) - row);
-          }
-        },
-        progress);
+    const std::vector<std::int32_t> nearest = nearest_codes(training, count, 1, pool, progress);
     std::fill(codes.begin(), codes.end(), 0.0F);
     for (Index i = 0; i < count; ++i) {
       float* code = codes.data() + nearest[static_cast<std::size_t>(i)] * dimensions_;
@@ -282,10 +260,11 @@ void GuidedStart::train_codes(ThreadPool& pool, Progress& progress) {
   }
 }
 
-void GuidedStart::sort_into_lists(ThreadPool& pool, Progress& progress) {
-  const auto places = static_cast<Index>(sample_.size());
-  std::vector<std::int32_t> code_of(sample_.size());
-  const Index blocks = rounded_up(places, screen_.query_block) / screen_.query_block;
+std::vector<std::int32_t> GuidedStart::nearest_codes(const Vectors& vectors, Index count,
+                                                     Index number, ThreadPool& pool,
+                                                     Progress& progress) const {
+  std::vector<std::int32_t> nearest(static_cast<std::size_t>(count * number));
+  const Index blocks = rounded_up(count, screen_.query_block) / screen_.query_block;
   constexpr Index kBlocksPerTask = 64;
   pool.run(
       rounded_up(blocks, kBlocksPerTask) / kBlocksPerTask,
@@ -294,42 +273,32 @@ void GuidedStart::sort_into_lists(ThreadPool& pool, Progress& progress) {
         const Index end = std::min(blocks, (task + 1) * kBlocksPerTask);
         for (Index block = task * kBlocksPerTask; block < end; ++block) {
           const Index first = block * screen_.query_block;
-          compare_with_codes(bank_vectors_, first, products.data());
-          for (Index i = first; i < std::min(places, first + screen_.query_block); ++i) {
-            const float* row = products.data() + (i - first) * code_cells_;
-            code_of[static_cast<std::size_t>(i)] =
-                static_cast<std::int32_t>(kernels_.largest(row, codes_));
-          }
-        }
-      },
-      progress);
-  sort_by_key(code_of, codes_, list_begins_, list_);
-}
-
-void GuidedStart::probe(ThreadPool& pool, Progress& progress) {
-  const Index positions = rows_ * cols_;
-  std::vector<std::int32_t> code_of(static_cast<std::size_t>(positions * probes_));
-  const Index blocks = rounded_up(positions, screen_.query_block) / screen_.query_block;
-  constexpr Index kBlocksPerTask = 64;
-  pool.run(
-      rounded_up(blocks, kBlocksPerTask) / kBlocksPerTask,
-      [&](Index task, int) {
-        std::vector<float> products(static_cast<std::size_t>(screen_.query_block * code_cells_));
-        const Index end = std::min(blocks, (task + 1) * kBlocksPerTask);
-        for (Index block = task * kBlocksPerTask; block < end; ++block) {
-          const Index first = block * screen_.query_block;
-          compare_with_codes(query_vectors_, first, products.data());
-          for (Index i = first; i < std::min(positions, first + screen_.query_block); ++i) {
+          screen_.multiply(vectors.words.data() + first * words_, vectors.scales.data() + first,
+                           vectors.corrections.data() + first, code_words_.data(),
+                           code_scales_.data(), words_, code_cells_ / screen_.bank_block,
+                           products.data(), code_cells_);
+          for (Index i = first; i < std::min(count, first + screen_.query_block); ++i) {
             float* row = products.data() + (i - first) * code_cells_;
-            for (Index p = 0; p < probes_; ++p) {
+            for (Index n = 0; n < number; ++n) {
               const Index code = kernels_.largest(row, codes_);
-              code_of[static_cast<std::size_t>(i * probes_ + p)] = static_cast<std::int32_t>(code);
+              nearest[static_cast<std::size_t>(i * number + n)] = static_cast<std::int32_t>(code);
               row[code] = kLowest;
             }
           }
         }
       },
       progress);
+  return nearest;
+}
+
+void GuidedStart::sort_into_lists(ThreadPool& pool, Progress& progress) {
+  const auto places = static_cast<Index>(sample_.size());
+  sort_by_key(nearest_codes(bank_vectors_, places, 1, pool, progress), codes_, list_begins_, list_);
+}
+
+void GuidedStart::probe(ThreadPool& pool, Progress& progress) {
+  const std::vector<std::int32_t> code_of =
+      nearest_codes(query_vectors_, rows_ * cols_, probes_, pool, progress);
   sort_by_key(code_of, codes_, visit_begins_, visits_);
   found_.assign(code_of.size() * kParts, -1);
   found_scores_.assign(found_.size(), kLowest);

@@ -42,10 +42,12 @@ class GuidedStart {
   void sort_into_lists(ThreadPool& pool, Progress& progress);
   void probe(ThreadPool& pool, Progress& progress);
 
-  void convert(const float* coordinates, float inverse_norm, Vectors& vectors, Index at) const;
+  // Makes a hyperpatch's coordinates a unit vector, and that the vectors' number `at`.
+  void convert(std::vector<float>& vector, float inverse_norm, Vectors& vectors, Index at) const;
   void pack_codes(const std::vector<float>& codes);
-  // Products of query_block vectors with all codes.
-  void compare_with_codes(const Vectors& vectors, Index first, float* products) const;
+  // The `number` nearest codes of each of `count` vectors, nearest first.
+  std::vector<std::int32_t> nearest_codes(const Vectors& vectors, Index count, Index number,
+                                          ThreadPool& pool, Progress& progress) const;
   void scan_list(Index code, Index begin, Index end);
 
   const CellBank& bank_;

@@ -12,7 +12,7 @@ constexpr Index kStep = 16;
 
 }  // namespace
 
-Subspace Subspace::choose(const CellBank& bank, const Query& query, double missing) {
+Subspace Subspace::choose(const CellBank& bank, const Query& query) {
   const Index depth = bank.depth();
   Subspace all(depth);
   const auto product = [](Index a, Index b) {
@@ -54,7 +54,7 @@ Subspace Subspace::choose(const CellBank& bank, const Query& query, double missi
   const double total = lengths.sum();
   while (left_out < depth) {
     left += std::max(0.0, lengths[left_out]);
-    if (left > missing * total) break;
+    if (left > kMissing * total) break;
     ++left_out;
   }
   const Index kept = (depth - left_out + kStep - 1) / kStep * kStep;

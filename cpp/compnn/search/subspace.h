@@ -15,9 +15,13 @@ class Subspace {
   explicit Subspace(Index depth) : depth_(depth), kept_(depth) {}
 
   // The main directions of a sample of the query's and the candidates' cells, without those that
-  // together hold no more than the share `missing` of the cells' squared length; all directions,
-  // if finding them would take a noticeable part of an exhaustive search.
-  static Subspace choose(const CellBank& bank, const Query& query, double missing);
+  // together hold no more than kMissing of the cells' squared length; all directions, if finding
+  // them would take a noticeable part of an exhaustive search.
+  static Subspace choose(const CellBank& bank, const Query& query);
+
+  // What is missing of a product is about this share of it; measured to be a good trade of the time
+  // of the products for that of what they cannot exclude.
+  static constexpr double kMissing = 0.02;
 
   Index kept() const { return kept_; }
 

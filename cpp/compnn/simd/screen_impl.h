@@ -301,7 +301,8 @@ Index largest(const float* numbers, Index count) {
     const unsigned bits = reached(load(numbers + i), wanted);
     if (bits != 0) return i + __builtin_ctz(bits);
   }
-  return std::find(numbers, numbers + count, value_of_most) - numbers;
+  const Index found = std::find(numbers, numbers + count, value_of_most) - numbers;
+  return found < count ? found : 0;  // NaN equals nothing
 }
 
 template <typename Format, int kQueries, int kVectors>
