@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from contextlib import suppress
 from functools import cached_property
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
+from common import cores, processor
 from onnx import TensorProto, helper
 
 from compnn import _core
@@ -23,7 +22,7 @@ PRODUCTS = float(_SIZE) ** 3
 def describe(threads: int) -> str:
     """One line: processor, cores, threads used, instruction set."""
     return (
-        f"{_processor()}, {cores()} cores, {threads} threads used, "
+        f"{processor()}, {cores()} cores, {threads} threads used, "
         f"kernels {_core.simd_level()}, {platform.system()}"
     )
 
@@ -35,19 +34,6 @@ def versions() -> str:
         with suppress(metadata.PackageNotFoundError):
             found.append(f"{name} {metadata.version(name)}")
     return ", ".join(found)
-
-
-def cores() -> int:
-    """Number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    for line in information.read_text().splitlines() if information.exists() else ():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 class MatrixProducts:

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from common import cores
 
 from comparison import machine, ours, peers
 from comparison.case import LAYER, Case, Reference
@@ -214,7 +215,7 @@ def against_channels(case: Case, threads: int, repeat: int, quick: bool) -> list
 
 def against_threads(case: Case, threads: int, repeat: int) -> list[Point]:
     """Time against threads: 1, 2, 4, ..., and as many as were asked for."""
-    most = max(machine.cores(), threads)
+    most = max(cores(), threads)
     counts = {1, threads} | {2**n for n in range(1, 10) if 2**n <= most}
     return _time_cases({count: (case, count) for count in sorted(counts)}, repeat, False)
 

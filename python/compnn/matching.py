@@ -300,6 +300,8 @@ def match(
     if hyperpatch is not None:
         tap = dataclasses.replace(tap, hyperpatch=hyperpatch)
     colours = None if palette is None else resolve_palette(palette)
+    if colours is not None and model.output_channels not in (1, 3):  # else it paints colours
+        _check_classes(colours, model)
     one, other = (_Activation.of(model, image, tap, colours) for image in (a, b))
 
     def field(direction: str, query: _Activation, bank: _Activation) -> Field:
@@ -354,21 +356,7 @@ class _Activation:
         assert output is not None
         packer = Packer({layer.name: layer.shape}, (layer.name,), None, _DTYPE)
         cells, norms = packer.records({layer.name: raw[layer.name][0]}, image.file)
-        return cls(fitted, _paint(model, output[0], palette), cells, norms)
-
-
-def _paint(
-    model: Model, output: npt.NDArray[np.float32], palette: Palette | None
-) -> npt.NDArray[np.uint8]:
-    """What the network painted, at the size of its input; with a palette always a label map."""
-    painted = model.paint(output, None if palette is None else len(palette))
-    if palette is not None:
-        if painted.ndim == 3:
-            painted = palette.quantise(painted)
-        else:
-            _check_classes(palette, model)
-    # Some networks paint at a smaller size than they see.
-    return dataclasses.replace(model.preprocessing, resize=True).fit(painted)
+        return cls(fitted, model.painting(output[0], palette), cells, norms)
 
 
 def _check_classes(palette: Palette, model: Model) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from compnn.errors import ActivationError, ImageError, LayerError, ModelError
 from compnn.geometry import Layer
 from compnn.onnx_graph import OnnxGraph
 from compnn.onnx_metadata import read_metadata
+from compnn.palette import Palette
 from compnn.preprocessing import Preprocessing
 from compnn.sessions import Sessions
 from compnn.tap_shapes import tap_shapes
@@ -263,6 +265,23 @@ class Model:
             )
         labels: npt.NDArray[np.uint8] = output.argmax(axis=0).astype(np.uint8)
         return labels
+
+    def painting(
+        self, output: npt.NDArray[np.float32], palette: Palette | None
+    ) -> npt.NDArray[np.uint8]:
+        """`paint` at the size of the network's input; with a palette always a label map (H, W).
+
+        Raises
+        ------
+        ActivationError
+            When the output has NaN or infinite values.
+        """
+        painted = self.paint(output, None if palette is None else len(palette))
+        if painted.ndim == 3 and palette is not None:
+            # A network that paints label maps in colours (Pix2Pix): back to labels.
+            painted = palette.quantise(painted)
+        # Some networks paint at a smaller size than they see.
+        return dataclasses.replace(self.preprocessing, resize=True).fit(painted)
 
     def check_image(self, image: npt.NDArray[np.uint8], name: str) -> None:
         """Refuse an `image` that the network cannot take; `name` (of its file) is for the message.

@@ -255,7 +255,8 @@ class Bank:
         raw, output = self.model.run(query.image[np.newaxis], list(shapes), output=True)
         assert output is not None
         taps = {tap: values[0] for tap, values in raw.items()}
-        return Reading(query.image, self._paint(output[0]), taps, query.file)
+        painting = self.model.painting(output[0], self.target_palette)
+        return Reading(query.image, painting, taps, query.file)
 
     @overload
     def explain(
@@ -451,15 +452,6 @@ class Bank:
                 field.image[:, 0, 0], field.similarity[:, 0, 0], strict=True
             )
         ]
-
-    def _paint(self, output: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-        palette = self.target_palette
-        painted = self.model.paint(output, None if palette is None else len(palette))
-        if painted.ndim == 3 and palette is not None:
-            # A network that paints label maps in colours (Pix2Pix): back to labels.
-            painted = palette.quantise(painted)
-        # Some networks paint at a smaller size than they see.
-        return dataclasses.replace(self.model.preprocessing, resize=True).fit(painted)
 
     def _read(self, image: npt.NDArray[np.uint8] | str | Path | Query) -> Query:
         """The image as the network sees it."""
