@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,12 +14,32 @@ namespace compnn::bindings {
 
 namespace py = pybind11;
 
-inline bool is_half(const py::array& array) {
-  return array.dtype().kind() == 'f' && array.itemsize() == 2;
-}
-
 inline bool is_float(const py::array& array) {
   return array.dtype().kind() == 'f' && array.itemsize() == 4;
+}
+
+// NumPy has no bfloat16: its 16 bits are in a uint16.
+inline std::optional<Precision> precision_of(const py::array& array) {
+  const char kind = array.dtype().kind();
+  const py::ssize_t bytes = array.itemsize();
+  if (is_float(array)) return Precision::kFloat32;
+  if (kind == 'f' && bytes == 2) return Precision::kFloat16;
+  if (kind == 'u' && bytes == 2) return Precision::kBfloat16;
+  if (kind == 'i' && bytes == 1) return Precision::kInt8;
+  return std::nullopt;
+}
+
+inline const char* dtype_of(Precision precision) {
+  switch (precision) {
+    case Precision::kFloat16:
+      return "float16";
+    case Precision::kBfloat16:
+      return "uint16";
+    case Precision::kInt8:
+      return "int8";
+    default:
+      return "float32";
+  }
 }
 
 inline void need(bool condition, const std::string& message) {
@@ -45,14 +66,15 @@ inline void need_norms(const py::array& norms, const py::array& cells) {
 
 // Cells of one image from the last three dimensions of an array.
 inline Cells cells_of(const py::array& cells, const py::array& norms) {
-  need(is_half(cells) || is_float(cells), "cells must be float16 or float32");
+  const std::optional<Precision> precision = precision_of(cells);
+  need(precision.has_value(), "cells must be float32, float16, uint16 (bfloat16) or int8");
   need_contiguous(cells, "cells");
   need_norms(norms, cells);
   const py::ssize_t n = cells.ndim();
   Cells view;
   view.numbers = cells.data();
   view.norms = static_cast<const float*>(norms.data());
-  view.precision = is_half(cells) ? Precision::kFloat16 : Precision::kFloat32;
+  view.precision = *precision;
   view.rows = cells.shape(n - 3);
   view.cols = cells.shape(n - 2);
   view.depth = cells.shape(n - 1);

@@ -30,7 +30,7 @@ void BindBank(py::module_& m) {
                                                      bank.depth());
                              })
       .def_property_readonly("dtype", [](const CellBank& bank) {
-        return py::dtype(bank.precision() == Precision::kFloat16 ? "float16" : "float32");
+        return py::dtype(dtype_of(bank.precision()));
       });
 }
 

@@ -1,6 +1,7 @@
 """The C++ engine, private to the package; arrays are C-contiguous, in native byte order."""
 
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,19 +28,28 @@ def simd_level() -> str:
 def supported_simd_levels() -> list[str]:
     """Instruction sets that this binary has and this processor runs, slowest first."""
 
+# bfloat16, which NumPy does not have, is a uint16 with its bits. Cells of int8 are integers along
+# the cell's direction, in [-127, 127]; their norm is that of the cell.
+Numbers: TypeAlias = (
+    npt.NDArray[np.float32]
+    | npt.NDArray[np.float16]
+    | npt.NDArray[np.uint16]
+    | npt.NDArray[np.int8]
+)
+
 class CellBank:
     """The cells of one layer for every training image, and their L2 norms."""
 
     @staticmethod
     def open(activations_path: str, norms_path: str) -> CellBank:
-        """Map two .npy files: (N, H, W, D) float16 or float32, and (N, H, W) float32.
+        """Map two .npy files: (N, H, W, D) of a dtype of `Numbers`, and (N, H, W) float32.
 
         Raises FileError when a file is not that.
         """
 
     @staticmethod
     def from_arrays(
-        cells: npt.NDArray[np.float16] | npt.NDArray[np.float32],
+        cells: Numbers,
         norms: npt.NDArray[np.float32],
     ) -> CellBank:
         """Use arrays without a copy: cells (N, H, W, D), norms (N, H, W). They are kept alive."""
@@ -49,23 +59,34 @@ class CellBank:
         """(N, H, W, D)."""
 
     @property
-    def dtype(self) -> np.dtype[np.float16] | np.dtype[np.float32]:
+    def dtype(self) -> np.dtype[Any]:
         """Of the cells."""
 
 def pack_activations(
     activations: npt.NDArray[np.float32],
-    cells: npt.NDArray[np.float16] | npt.NDArray[np.float32],
+    cells: Numbers,
     norms: npt.NDArray[np.float32],
+    directions: npt.NDArray[np.float32] | None = None,
 ) -> None:
     """Transpose activations (D, H, W) into cells (H, W, D), rounded to their dtype.
 
-    The L2 norms of the rounded cells go into norms (H, W). Raises NotFinite for NaN or infinity,
-    OutOfRange for numbers that float16 (or, for float32, the norms) cannot hold.
+    With directions (K, D), orthonormal, the cells (H, W, K) are coordinates along these. The L2
+    norms of the rounded cells (of int8: before rounding) go into norms (H, W). Raises NotFinite for
+    NaN or infinity, OutOfRange for numbers that float16, or norms, cannot hold.
+    """
+
+def main_directions(
+    cells: npt.NDArray[np.float32], *, missing: float, step: int
+) -> npt.NDArray[np.float32]:
+    """Orthonormal directions (K, D) of cells (n, D), each taken as a unit vector.
+
+    They leave out no more than the share `missing` of the squared length; K is a multiple of
+    `step`, or 0 where that leaves out none.
     """
 
 def exhaustive_search(
     bank: CellBank,
-    cells: npt.NDArray[np.float16] | npt.NDArray[np.float32],
+    cells: Numbers,
     norms: npt.NDArray[np.float32],
     candidates: npt.NDArray[np.int32],
     hyperpatch: tuple[int, int],
@@ -87,7 +108,7 @@ def exhaustive_search(
 
 def hyperpatch_match(
     bank: CellBank,
-    cells: npt.NDArray[np.float16] | npt.NDArray[np.float32],
+    cells: Numbers,
     norms: npt.NDArray[np.float32],
     candidates: npt.NDArray[np.int32],
     hyperpatch: tuple[int, int],

@@ -354,7 +354,7 @@ class _Activation:
         fitted = np.ascontiguousarray(model.preprocessing.fit(image.image))
         raw, output = model.run(fitted[np.newaxis], [layer.name], output=True)
         assert output is not None
-        packer = Packer({layer.name: layer.shape}, (layer.name,), None, _DTYPE)
+        packer = Packer({layer.name: layer.shape}, (layer.name,), None, _DTYPE, {})
         cells, norms = packer.records({layer.name: raw[layer.name][0]}, image.file)
         return cls(fitted, model.painting(output[0], palette), cells, norms)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 from collections.abc import Iterable, Sequence
@@ -129,6 +130,17 @@ class Model:
             f"Model({str(self.path)!r}: {inputs} -> {outputs}, layers {', '.join(self.layers)}, "
             f"descriptor {self.descriptor})"
         )
+
+    @property
+    def num_threads(self) -> int:
+        """Threads of one run."""
+        return self._sessions.num_threads
+
+    def with_threads(self, num_threads: int) -> Model:
+        """The same model, whose runs take another number of threads."""
+        other = copy.copy(self)
+        other._sessions = self._sessions.with_threads(num_threads)
+        return other
 
     def tap(self, name: str) -> Layer:
         """The tap `name` with its geometry.

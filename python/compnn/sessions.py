@@ -39,7 +39,7 @@ class Sessions:
         if num_threads < 1 and num_threads != -1:
             raise ModelError(f"num_threads must be -1 (all) or at least 1, not {num_threads}")
         self._graph = graph
-        self._num_threads = available_cpus() if num_threads == -1 else num_threads
+        self.num_threads = available_cpus() if num_threads == -1 else num_threads
         self._sessions: OrderedDict[tuple[str, ...], onnxruntime.InferenceSession] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -56,13 +56,17 @@ class Sessions:
         names = tuple(sorted(set(outputs)))
         return run_session(self._graph, self._session(names), names, images)
 
+    def with_threads(self, num_threads: int) -> Sessions:
+        """Sessions of the same graph with another number of threads."""
+        return Sessions(self._graph, num_threads)
+
     def _session(self, names: tuple[str, ...]) -> onnxruntime.InferenceSession:
         with self._lock:
             if names not in self._sessions:
                 if len(self._sessions) == MOST_SESSIONS:
                     self._sessions.popitem(last=False)
                 options = onnxruntime.SessionOptions()
-                options.intra_op_num_threads = self._num_threads
+                options.intra_op_num_threads = self.num_threads
                 options.inter_op_num_threads = 1
                 cut = self._graph.cut(names)
                 self._sessions[names] = open_session(self._graph, cut, options)

@@ -1,6 +1,7 @@
 #include "compnn/bank/cell_bank.h"
 
 #include <cstddef>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,14 @@ struct Files {
   NpyFile activations, norms;
 };
 
+std::optional<Precision> precision_of(const std::string& descr) {
+  if (descr == "<f4") return Precision::kFloat32;
+  if (descr == "<f2") return Precision::kFloat16;
+  if (descr == "<u2") return Precision::kBfloat16;
+  if (descr == "|i1") return Precision::kInt8;
+  return std::nullopt;
+}
+
 }  // namespace
 
 CellBank CellBank::open(const std::string& activations_path, const std::string& norms_path) {
@@ -24,8 +33,11 @@ CellBank CellBank::open(const std::string& activations_path, const std::string& 
   const NpyFile& activations = files->activations;
   const NpyFile& norms = files->norms;
   const std::vector<Index>& shape = activations.shape();
-  if (shape.size() != 4 || activations.descr() == "|u1") {
-    throw FileError(activations_path + ": activations must be float16 or float32 (N, H, W, D)");
+  const std::optional<Precision> precision = precision_of(activations.descr());
+  if (shape.size() != 4 || !precision) {
+    throw FileError(activations_path +
+                    ": activations must be float32, float16, uint16 (bfloat16) or int8 "
+                    "(N, H, W, D)");
   }
   if (norms.descr() != "<f4" || norms.shape() != std::vector<Index>(shape.begin(), --shape.end())) {
     throw FileError(norms_path + ": norms must be float32 (N, H, W), one for each cell of " +
@@ -34,7 +46,7 @@ CellBank CellBank::open(const std::string& activations_path, const std::string& 
   Cells first;
   first.numbers = activations.data();
   first.norms = static_cast<const float*>(norms.data());
-  first.precision = activations.descr() == "<f2" ? Precision::kFloat16 : Precision::kFloat32;
+  first.precision = *precision;
   first.rows = shape[1];
   first.cols = shape[2];
   first.depth = shape[3];
@@ -48,7 +60,7 @@ Cells CellBank::image(Index index) const {
   Cells cells = first_;
   const Index step = first_.rows * first_.cols;
   cells.numbers = static_cast<const std::byte*>(first_.numbers) +
-                  index * step * first_.depth * bytes_per_number(first_.precision);
+                  index * step * first_.cell_bytes();
   cells.norms += index * step;
   return cells;
 }

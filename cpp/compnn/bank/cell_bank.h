@@ -10,7 +10,8 @@ namespace compnn {
 
 class CellBank {
  public:
-  // Maps a bank's activations (N, H, W, D), "<f2" or "<f4", and their cell norms (N, H, W), "<f4".
+  // Maps a bank's activations (N, H, W, D), "<f4", "<f2", "<u2" (bfloat16) or "|i1", and their cell
+  // norms (N, H, W), "<f4".
   // Throws FileError when a file is not that.
   static CellBank open(const std::string& activations_path, const std::string& norms_path);
 

@@ -13,8 +13,8 @@ constexpr char kMagic[] = "\x93NUMPY";
 constexpr std::size_t kMagicSize = 6;
 
 std::size_t item_size(const std::string& descr) {
-  if (descr == "|u1") return 1;
-  if (descr == "<f2") return 2;
+  if (descr == "|u1" || descr == "|i1") return 1;
+  if (descr == "<f2" || descr == "<u2") return 2;
   if (descr == "<f4") return 4;
   return 0;
 }

@@ -10,18 +10,6 @@ namespace {
 
 constexpr double kNone = -std::numeric_limits<double>::infinity();
 
-void add_exact_dot(const Kernels& kernels, const float* query, const Cells& cells, Index row,
-                   Index col, Index count, double* dot, double* square) {
-  const Index offset = cells.offset(row, col);
-  if (cells.precision == Precision::kFloat16) {
-    kernels.exact_dot_half(query, static_cast<const Half*>(cells.numbers) + offset,
-                           count * cells.depth, dot, square);
-  } else {
-    kernels.exact_dot(query, static_cast<const float*>(cells.numbers) + offset, count * cells.depth,
-                      dot, square);
-  }
-}
-
 }  // namespace
 
 ExactField::ExactField(const CellBank& bank, const Query& query, const float* numbers)
@@ -54,8 +42,8 @@ double ExactField::similarity(Index row, Index col, const Cells& cells, Index ma
   if (inverse_norm(cells, query_.hyperpatch, match_row, match_col) == 0) return 0;
   double dot = 0, square = 0;
   for (Index a = 0; a < query_.hyperpatch.height; ++a) {
-    add_exact_dot(kernels_, numbers_ + query_.cells.offset(row + a, col), cells, match_row + a,
-                  match_col, query_.hyperpatch.width, &dot, &square);
+    cells.exact_dot(kernels_, numbers_ + query_.cells.offset(row + a, col), match_row + a, match_col,
+                    query_.hyperpatch.width, &dot, &square);
   }
   return std::clamp(dot / std::sqrt(query_square * square), -1.0, 1.0);
 }

@@ -6,9 +6,6 @@
 
 namespace compnn {
 
-// Norms below this count as zero: the squares of such numbers vanish in float.
-constexpr float kSmallestNorm = 1e-18F;
-
 struct HyperpatchSize {
   Index height = 2, width = 2;
 

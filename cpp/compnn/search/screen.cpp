@@ -1,5 +1,6 @@
 #include "compnn/search/screen.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -146,12 +147,16 @@ void ScreenedTile::fill(const Cells& cells, std::int32_t image, Index first, Ind
 }
 
 void ScreenedTile::drop_copies(const Cells& cells, Index count, HyperpatchSize size, int copies) {
-  const Index cell_bytes = cells.depth * bytes_per_number(cells.precision);
+  const Index cell_bytes = cells.cell_bytes();
   const auto* bytes = static_cast<const char*>(cells.numbers);
   const auto at = [&](Index row, Index col) {
     return bytes + (row * cells.cols + first_ + col) * cell_bytes;
   };
   const Index used = count + size.width - 1;
+  // Cells of integers are the same only if their norms are, too.
+  const auto norms_at = [&](Index row, Index col) {
+    return cells.norms + row * cells.cols + first_ + col;
+  };
   std::vector<std::uint64_t> hashes(static_cast<std::size_t>(rows_ * used));
   for (Index row = 0; row < rows_; ++row) {
     for (Index c = 0; c < used; ++c) {
@@ -176,8 +181,11 @@ void ScreenedTile::drop_copies(const Cells& cells, Index count, HyperpatchSize s
       if (is_new) continue;
       bool same = true;
       for (Index a = 0; a < size.height && same; ++a) {
-        same = std::memcmp(at(row + a, c), at(entry->second.row + a, entry->second.col),
-                           static_cast<std::size_t>(size.width * cell_bytes)) == 0;
+        const Index other_row = entry->second.row + a, other_col = entry->second.col;
+        same = std::memcmp(at(row + a, c), at(other_row, other_col),
+                           static_cast<std::size_t>(size.width * cell_bytes)) == 0 &&
+               std::equal(norms_at(row + a, c), norms_at(row + a, c) + size.width,
+                          norms_at(other_row, other_col));
       }
       if (!same || ++entry->second.times <= copies) continue;
       const auto place = static_cast<std::size_t>(row * fold_count_ + c);

@@ -1,8 +1,9 @@
 #include "compnn/search/subspace.h"
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
+
+#include "compnn/bank/directions.h"
 
 namespace compnn {
 namespace {
@@ -24,8 +25,7 @@ Subspace Subspace::choose(const CellBank& bank, const Query& query) {
   const double directions = product(depth, depth) * static_cast<double>(kSample + 20 * depth);
   if (depth <= kStep || directions > 0.02 * search) return all;
 
-  using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  Matrix sample(kSample, depth);
+  std::vector<float> sample(static_cast<std::size_t>(kSample * depth));
   for (Index i = 0; i < kSample; ++i) {
     // Half of them from the query, and of both every so many cells.
     const bool from_query = i % 2 == 0;
@@ -38,33 +38,13 @@ Subspace Subspace::choose(const CellBank& bank, const Query& query) {
                            ? query.cells
                            : bank.image(query.candidates[static_cast<std::size_t>(cell / cells)]);
     const Index within = cell % cells;
-    from.widen(kernels(), within / from.cols, within % from.cols, 1, sample.row(i).data());
-    // A direction is as good for a short cell as for a long one.
-    const float norm = sample.row(i).norm();
-    if (norm > kSmallestNorm) sample.row(i) /= norm;
+    from.widen(kernels(), within / from.cols, within % from.cols, 1, sample.data() + i * depth);
   }
-  if (!sample.allFinite()) return all;
-  // In double: the bounds of the screen rely on directions that are orthonormal.
-  const Eigen::MatrixXd moments = (sample.transpose() * sample).cast<double>();
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(moments);
-  if (solver.info() != Eigen::Success) return all;
-  const Eigen::VectorXd& lengths = solver.eigenvalues();  // ascending
-  double left = 0;
-  Index left_out = 0;
-  const double total = lengths.sum();
-  while (left_out < depth) {
-    left += std::max(0.0, lengths[left_out]);
-    if (left > kMissing * total) break;
-    ++left_out;
-  }
-  const Index kept = (depth - left_out + kStep - 1) / kStep * kStep;
-  if (kept >= depth) return all;
-
   Subspace subspace(depth);
-  subspace.kept_ = kept;
-  subspace.directions_.resize(static_cast<std::size_t>(kept * depth));
-  Eigen::Map<Matrix>(subspace.directions_.data(), kept, depth) =
-      solver.eigenvectors().rightCols(kept).transpose().cast<float>();
+  subspace.directions_ = main_directions(sample.data(), kSample, depth, kMissing, kStep);
+  if (!subspace.directions_.empty()) {
+    subspace.kept_ = static_cast<Index>(subspace.directions_.size()) / depth;
+  }
   return subspace;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "compnn/base/bfloat16.h"
 #include "compnn/base/float16.h"
 #include "compnn/base/index.h"
 #include "compnn/simd/level.h"
@@ -55,23 +56,45 @@ constexpr Index kFoldStep = 32;
 
 constexpr Index kDeepestInteger = 65536;
 
+// Of count numbers that are stored as T.
+template <typename T>
+struct NumberKernels {
+  // Conversions; narrow() rounds to nearest even.
+  void (*widen)(const T* from, float* to, Index count);
+  void (*narrow)(const float* from, T* to, Index count);
+
+  // Dot product.
+  float (*dot)(const float* a, const T* b, Index count);
+
+  // Adds to *dot the dot product, and to *square that of b with itself, both in double precision.
+  void (*exact_dot)(const float* a, const T* b, Index count, double* dot, double* square);
+};
+
+// Of count integers, which stand for numbers once they are multiplied by a scale.
+struct IntegerKernels {
+  void (*widen)(const std::int8_t* from, float scale, float* to, Index count);
+  // Rounds from[i] * factor, which must be within [-127, 127], to nearest even.
+  void (*narrow)(const float* from, float factor, std::int8_t* to, Index count);
+  float (*dot)(const float* a, const std::int8_t* b, Index count);
+  // Sum of squares.
+  std::int64_t (*square)(const std::int8_t* numbers, Index count);
+};
+
 struct Kernels {
-  // Conversions of count numbers; narrow() rounds to nearest even.
-  void (*widen)(const Half* from, float* to, Index count);
-  void (*narrow)(const float* from, Half* to, Index count);
+  NumberKernels<Half> half;
+  NumberKernels<Bfloat16> bfloat16;
+  IntegerKernels int8;
 
   // to (cells x depth) = transpose of the first `cells` columns of from (depth x stride). Returns
   // the largest magnitude; infinity or NaN if there is one of these among the numbers.
   float (*transpose)(const float* from, Index stride, Index depth, Index cells, float* to);
 
-  // Dot product of count numbers.
+  // As those of NumberKernels.
   float (*dot)(const float* a, const float* b, Index count);
-  float (*dot_half)(const float* a, const Half* b, Index count);
-
-  // Adds to *dot the dot product of count numbers, and to *square that of b with itself, both in
-  // double precision.
   void (*exact_dot)(const float* a, const float* b, Index count, double* dot, double* square);
-  void (*exact_dot_half)(const float* a, const Half* b, Index count, double* dot, double* square);
+
+  // Largest of the magnitudes of count numbers, none of which is NaN.
+  float (*largest_magnitude)(const float* numbers, Index count);
 
   // coordinates (cells x directions) = cells (cells x depth) * directions (directions x depth)^T.
   void (*project)(const float* cells, Index count, Index depth, const float* directions,

@@ -11,12 +11,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from compnn.bank.direct_writer import DirectWriter
 from compnn.bank.disk import disk_errors, write_at
 from compnn.bank.layout import ArraySpec
+
+_LARGE_RECORD = 1 << 18
 
 
 class ArrayFile:
     """A .npy file of one record per image, written record by record with plain file I/O.
+
+    Large records go to the disk past the page cache where the system allows it: copying them there
+    takes more time than all else that a build does besides running the network.
 
     Parameters
     ----------
@@ -32,6 +38,9 @@ class ArrayFile:
         with disk_errors(self.path):
             self.path.parent.mkdir(exist_ok=True)
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._direct: DirectWriter | None = None
+        if spec.record_bytes >= _LARGE_RECORD:
+            self._direct = DirectWriter.open(self.path)
 
     def reserve(self, count: int) -> None:
         """Reserve the disk space of `count` records and write the header."""
@@ -58,8 +67,15 @@ class ArrayFile:
         `record` is C-contiguous, of the shape and dtype of the spec.
         """
         data = record.reshape(-1).view(np.uint8).data
+        offset = self.spec.file_bytes(index)
         with disk_errors(self.path):
-            write_at(self._descriptor, data, self.spec.file_bytes(index))
+            if self._direct is None:
+                write_at(self._descriptor, data, offset)
+            else:
+                # What does not fill whole blocks of the file is left.
+                written = self._direct.write(data, offset)
+                write_at(self._descriptor, data[: written.start], offset)
+                write_at(self._descriptor, data[written.stop :], offset + written.stop)
         return zlib.crc32(data)
 
     def read_checksum(self, index: int) -> int:
@@ -78,3 +94,5 @@ class ArrayFile:
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
+        if self._direct is not None:
+            self._direct.close()

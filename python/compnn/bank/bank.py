@@ -16,7 +16,7 @@ from compnn import _core
 from compnn.bank import layout
 from compnn.bank.builder import build_bank
 from compnn.bank.manifest import Manifest
-from compnn.bank.packing import Packer
+from compnn.bank.packing import Packer, pack_descriptor
 from compnn.bank.reader import Records, open_manifest
 from compnn.bank.reading import Reading
 from compnn.composition import Composition, check_composition
@@ -392,19 +392,44 @@ class Bank:
         progress: Callable[[str, float], None] | None,
         query: str,
     ) -> Field:
-        # The query is rounded like the bank, so that an image finds itself exactly.
-        packer = Packer({layer.name: layer.shape}, (layer.name,), None, self.manifest.dtype)
-        cells, norms = packer.records({layer.name: raw}, query)
         indices = [candidate.index for candidate in candidates]
-        activations = layout.activations_file(layer.name), layout.norms_file(layer.name)
-        for file in activations:
-            self._records.verify(file, indices)
+        report = None if progress is None else lambda share: progress(layer.name, share)
+        return how.field(
+            self._cells(layer, indices),
+            *self._packed(layer, raw, query),
+            indices,
+            layer.hyperpatch,
+            report,
+        )
+
+    def _packed(
+        self, layer: Layer, raw: npt.NDArray[np.float32], query: str
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+        """Cells (H, W, K) and norms (H, W) of a query's activation (D, H, W) of a layer.
+
+        They are rounded like the bank's, so that an image finds itself exactly.
+        """
+        directions = self._records.directions(layer.name)
+        packer = Packer(
+            {layer.name: layer.shape},
+            (layer.name,),
+            None,
+            self.manifest.dtype,
+            {} if directions is None else {layer.name: directions},
+        )
+        cells, norms = packer.records({layer.name: raw}, query)
+        return cells, norms
+
+    def _cells(self, layer: Layer, images: Iterable[int]) -> _core.CellBank:
+        """The cells of a layer, once those of `images` have been checked."""
+        images = list(images)
+        files = layout.activations_file(layer.name), layout.norms_file(layer.name)
+        for file in files:
+            self._records.verify(file, images)
         try:
-            bank = _core.CellBank.open(*(str(self.path / file) for file in activations))
+            return _core.CellBank.open(*(str(self.path / file) for file in files))
         except _core.FileError as error:
             raise BankError(f"{error}. Rebuild the bank, or copy it again.") from error
-        report = None if progress is None else lambda share: progress(layer.name, share)
-        return how.field(bank, cells, norms, indices, layer.hyperpatch, report)
 
     def _nearest(
         self,
@@ -424,27 +449,22 @@ class Bank:
                 stacklevel=3,
             )
             count = len(allowed)
-        tap = layer or str(self.descriptor)
-        depth, height, width = raw.shape
-        packer = Packer({tap: (height, width, depth)}, (), tap, self.manifest.dtype)
-        values, norm = packer.records({tap: raw}, query)
-        # An activation is one hyperpatch of one cell: the engine ranks images as it ranks those.
+        # An activation is one hyperpatch, a descriptor one of one cell: the engine ranks images as
+        # it ranks those.
         if layer is None:
             stored = self._checked(layout.DESCRIPTORS_FILE, allowed)
             norms = self._checked(layout.DESCRIPTOR_NORMS_FILE, allowed)
-        else:
-            stored = self._checked(layout.activations_file(layer), allowed)
-            cell_norms = self._checked(layout.norms_file(layer), allowed)
-            squares = np.square(cell_norms, dtype=np.float64).sum(axis=(1, 2))
-            norms = np.sqrt(squares).astype(np.float32)
-        field = Search("exhaustive", matches=count, num_threads=1).field(
-            _core.CellBank.from_arrays(
+            bank = _core.CellBank.from_arrays(
                 stored.reshape(len(stored), 1, 1, -1), norms[:, np.newaxis, np.newaxis]
-            ),
-            values.reshape(1, 1, -1),
-            norm.reshape(1, 1),
-            allowed,
-            (1, 1),
+            )
+            descriptor, norm = pack_descriptor(raw, str(self.descriptor), query)
+            cells, cell_norms, window = descriptor[None, None], norm[None, None], (1, 1)
+        else:
+            bank = self._cells(self.layers[layer], allowed)
+            cells, cell_norms = self._packed(self.layers[layer], raw, query)
+            window = cell_norms.shape
+        field = Search("exhaustive", matches=count, num_threads=1).field(
+            bank, cells, cell_norms, allowed, window
         )
         return [
             Candidate(int(index), self.names[index], float(similarity))

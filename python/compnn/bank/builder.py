@@ -6,21 +6,25 @@ import importlib.metadata
 import math
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain
+from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from compnn.bank import directions as directions_of
 from compnn.bank import layout
 from compnn.bank.disk import DiskFullError
 from compnn.bank.journal import Entry, digest_content
 from compnn.bank.manifest import (
     BankArray,
     BankDescriptor,
+    BankDirections,
     BankModel,
     Manifest,
     SkippedImage,
@@ -35,6 +39,10 @@ from compnn.errors import ActivationError, BankError, DatasetError, ImageError, 
 from compnn.model import Model
 
 Progress = Callable[[int, int], None]
+
+# Images that go through the network at a time, each on its share of the threads: that is faster
+# than all threads on one image, and each takes memory.
+_MOST_WORKERS = 4
 
 
 def build_bank(
@@ -64,7 +72,9 @@ def build_bank(
         The training pairs; inputs and targets must have the network's size unless
         `model.preprocessing.resize`.
     dtype
-        "float16" or "float32": dtype of activations and descriptors.
+        Of activations: "float16", "bfloat16" (for activations beyond float16's 65504), "float32",
+        or "int8" (8-bit integers along a cell's direction, and its norm). All but float32 leave out
+        directions that no cell has a part in (`compnn.bank.directions`). Descriptors are float32.
     skip_bad
         Leave out pairs that cannot be read; the manifest lists them with the reason.
     overwrite
@@ -141,6 +151,14 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
         ) from error
 
 
+@dataclass(frozen=True)
+class _Packed:
+    """The records of an image, in the order of the arrays, and the packer that has their memory."""
+
+    records: list[npt.NDArray[Any]]
+    packer: Packer
+
+
 class _Build:
     """One run of `build_bank`: what is built from what, and the pipeline that does it."""
 
@@ -154,38 +172,49 @@ class _Build:
         skip_bad: bool,
         progress: Progress | None,
     ) -> None:
-        shapes = {name: layer.shape for name, layer in model.layers.items()}
+        self._shapes = {name: layer.shape for name, layer in model.layers.items()}
         self._descriptor: BankDescriptor | None = None
         if model.descriptor is not None:
-            shapes[model.descriptor] = model.tap_shape(model.descriptor)
-            dim = math.prod(shapes[model.descriptor])
+            self._shapes[model.descriptor] = model.tap_shape(model.descriptor)
+            dim = math.prod(self._shapes[model.descriptor])
             self._descriptor = BankDescriptor(model.descriptor, dim)
         self._partial = partial
-        self._model = model
+        self._workers = min(model.num_threads, _MOST_WORKERS)
+        self._model = model.with_threads(model.num_threads // self._workers)
         self._dataset = dataset
         self._dtype = dtype
         self._progress = progress
-        self._taps = tuple(shapes)
         self._reader = PairReader(dataset, model, skip_bad=skip_bad)
-        self._packer = Packer(shapes, tuple(model.layers), model.descriptor, dtype)
-        self._specs = layout.array_specs(
-            tuple(model.layers.values()),
-            None if self._descriptor is None else self._descriptor.dim,
-            dtype,
-            model.input_size,
-            label_targets=dataset.target_palette is not None,
-        )
+        self._packers: SimpleQueue[Packer] = SimpleQueue()
 
     def prepare(self) -> None:
-        """Reserve the space and take over what an interrupted build has done."""
+        """Find the layers' directions, reserve the space, and take over what is done already."""
+        self._report()
+        self._directions = self._find_directions()
+        self._specs = layout.array_specs(
+            tuple(self._model.layers.values()),
+            {name: len(found) for name, found in self._directions.items()},
+            None if self._descriptor is None else self._descriptor.dim,
+            self._dtype,
+            self._model.input_size,
+            label_targets=self._dataset.target_palette is not None,
+        )
         self._partial.prepare(self._specs, len(self._dataset), digest_content(self._content()))
+        for name, found in self._directions.items():
+            directions_of.write_directions(self._partial.folder, name, found)
         self._partial.resume(self._is_current)
+        # One for each image that is being computed, and one for that which is being written.
+        for _ in range(self._workers + 1):
+            layers, descriptor = tuple(self._model.layers), self._model.descriptor
+            self._packers.put(
+                Packer(self._shapes, layers, descriptor, self._dtype, self._directions)
+            )
 
     def run(self) -> None:
         """Run the network over the rest of the dataset.
 
-        Three things happen at a time: the next pair is read, the network runs on this one, and the
-        last one is packed and written.
+        Each worker reads a pair, runs the network on it and packs what that gives; what the workers
+        have done is written in the order of the dataset.
 
         Raises
         ------
@@ -193,17 +222,18 @@ class _Build:
             If every pair has been skipped.
         """
         self._report()
-        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            writing: Future[None] | None = None
-            for pair in self._pairs(reader):
-                raw = self._activations(pair)
-                if writing is not None:
-                    writing.result()
-                    self._report()
-                writing = writer.submit(self._write, pair, raw)
-            if writing is not None:
-                writing.result()
-                self._report()
+        ahead: deque[Future[_Packed | SkippedImage]] = deque()
+        with ThreadPoolExecutor(self._workers) as workers:
+            try:
+                for index in range(self._partial.done, len(self._dataset)):
+                    ahead.append(workers.submit(self._pack, index))
+                    if len(ahead) > self._workers:
+                        self._write(ahead.popleft().result())
+                while ahead:
+                    self._write(ahead.popleft().result())
+            finally:
+                for each in ahead:
+                    each.cancel()
         if not self._partial.kept:
             index, reason = next(iter(self._partial.skipped.items()))
             raise DatasetError(
@@ -222,6 +252,10 @@ class _Build:
             preprocessing=model.preprocessing,
             dtype=self._dtype,
             layers=model.layers,
+            directions={
+                name: BankDirections(len(found), directions_of.checksum(found))
+                for name, found in self._directions.items()
+            },
             descriptor=self._descriptor,
             input_palette=dataset.input_palette,
             target_palette=dataset.target_palette,
@@ -251,6 +285,9 @@ class _Build:
             "input palette": dataset.input_palette and dataset.input_palette.to_json(),
             "target palette": dataset.target_palette and dataset.target_palette.to_json(),
             "attributes": dataset.attributes,
+            "main directions": {
+                name: directions_of.checksum(found) for name, found in self._directions.items()
+            },
         }
 
     def _is_current(self, index: int, entry: Entry) -> bool:
@@ -262,30 +299,53 @@ class _Build:
         # Input and target are the last two arrays.
         return entry.crc32[-2:] == (zlib.crc32(pair.input.data), zlib.crc32(pair.target.data))
 
-    def _pairs(self, reader: ThreadPoolExecutor) -> Iterator[Pair | SkippedImage]:
-        """Yield the pairs to do; while one is worked on, the next is read."""
-        ahead: Future[Pair | SkippedImage] | None = None
-        for index in range(self._partial.done, len(self._dataset)):
-            following = reader.submit(self._reader.read, index)
-            if ahead is not None:
-                yield ahead.result()
-            ahead = following
-        if ahead is not None:
-            yield ahead.result()
-
-    def _activations(self, pair: Pair | SkippedImage) -> dict[str, npt.NDArray[np.float32]]:
-        """Return the raw activations (D, H, W) of the input; none where it is skipped."""
-        if isinstance(pair, SkippedImage):
+    def _find_directions(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the directions of the layers that have fewer than channels."""
+        if self._dtype not in directions_of.TOLERANCE:
             return {}
-        raw, _ = self._model.run(pair.input[None], self._taps, output=False)
+        indices = directions_of.sampled_images(len(self._dataset))
+        with ThreadPoolExecutor(self._workers) as workers:
+            samples = [each for each in workers.map(self._sample, indices) if each is not None]
+
+            def find(layer: str) -> npt.NDArray[np.float32] | None:
+                return directions_of.find_directions([each[layer] for each in samples], self._dtype)
+
+            layers = list(self._model.layers) if samples else []
+            found = dict(zip(layers, workers.map(find, layers), strict=True))
+        return {layer: directions for layer, directions in found.items() if directions is not None}
+
+    def _sample(self, index: int) -> dict[str, npt.NDArray[np.float32]] | None:
+        """Return some cells (n, D) of each layer; None for a pair that cannot be read."""
+        try:
+            pair = self._reader.read(index)
+        except ImageError:
+            return None  # the build will say so when it comes to this pair
+        if isinstance(pair, SkippedImage):
+            return None
+        raw = self._activations(pair)
+        return {layer: directions_of.sampled_cells(raw[layer]) for layer in self._model.layers}
+
+    def _activations(self, pair: Pair) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the raw activations (D, H, W) of the input, by tap."""
+        raw, _ = self._model.run(pair.input[None], list(self._shapes), output=False)
         return {tap: values[0] for tap, values in raw.items()}
 
-    def _write(self, pair: Pair | SkippedImage, raw: dict[str, npt.NDArray[np.float32]]) -> None:
+    def _pack(self, index: int) -> _Packed | SkippedImage:
+        """Return the records of a pair, in a packer's buffers, taken until it is put back."""
+        pair = self._reader.read(index)
         if isinstance(pair, SkippedImage):
-            self._partial.skip(pair.reason)
+            return pair
+        raw = self._activations(pair)
+        packer = self._packers.get()
+        return _Packed([*packer.records(raw, pair.name), pair.input, pair.target], packer)
+
+    def _write(self, packed: _Packed | SkippedImage) -> None:
+        if isinstance(packed, SkippedImage):
+            self._partial.skip(packed.reason)
         else:
-            packed = self._packer.records(raw, pair.name)
-            self._partial.append(chain(packed, (pair.input, pair.target)))
+            self._partial.append(packed.records)
+            self._packers.put(packed.packer)
+        self._report()
 
     def _report(self) -> None:
         if self._progress is not None:

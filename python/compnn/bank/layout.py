@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -15,7 +15,7 @@ import numpy.lib.format as npy
 from compnn.geometry import Layer
 
 FORMAT = "compnn-bank"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 MANIFEST_FILE = "manifest.json"
 JOURNAL_FILE = "journal.jsonl"
@@ -24,7 +24,7 @@ TARGETS_FILE = "targets.npy"
 DESCRIPTORS_FILE = "descriptors.npy"
 DESCRIPTOR_NORMS_FILE = "descriptor_norms.npy"
 
-ACTIVATION_DTYPES = ("float16", "float32")
+ACTIVATION_DTYPES = ("float16", "bfloat16", "float32", "int8")
 
 # The header has one length whatever the number of images, so that it can be rewritten in place;
 # a multiple of 64 keeps the data aligned.
@@ -60,6 +60,16 @@ def norms_file(layer: str) -> str:
     return f"norms/{encode_layer(layer)}.npy"
 
 
+def directions_file(layer: str) -> str:
+    """Return the file of the directions of a layer's cells, relative to the bank."""
+    return f"directions/{encode_layer(layer)}.npy"
+
+
+def stored_dtype(dtype: str) -> str:
+    """Return NumPy's dtype of activations; it has no bfloat16, whose bits are in a uint16."""
+    return "uint16" if dtype == "bfloat16" else dtype
+
+
 @dataclass(frozen=True)
 class ArraySpec:
     """One array of the bank: its file, and the shape and dtype of the record of one image."""
@@ -90,6 +100,7 @@ class ArraySpec:
 
 def array_specs(
     layers: Sequence[Layer],
+    kept: Mapping[str, int],
     descriptor_dim: int | None,
     dtype: str,
     image_size: tuple[int, int],
@@ -102,10 +113,12 @@ def array_specs(
     ----------
     layers
         Layers whose activations are kept.
+    kept
+        Number of directions K of the layers that are kept along directions.
     descriptor_dim
         Number of values of the descriptor, None for a bank without one.
     dtype
-        "float16" or "float32": dtype of activations and descriptors.
+        Of activations, one of ACTIVATION_DTYPES.
     image_size
         (height, width) of inputs and targets.
     label_targets
@@ -113,10 +126,12 @@ def array_specs(
     """
     specs = []
     for layer in layers:
-        specs.append(ArraySpec(activations_file(layer.name), layer.shape, dtype))
+        height, width, channels = layer.shape
+        shape = (height, width, kept.get(layer.name, channels))
+        specs.append(ArraySpec(activations_file(layer.name), shape, stored_dtype(dtype)))
         specs.append(ArraySpec(norms_file(layer.name), layer.shape[:2], "float32"))
     if descriptor_dim is not None:
-        specs.append(ArraySpec(DESCRIPTORS_FILE, (descriptor_dim,), dtype))
+        specs.append(ArraySpec(DESCRIPTORS_FILE, (descriptor_dim,), "float32"))
         specs.append(ArraySpec(DESCRIPTOR_NORMS_FILE, (), "float32"))
     specs.append(ArraySpec(INPUTS_FILE, (*image_size, 3), "uint8"))
     specs.append(

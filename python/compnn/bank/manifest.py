@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from compnn.preprocessing import Preprocessing
 
 _T = TypeVar("_T")
 _LARGEST_CRC = 0xFFFFFFFF
+_ARRAY_DTYPES = ("uint8", *map(layout.stored_dtype, layout.ACTIVATION_DTYPES))
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,22 @@ class BankDescriptor:
 
     tap: str
     dim: int
+
+
+@dataclass(frozen=True)
+class BankDirections:
+    """The directions that a layer's cells are kept along.
+
+    Attributes
+    ----------
+    count
+        Number of directions K, less than the layer's channels.
+    crc32
+        CRC-32 of the file's numbers.
+    """
+
+    count: int
+    crc32: int
 
 
 @dataclass(frozen=True)
@@ -97,9 +114,11 @@ class Manifest:
     model, preprocessing
         The network and how images were given to it.
     dtype
-        "float16" or "float32": dtype of activations and descriptors.
+        Of activations, one of `layout.ACTIVATION_DTYPES`.
     layers
         The layers by name, in the order in which they were asked for.
+    directions
+        Of the layers that are kept along fewer directions than they have channels.
     descriptor
         None for a bank without global image features.
     input_palette, target_palette
@@ -119,6 +138,7 @@ class Manifest:
     preprocessing: Preprocessing
     dtype: str
     layers: Mapping[str, Layer]
+    directions: Mapping[str, BankDirections]
     descriptor: BankDescriptor | None
     input_palette: Palette | None
     target_palette: Palette | None
@@ -265,6 +285,7 @@ class Manifest:
                     "hyperpatch": list(each.hyperpatch),
                     "activations": layout.activations_file(each.name),
                     "norms": layout.norms_file(each.name),
+                    "directions": self._directions_json(each.name),
                 }
                 for each in self.layers.values()
             ],
@@ -284,6 +305,13 @@ class Manifest:
                 for file, array in self.arrays.items()
             },
         }
+
+    def _directions_json(self, layer: str) -> dict[str, Any] | None:
+        found = self.directions.get(layer)
+        if found is None:
+            return None
+        file = layout.directions_file(layer)
+        return {"file": file, "count": found.count, "crc32": found.crc32}
 
     @classmethod
     def from_json(cls, data: Any, document: str) -> Manifest:
@@ -305,10 +333,12 @@ class Manifest:
             raise BankError(f"{document} is not the manifest of a bank. Give the folder of a bank.")
         root = Field(data, document)
         version = root.child("version").as_int(1)
-        if version > layout.FORMAT_VERSION:
+        if version != layout.FORMAT_VERSION:
+            newer = version > layout.FORMAT_VERSION
             raise BankError(
-                f"{document} was written by a newer compnn: format {version}, this one reads up to "
-                f"{layout.FORMAT_VERSION}. Upgrade compnn."
+                f"{document} was written by {'a newer' if newer else 'an older'} compnn: format "
+                f"{version}, this one reads {layout.FORMAT_VERSION}. "
+                f"{'Upgrade compnn' if newer else 'Rebuild the bank'}."
             )
         names = root.child("names")
         if len(set(names.as_strings())) != len(names.as_strings()) or not names.value:
@@ -326,6 +356,11 @@ class Manifest:
             layers={
                 each.name: each
                 for each in (_layer(f, input_size) for f in root.child("layers").elements())
+            },
+            directions={
+                f.child("name").as_str(): found
+                for f in root.child("layers").elements()
+                if (found := f.optional("directions", partial(_directions, f))) is not None
             },
             descriptor=root.optional("descriptor", _descriptor),
             input_palette=root.optional("input_palette", _palette),
@@ -351,6 +386,7 @@ class Manifest:
         """Raise BankError unless there is exactly one array for each thing that the bank holds."""
         specs = layout.array_specs(
             tuple(self.layers.values()),
+            {name: found.count for name, found in self.directions.items()},
             None if self.descriptor is None else self.descriptor.dim,
             self.dtype,
             self.model.input_size,
@@ -429,6 +465,16 @@ def _layer(field: Field, image_size: tuple[int, int]) -> Layer:
         raise field.malformed(f"a layer: {error}") from error
 
 
+def _directions(layer: Field, field: Field) -> BankDirections:
+    file = layout.directions_file(layer.child("name").as_str())
+    if field.child("file").value != file:
+        raise field.child("file").malformed(repr(file))
+    count, channels = field.child("count").as_int(1), layer.child("shape").as_sizes(3)[2]
+    if count >= channels:
+        raise field.child("count").malformed(f"less than the layer's {channels} channels")
+    return BankDirections(count, field.child("crc32").as_int(0))
+
+
 def _descriptor(field: Field) -> BankDescriptor:
     return BankDescriptor(field.child("tap").as_str(), field.child("dim").as_int(1))
 
@@ -454,7 +500,7 @@ def _array(file: str, field: Field, count: int) -> BankArray:
         raise shape.malformed(f"the shape of an array of {count} records")
     if len(checksums) != count:
         raise crc32.malformed(f"{count} checksums")
-    dtype = field.child("dtype").as_choice(("uint8", *layout.ACTIVATION_DTYPES))
+    dtype = field.child("dtype").as_choice(_ARRAY_DTYPES)
     return BankArray(ArraySpec(file, sizes[1:], dtype), checksums)
 
 

@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn import _core
+from compnn.bank import layout
 from compnn.errors import ActivationError
 
 
 class Packer:
     """Packs raw activations: channels last, rounded to the bank's dtype, with norms.
 
-    The buffers are used again for each image: a record is valid until the next one is asked for.
+    A descriptor stays float32. The buffers are used again for each image: records are valid until
+    those of the next one are asked for.
 
     Parameters
     ----------
@@ -26,7 +28,9 @@ class Packer:
     descriptor
         The tap that is kept as global image feature, or None.
     dtype
-        "float16" or "float32".
+        Of the layers, one of `layout.ACTIVATION_DTYPES`.
+    directions
+        float32 (K, D) of the layers that are kept along directions.
     """
 
     def __init__(
@@ -35,12 +39,18 @@ class Packer:
         layers: tuple[str, ...],
         descriptor: str | None,
         dtype: str,
+        directions: Mapping[str, npt.NDArray[np.float32]],
     ) -> None:
-        self._cells = {tap: np.empty(shape, dtype) for tap, shape in shapes.items()}
-        self._norms = {tap: np.empty(shape[:2], np.float32) for tap, shape in shapes.items()}
+        self._cells: dict[str, npt.NDArray[Any]] = {}
+        for layer in layers:
+            height, width, channels = shapes[layer]
+            kept = len(directions[layer]) if layer in directions else channels
+            self._cells[layer] = np.empty((height, width, kept), layout.stored_dtype(dtype))
+        self._norms = {layer: np.empty(shapes[layer][:2], np.float32) for layer in layers}
         self._layers = layers
         self._descriptor = descriptor
         self._dtype = dtype
+        self._directions = directions
 
     def records(
         self, raw: Mapping[str, npt.NDArray[np.float32]], image: str
@@ -55,27 +65,51 @@ class Packer:
             If an activation is NaN or infinite, or too large for the dtype.
         """
         for layer in self._layers:
-            self._pack(layer, raw[layer], image)
-            yield self._cells[layer]
-            yield self._norms[layer]
+            cells, norms = self._cells[layer], self._norms[layer]
+            _pack(raw[layer], cells, norms, self._directions.get(layer), layer, image, self._dtype)
+            yield cells
+            yield norms
         if self._descriptor is not None:
-            if self._descriptor not in self._layers:
-                self._pack(self._descriptor, raw[self._descriptor], image)
-            descriptor = self._cells[self._descriptor].reshape(-1)
-            yield descriptor
-            # Not a dot product: BLAS threads spin afterwards, and the network waits for the CPUs.
-            yield np.array(np.sqrt(np.square(descriptor, dtype=np.float64).sum()), np.float32)
+            yield from pack_descriptor(raw[self._descriptor], self._descriptor, image)
 
-    def _pack(self, tap: str, raw: npt.NDArray[np.float32], image: str) -> None:
-        try:
-            _core.pack_activations(raw, self._cells[tap], self._norms[tap])
-        except _core.NotFinite as error:
-            raise ActivationError(
-                f"the activation of layer {tap!r} for image {image!r} holds NaN or infinite "
-                f"values. Check the network's file and its preprocessing."
-            ) from error
-        except _core.OutOfRange as error:
-            raise ActivationError(
-                f"the activation of layer {tap!r} for image {image!r} holds values too large for "
-                f"{self._dtype}. Build the bank with dtype float32 (`--dtype float32`)."
-            ) from error
+
+def pack_descriptor(
+    raw: npt.NDArray[np.float32], tap: str, image: str
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return a descriptor (dim,), channels last, and its norm (), of an activation (D, H, W).
+
+    Raises
+    ------
+    ActivationError
+        If the activation is NaN or infinite, or too large.
+    """
+    depth, height, width = raw.shape
+    cells = np.empty((height, width, depth), np.float32)
+    _pack(raw, cells, np.empty((height, width), np.float32), None, tap, image, "float32")
+    descriptor = cells.reshape(-1)
+    # Not a dot product: BLAS threads spin afterwards, and the network waits for the CPUs.
+    norm = np.sqrt(np.square(descriptor, dtype=np.float64).sum())
+    return descriptor, np.array(norm, np.float32)
+
+
+def _pack(
+    raw: npt.NDArray[np.float32],
+    cells: npt.NDArray[Any],
+    norms: npt.NDArray[np.float32],
+    directions: npt.NDArray[np.float32] | None,
+    tap: str,
+    image: str,
+    dtype: str,
+) -> None:
+    try:
+        _core.pack_activations(raw, cells, norms, directions)
+    except _core.NotFinite as error:
+        raise ActivationError(
+            f"the activation of layer {tap!r} for image {image!r} holds NaN or infinite "
+            f"values. Check the network's file and its preprocessing."
+        ) from error
+    except _core.OutOfRange as error:
+        raise ActivationError(
+            f"the activation of layer {tap!r} for image {image!r} holds values too large for "
+            f"{dtype}. Build the bank with dtype bfloat16 or float32 (`--dtype bfloat16`)."
+        ) from error

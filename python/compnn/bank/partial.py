@@ -164,7 +164,7 @@ class PartialBank:
             file.finish(len(self.kept))
         write_manifest(manifest, self.folder / layout.MANIFEST_FILE)
         with disk_errors(self._path):
-            for folder in (*{file.path.parent for file in self._files}, self.folder):
+            for folder in (*filter(Path.is_dir, self.folder.iterdir()), self.folder):
                 sync_folder(folder)
             if overwrite and self._path.exists():
                 exchange(self.folder, self._path)

@@ -14,6 +14,7 @@ import numpy.lib.format as npy
 import numpy.typing as npt
 
 from compnn.bank import layout
+from compnn.bank.directions import Directions, read_directions
 from compnn.bank.manifest import BankArray, Manifest, read_manifest
 from compnn.errors import BankError
 
@@ -36,6 +37,10 @@ def open_manifest(path: str | Path) -> Manifest:
     manifest = read_manifest(manifest_file)
     for array in manifest.arrays.values():
         _check_file(folder / array.spec.file, array)
+    for layer in manifest.directions:
+        file = folder / layout.directions_file(layer)
+        if not file.is_file():
+            raise BankError(f"{file} is missing. Rebuild the bank, or copy it again.")
     return manifest
 
 
@@ -103,6 +108,7 @@ class Records:
         self._folder = Path(path)
         self._manifest = manifest
         self._arrays: dict[str, npt.NDArray[Any]] = {}
+        self._directions: dict[str, Directions] = {}
         self._verified: dict[str, npt.NDArray[np.bool_]] = {}
         self._lock = threading.Lock()
 
@@ -128,6 +134,23 @@ class Records:
                         f"{self._folder / file} cannot be read ({error}). Rebuild the bank."
                     ) from error
             return self._arrays[file]
+
+    def directions(self, layer: str) -> Directions | None:
+        """Return the directions (K, D) float32 that a layer's cells are kept along, if any.
+
+        Raises
+        ------
+        BankError
+            If their file is damaged.
+        """
+        found = self._manifest.directions.get(layer)
+        if found is None:
+            return None
+        with self._lock:
+            if layer not in self._directions:
+                shape = found.count, self._manifest.layers[layer].shape[2]
+                self._directions[layer] = read_directions(self._folder, layer, shape, found.crc32)
+            return self._directions[layer]
 
     def verify(self, file: str, indices: Iterable[int]) -> None:
         """Check the checksums of records that have not been checked yet.
@@ -159,13 +182,15 @@ class Records:
             verified[index] = True
 
     def verify_all(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Check the checksums of all records; `progress(done, total)` counts images.
+        """Check the checksums of directions and all records; `progress(done, total)` counts images.
 
         Raises
         ------
         BankError
             If a record is damaged.
         """
+        for layer in self._manifest.directions:
+            self.directions(layer)
         count = len(self._manifest)
         for index in range(count):
             for file in self._manifest.arrays:

@@ -37,7 +37,8 @@ def build(
     ] = None,
     hyperpatch: options.Hyperpatch = None,
     dtype: Annotated[
-        Literal["float16", "float32"], typer.Option(help="How activations are kept.")
+        Literal["float16", "bfloat16", "float32", "int8"],
+        typer.Option(help="How activations are kept."),
     ] = "float16",
     size: options.Size = None,
     input_range: options.InputRange = None,

@@ -1,0 +1,110 @@
+"""Directions of a layer's cells: where channels depend on each other, fewer numbers say the same.
+
+A convolution of a photo's 4x4 windows, for one, has 48 degrees of freedom however many channels it
+has. The bank keeps the coordinates of cells along orthonormal directions, which changes no angle
+and so no similarity.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from compnn import _core
+from compnn.bank import layout
+from compnn.bank.disk import disk_errors
+from compnn.errors import BankError
+
+Directions = npt.NDArray[np.float32]
+
+# What is left out, as a share of the squared length of a sample of cells: about what the dtype's
+# rounding loses anyway. Banks of float32 leave out nothing.
+TOLERANCE: Mapping[str, float] = {"float16": 1e-7, "bfloat16": 1e-6, "int8": 1e-5}
+
+SAMPLED_IMAGES = 8
+_MOST_CELLS = 4096  # of an image
+# Fewer sampled cells than this for each channel do not tell which directions there are.
+_CELLS_PER_CHANNEL = 16
+# Numbers of a cell, so that they fill whole vectors.
+_STEP = 16
+# Projecting takes time at the build and for each query: it must save at least an eighth.
+_LARGEST_SHARE = 7 / 8
+
+
+def sampled_images(count: int) -> list[int]:
+    """Indices of the images, out of `count`, whose cells are the sample: evenly spread."""
+    sampled = min(count, SAMPLED_IMAGES)
+    return [index * count // sampled for index in range(sampled)]
+
+
+def sampled_cells(raw: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Every so many cells (n, D) of an activation (D, H, W)."""
+    cells = raw.reshape(len(raw), -1)
+    step = -(-cells.shape[1] // _MOST_CELLS)
+    return np.ascontiguousarray(cells[:, ::step].T)
+
+
+def find_directions(samples: Sequence[npt.NDArray[np.float32]], dtype: str) -> Directions | None:
+    """Orthonormal directions float32 (K, D) of a layer, from cells (n, D) of some images.
+
+    None if there are too few cells to tell, or the dtype or the layer leaves nothing out.
+    """
+    channels = samples[0].shape[1]
+    count = sum(len(sample) for sample in samples)
+    if dtype not in TOLERANCE or channels <= _STEP or count < _CELLS_PER_CHANNEL * channels:
+        return None
+    cells = np.concatenate(samples)
+    found: Directions = _core.main_directions(cells, missing=TOLERANCE[dtype], step=_STEP)
+    return found if 0 < len(found) <= _LARGEST_SHARE * channels else None
+
+
+def checksum(directions: Directions) -> int:
+    """CRC-32 of the numbers of `directions`."""
+    return zlib.crc32(np.ascontiguousarray(directions).view(np.uint8).data)
+
+
+def write_directions(folder: Path, layer: str, directions: Directions) -> None:
+    """Write the directions of a layer into a bank that is being built.
+
+    Raises
+    ------
+    BankError
+        If that fails.
+    """
+    path = folder / layout.directions_file(layer)
+    with disk_errors(path):
+        path.parent.mkdir(exist_ok=True)
+        with open(path, "wb") as file:
+            np.save(file, directions)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_directions(folder: Path, layer: str, shape: tuple[int, int], crc32: int) -> Directions:
+    """Read the directions (K, D) of a layer of a bank.
+
+    Raises
+    ------
+    BankError
+        If they are missing, damaged, or not float32 of that shape.
+    """
+    path = folder / layout.directions_file(layer)
+    try:
+        directions: Directions = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise BankError(
+            f"{path} cannot be read ({error}). Rebuild the bank, or copy it again."
+        ) from error
+    if directions.shape != shape or directions.dtype != np.float32:
+        raise BankError(
+            f"{path} is not the array of the manifest: it is {directions.dtype} "
+            f"{directions.shape}, not float32 {shape}. Rebuild the bank."
+        )
+    if checksum(directions) != crc32:
+        raise BankError(f"{path} is damaged: its checksum differs. Rebuild the bank.")
+    return directions
