@@ -13,13 +13,22 @@ import shlex
 import tempfile
 from pathlib import Path
 
-from comparison import document, machine, plots, sections
+from comparison import building, document, end_to_end, formats, machine, plots, sections
 from comparison.case import IMAGES, LAYER, Reference, open_bank
 from comparison.results import Results
 
 from compnn.atomic import write_file
 
-SECTIONS = ("engines", "images", "channels", "threads", "roofline")
+SECTIONS = (
+    "engines",
+    "images",
+    "channels",
+    "threads",
+    "roofline",
+    "dtypes",
+    "build",
+    "reconstruct",
+)
 
 
 def options() -> argparse.Namespace:
@@ -60,6 +69,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="compnn-benchmarks-") as folder:
         reference = Reference(bank, Path(folder) / "reference", 2 if quick else IMAGES)
         case = reference.case
+        candidates = case.array("candidates")
+        results.flat_bytes = float(candidates.itemsize * candidates.shape[1])
         described = (
             f"Facades val image 1 against its {case.images} nearest training images, {LAYER} of "
             f"the photo-to-labels Pix2Pix, hyperpatch 2x2x{case.channels}: {case.queries} queries, "
@@ -83,8 +94,14 @@ def main() -> None:
                 results.channels = sections.against_channels(case, threads, repeat, quick)
             elif section == "threads":
                 results.threads = sections.against_threads(case, threads, repeat)
-            else:
+            elif section == "roofline":
                 results.roofs = sections.roofline(case, threads, repeat)
+            elif section == "dtypes":
+                results.formats = formats.measure(reference, Path(folder), threads, repeat)
+            elif section == "build":
+                results.built = building.measure(Path(folder), threads, repeat, quick)
+            else:
+                results.reconstruction = end_to_end.measure(bank, Path(folder), threads, repeat)
     text = document.write(
         results, described, machine.describe(threads), machine.versions(), command(chosen), repeat
     )

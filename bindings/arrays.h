@@ -55,12 +55,14 @@ inline void need_contiguous(const py::array& array, const std::string& name) {
        name + " must be in the processor's byte order");
 }
 
-inline void need_norms(const py::array& norms, const py::array& cells) {
+// Norms, or another number for each cell.
+inline void need_norms(const py::array& norms, const py::array& cells,
+                       const std::string& name = "norms") {
   need(is_float(norms) && norms.ndim() == cells.ndim() - 1,
-       "norms must be float32 with one dimension less than cells");
-  need_contiguous(norms, "norms");
+       name + " must be float32 with one dimension less than cells");
+  need_contiguous(norms, name);
   for (py::ssize_t i = 0; i < norms.ndim(); ++i) {
-    need(norms.shape(i) == cells.shape(i), "norms must have one number for each cell");
+    need(norms.shape(i) == cells.shape(i), name + " must have one number for each cell");
   }
 }
 

@@ -29,9 +29,8 @@ void BindBank(py::module_& m) {
                                return py::make_tuple(bank.images(), bank.rows(), bank.cols(),
                                                      bank.depth());
                              })
-      .def_property_readonly("dtype", [](const CellBank& bank) {
-        return py::dtype(dtype_of(bank.precision()));
-      });
+      .def_property_readonly(
+          "dtype", [](const CellBank& bank) { return py::dtype(dtype_of(bank.precision())); });
 }
 
 }  // namespace compnn::bindings

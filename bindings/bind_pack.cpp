@@ -13,7 +13,7 @@ void BindPack(py::module_& m) {
   m.def(
       "pack_activations",
       [](const py::array& activations, py::array cells, py::array norms,
-         const std::optional<py::array>& directions) {
+         const std::optional<py::array>& directions, std::optional<py::array> lost) {
         need(is_float(activations) && activations.ndim() == 3,
              "activations must be float32 with the shape (D, H, W)");
         need_contiguous(activations, "activations");
@@ -34,13 +34,18 @@ void BindPack(py::module_& m) {
                  cells.shape(1) == activations.shape(2) && cells.shape(2) == from.kept,
              "cells must have the shape (H, W, D), or (H, W, K) with directions");
         const Precision precision = cells_of(cells, norms).precision;
+        float* to_lost = nullptr;
+        if (lost) {
+          need_norms(*lost, cells, "lost");
+          to_lost = static_cast<float*>(lost->mutable_data());
+        }
         void* to = cells.mutable_data();
         auto* to_norms = static_cast<float*>(norms.mutable_data());
         const py::gil_scoped_release release;
-        pack_activations(from, precision, to, to_norms);
+        pack_activations(from, precision, to, to_norms, to_lost);
       },
       py::arg("activations"), py::arg("cells"), py::arg("norms"),
-      py::arg("directions") = py::none());
+      py::arg("directions") = py::none(), py::arg("lost") = py::none());
   m.def(
       "main_directions",
       [](const py::array& cells, double missing, Index step) {

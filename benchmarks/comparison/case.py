@@ -144,10 +144,10 @@ class Reference:
     def __init__(self, bank: Bank, folder: Path, images: int) -> None:
         pair = facades("val")[0]
         nearest = sorted(each.index for each in bank.nearest(pair.input, images))
+        self.names = tuple(bank.names[index] for index in nearest)
         model, train = facades_model([LAYER]), facades("train")
         cells = [
-            model.activations(train[train.names.index(bank.names[index])].input)[LAYER]
-            for index in nearest
+            model.activations(train[train.names.index(name)].input)[LAYER] for name in self.names
         ]
         query = model.activations(pair.input)[LAYER].transpose(2, 0, 1)
         self.case = Case.write(folder, query, np.stack(cells))

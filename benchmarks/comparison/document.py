@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from comparison import building, end_to_end, formats
+from comparison.markdown import megabytes, table
+from comparison.markdown import seconds as time
 from comparison.peers import CONSTRUCTION, LINKS, LISTS
 from comparison.results import Results, verdicts
 from comparison.sections import (
@@ -18,7 +21,6 @@ from comparison.sections import (
 )
 
 _GIGA = 1e9
-_MEGABYTE = 1e6
 
 
 def write(
@@ -48,7 +50,7 @@ Written by `benchmarks/compare.py`, in one run; every number is from it. It need
     if found:
         marks = {True: "met", False: "**not met**", None: "-"}
         rows = [(each.requirement, each.measured, marks[each.met]) for each in found]
-        parts.append("## Requirements\n\n" + _table(("requirement", "measured", ""), rows))
+        parts.append("## Requirements\n\n" + table(("requirement", "measured", ""), rows))
     if results.rows:
         parts.append(_engines(results))
     if results.images is not None:
@@ -75,16 +77,13 @@ The reference case. {MATCH} at effort {EFFORT}.
         )
     if results.roofs:
         parts.append(_roofs(results))
+    if results.formats:
+        parts.append(formats.section(results.formats, results.flat_bytes))
+    if results.built is not None:
+        parts.append(building.section(results.built))
+    if results.reconstruction is not None:
+        parts.append(end_to_end.section(results.reconstruction))
     return "\n\n".join(parts) + "\n"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.3f}" if seconds < 1 else f"{seconds:.2f}"
 
 
 def _engines(results: Results) -> str:
@@ -92,8 +91,8 @@ def _engines(results: Results) -> str:
         (
             row.engine,
             f"{row.parameter} {row.setting}" if row.parameter else "",
-            _seconds(row.seconds),
-            _seconds(row.build) if row.build else "0",
+            time(row.seconds),
+            time(row.build) if row.build else "0",
             f"{row.size:.0f}",
             f"{row.similarity:.4f}",
             f"{row.hits:.1%}",
@@ -121,20 +120,20 @@ compnn searches the bank's cells as they are, here in float32: nothing is built.
 
 ![Mean similarity against time](images/benchmarks-similarity.png)
 
-{_table(head, rows)}"""
+{table(head, rows)}"""
 
 
 def _images(results: Results) -> str:
     images = results.images
     assert images is not None
     rows = [
-        (p.engine, str(p.at), _seconds(p.seconds), f"{p.similarity:.4f}", _memory(p.memory))
+        (p.engine, str(p.at), time(p.seconds), f"{p.similarity:.4f}", megabytes(p.memory))
         for p in images.points
     ]
-    rows += [(p.engine, str(p.at), _seconds(p.seconds), "", "") for p in images.flat]
+    rows += [(p.engine, str(p.at), time(p.seconds), "", "") for p in images.flat]
     most = max(p.at for p in images.points)
     if images.flat:
-        seconds = _seconds(images.flat_per_image * most)
+        seconds = time(images.flat_per_image * most)
         rows.append((f"{FLAT}, extrapolated", str(most), seconds, "", ""))
     head = ("engine", "images k", "seconds", "mean similarity", "memory, MB")
     return f"""## Time against the number of images
@@ -146,11 +145,7 @@ process held besides mapped files, the network included. {MATCH} at effort {EFFO
 
 ![Time against images](images/benchmarks-images.png)
 
-{_table(head, rows)}"""
-
-
-def _memory(size: int) -> str:
-    return f"{size / _MEGABYTE:.0f}"
+{table(head, rows)}"""
 
 
 def _points(points: Sequence[Point], name: str) -> str:
@@ -158,15 +153,15 @@ def _points(points: Sequence[Point], name: str) -> str:
     rows = []
     for at in sorted({point.at for point in points}):
         seconds = {point.engine: point.seconds for point in points if point.at == at}
-        rows.append((str(at), *(_seconds(seconds[engine]) for engine in engines)))
-    return _table((name, *(f"{engine}, s" for engine in engines)), rows)
+        rows.append((str(at), *(time(seconds[engine]) for engine in engines)))
+    return table((name, *(f"{engine}, s" for engine in engines)), rows)
 
 
 def _roofs(results: Results) -> str:
     rows = [
         (
             roof.level,
-            _seconds(roof.seconds),
+            time(roof.seconds),
             f"{roof.full / _GIGA:.0f}",
             f"{roof.kept / _GIGA:.0f}",
             f"{roof.peak / _GIGA:.0f} ({roof.kind})",
@@ -195,4 +190,4 @@ and instruction set; the share is that of the main directions in it. AVX2 and AV
 multiply 16-bit integers, of which an instruction takes twice as many as of the floats that this
 peak is of, so that their share may exceed 100 %.
 
-{_table(head, rows)}"""
+{table(head, rows)}"""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from comparison import building, end_to_end, formats
+from comparison.building import Built
+from comparison.end_to_end import Reconstruction
+from comparison.formats import Format
 from comparison.sections import (
     EXHAUSTIVE,
     EXHAUSTIVE_AVX2,
@@ -15,6 +19,7 @@ from comparison.sections import (
     Roof,
     Row,
 )
+from comparison.verdict import Verdict
 
 _SAME = 1e-5
 _GIGABYTE = 1e9
@@ -22,26 +27,24 @@ _GIGABYTE = 1e9
 
 @dataclass
 class Results:
-    """What the sections returned; those that were not run are empty."""
+    """What the sections returned; those that were not run are empty.
 
+    `flat_bytes` are those that FAISS Flat takes for a hyperpatch.
+    """
+
+    flat_bytes: float = 0.0
     rows: list[Row] = field(default_factory=list)
     images: ManyImages | None = None
     channels: list[Point] = field(default_factory=list)
     threads: list[Point] = field(default_factory=list)
     roofs: list[Roof] = field(default_factory=list)
+    formats: list[Format] = field(default_factory=list)
+    built: Built | None = None
+    reconstruction: Reconstruction | None = None
 
     def of(self, engine: str) -> list[Row]:
         """Rows of an engine."""
         return [row for row in self.rows if row.engine == engine]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A requirement, what was measured, and whether it is met (None: there is no limit)."""
-
-    requirement: str
-    measured: str
-    met: bool | None
 
 
 def verdicts(results: Results) -> list[Verdict]:
@@ -49,7 +52,13 @@ def verdicts(results: Results) -> list[Verdict]:
     found = _exhaustive(results) + _graphs(results)
     if results.images is not None:
         found += _bank(results.images)
-    return found + _threads(results.threads) + _avx2(results)
+    found += formats.verdicts(results.formats, results.flat_bytes)
+    found += _threads(results.threads) + _avx2(results)
+    return [
+        *found,
+        *building.verdicts(results.built),
+        *end_to_end.verdicts(results.reconstruction),
+    ]
 
 
 def _share(part: float, whole: float) -> str:
@@ -142,15 +151,6 @@ def _bank(images: ManyImages) -> list[Verdict]:
                 f"{_share(exhaustive[most].seconds, flat)} "
                 f"({exhaustive[most].seconds:.1f} s, {flat:.0f} s)",
                 exhaustive[most].seconds <= flat / 10,
-            )
-        )
-        found.append(
-            Verdict(
-                "bytes of the bank per hyperpatch",
-                f"{images.bank_bytes:.0f} ({images.dtype}); FAISS Flat takes "
-                f"{images.flat_bytes:.0f}, {images.flat_bytes / images.bank_bytes:.1f} times as "
-                f"many",
-                None,
             )
         )
     found.append(

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 from common import cores
@@ -16,7 +15,6 @@ from comparison.case import LAYER, Case, Reference
 from comparison.engine import Engine, Found
 from comparison.worker import Job, Worker, best_of
 from compnn import Bank, _core
-from compnn.bank import layout
 
 EXHAUSTIVE = "compnn exhaustive"
 EXHAUSTIVE_AVX2 = "compnn exhaustive, AVX2 only"
@@ -229,8 +227,6 @@ class ManyImages:
     images: int
     hyperpatches: int
     dtype: str
-    bank_bytes: float
-    flat_bytes: float
 
     @property
     def flat_per_image(self) -> float:
@@ -271,8 +267,6 @@ def against_images(bank: Bank, case: Case, threads: int, repeat: int, quick: boo
     done = len(points)
     layer = bank.layers[LAYER]
     gh, gw = layer.grid
-    files = (layout.activations_file(LAYER), layout.norms_file(LAYER))
-    stored = sum((Path(bank.path) / file).stat().st_size for file in files)
     return ManyImages(
         [
             replace(p, seconds=a.seconds, similarity=a.value, memory=a.memory)
@@ -282,8 +276,6 @@ def against_images(bank: Bank, case: Case, threads: int, repeat: int, quick: boo
         len(bank),
         len(bank) * gh * gw,
         bank.manifest.dtype,
-        stored / (len(bank) * gh * gw),
-        float(case.array("candidates").itemsize * case.array("candidates").shape[1]),
     )
 
 

@@ -118,13 +118,28 @@ void dot(benchmark::State& state, const Kernels& kernels) {
   count_per_second(state, "multiply_adds", count);
 }
 
-void dot_half(benchmark::State& state, const Kernels& kernels) {
+template <typename T>
+void dot_stored(benchmark::State& state, const NumberKernels<T>& kernels) {
   const Index count = state.range(0);
   const std::vector<float> a = random_floats(count);
-  std::vector<Half> b(a.size());
+  std::vector<T> b(a.size());
   kernels.narrow(a.data(), b.data(), count);
   for (auto _ : state) {
-    benchmark::DoNotOptimize(kernels.dot_half(a.data(), b.data(), count));
+    benchmark::DoNotOptimize(kernels.dot(a.data(), b.data(), count));
+    benchmark::ClobberMemory();
+  }
+  count_per_second(state, "multiply_adds", count);
+}
+
+// With the square, which the scale of a cell of integers takes.
+void dot_int8(benchmark::State& state, const IntegerKernels& kernels) {
+  const Index count = state.range(0);
+  const std::vector<float> a = random_floats(count);
+  std::vector<std::int8_t> b(a.size());
+  kernels.narrow(a.data(), 20, b.data(), count);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(kernels.dot(a.data(), b.data(), count));
+    benchmark::DoNotOptimize(kernels.square(b.data(), count));
     benchmark::ClobberMemory();
   }
   count_per_second(state, "multiply_adds", count);
@@ -172,7 +187,9 @@ int main(int argc, char** argv) {
     }
     add("fold", name, table, fold, "", {});
     add("dot", name, table, dot, "count", {kDepth, 2 * kDepth});
-    add("dot_half", name, table, dot_half, "count", {kDepth, 2 * kDepth});
+    add("dot_half", name, table.half, dot_stored<Half>, "count", {kDepth, 2 * kDepth});
+    add("dot_bfloat16", name, table.bfloat16, dot_stored<Bfloat16>, "count", {kDepth, 2 * kDepth});
+    add("dot_int8", name, table.int8, dot_int8, "count", {kDepth, 2 * kDepth});
     add("project", name, table, project, "directions", {kDirections, kDepth});
   }
   benchmark::RunSpecifiedBenchmarks();

@@ -63,8 +63,11 @@ inline CellBank synthetic_bank(Index images, Index rows, Index cols, Index depth
         }
       }
     }
-    pack_activations(activations.data(), depth, cells,
-                     memory->numbers.data() + image * cells * depth,
+    Unpacked from{};
+    from.activations = activations.data();
+    from.depth = from.kept = depth;
+    from.cells = cells;
+    pack_activations(from, Precision::kFloat16, memory->numbers.data() + image * cells * depth,
                      memory->norms.data() + image * cells);
   }
   Cells first;

@@ -67,12 +67,14 @@ def pack_activations(
     cells: Numbers,
     norms: npt.NDArray[np.float32],
     directions: npt.NDArray[np.float32] | None = None,
+    lost: npt.NDArray[np.float32] | None = None,
 ) -> None:
     """Transpose activations (D, H, W) into cells (H, W, D), rounded to their dtype.
 
     With directions (K, D), orthonormal, the cells (H, W, K) are coordinates along these. The L2
     norms of the rounded cells (of int8: before rounding) go into norms (H, W). Raises NotFinite for
-    NaN or infinity, OutOfRange for numbers that float16, or norms, cannot hold.
+    NaN or infinity, OutOfRange for numbers that float16, or norms, cannot hold. `lost` (H, W) is
+    set to how much of each cell's squared length is in none of the directions.
     """
 
 def main_directions(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ FLOATS: dict[int, type[np.floating[Any]]] = {
     onnx.TensorProto.FLOAT16: np.float16,
     onnx.TensorProto.DOUBLE: np.float64,
 }
+# Larger weights do not tell shapes: shapes, paddings, scales and axes have fewer numbers.
+_SMALL_WEIGHT = 1024
 # Operators whose result tells the shape of a tensor, not what is in it.
 SHAPE_OPERATORS = {"Shape", "Size"}
 
@@ -61,11 +64,18 @@ class OnnxGraph:
         self.input = _image_input(self.proto.graph, path.name)
         self.outputs = [output.name for output in self.proto.graph.output]
 
-    def cut(self, outputs: Sequence[str], size: tuple[int, int] | None = None) -> bytes:
+    def cut(
+        self,
+        outputs: Sequence[str],
+        size: tuple[int, int] | None = None,
+        *,
+        weights: bool = True,
+    ) -> bytes:
         """A serialised model with the tensors `outputs` as its outputs and nothing after them.
 
         With `size` (height, width) it takes one image of that size only, so that the shapes of its
-        tensors are known before it runs.
+        tensors are known before it runs. Without `weights` the large ones are inputs, too: enough
+        for shapes, and quickly loaded.
         """
         graph = self.proto.graph
         needed, nodes = set(outputs), []
@@ -81,7 +91,16 @@ class OnnxGraph:
             one_image = (1, self.input.channels, *size)
             for dim, extent in zip(image.type.tensor_type.shape.dim, one_image, strict=True):
                 dim.dim_value = extent
-        cut.graph.initializer.extend(t for t in graph.initializer if t.name in needed)
+        for tensor in graph.initializer:
+            if tensor.name not in needed:
+                continue
+            if weights or math.prod(tensor.dims) <= _SMALL_WEIGHT:
+                cut.graph.initializer.append(tensor)
+            else:
+                value = onnx.helper.make_tensor_value_info(
+                    tensor.name, tensor.data_type, tensor.dims
+                )
+                cut.graph.input.append(value)
         cut.graph.sparse_initializer.extend(
             t for t in graph.sparse_initializer if t.values.name in needed
         )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from compnn.errors import ModelError
 from compnn.onnx_graph import OnnxGraph
 from compnn.sessions import open_session, run_session
 
@@ -24,11 +25,11 @@ def tap_shapes(graph: OnnxGraph, size: tuple[int, int]) -> dict[str, tuple[int, 
     ModelError
         When ONNX Runtime cannot load or run the network at this size.
     """
-    options = onnxruntime.SessionOptions()
-    # Nothing is folded or fused: the session is soon thrown away.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = open_session(graph, graph.cut(graph.image_tensors(), size), options)
+    try:
+        session = _session(graph, size, weights=False)
+    except ModelError:
+        # Some operators want their weights to be constants.
+        session = _session(graph, size, weights=True)
     shapes: dict[str, list[Any]] = {
         value.name: value.shape for value in session.get_outputs() if value.type in FLOAT_TYPES
     }
@@ -40,6 +41,7 @@ def tap_shapes(graph: OnnxGraph, size: tuple[int, int]) -> dict[str, tuple[int, 
     ]
     if unknown:
         blank = np.zeros((1, graph.input.channels, *size), graph.input.dtype)
+        session = _session(graph, size, weights=True)
         for name, value in run_session(graph, session, unknown, blank).items():
             shapes[name] = list(value.shape)
     return {
@@ -47,3 +49,14 @@ def tap_shapes(graph: OnnxGraph, size: tuple[int, int]) -> dict[str, tuple[int, 
         for name, shape in shapes.items()
         if len(shape) == 4 and shape[0] == 1 and min(shape) > 0
     }
+
+
+def _session(
+    graph: OnnxGraph, size: tuple[int, int], *, weights: bool
+) -> onnxruntime.InferenceSession:
+    """A session whose outputs are all tensors that are computed from the image."""
+    options = onnxruntime.SessionOptions()
+    # Nothing is folded or fused: the session is soon thrown away.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return open_session(graph, graph.cut(graph.image_tensors(), size, weights=weights), options)

@@ -59,8 +59,8 @@ CellBank::CellBank(const Cells& first, Index images, std::shared_ptr<const void>
 Cells CellBank::image(Index index) const {
   Cells cells = first_;
   const Index step = first_.rows * first_.cols;
-  cells.numbers = static_cast<const std::byte*>(first_.numbers) +
-                  index * step * first_.cell_bytes();
+  cells.numbers =
+      static_cast<const std::byte*>(first_.numbers) + index * step * first_.cell_bytes();
   cells.norms += index * step;
   return cells;
 }

@@ -9,8 +9,8 @@
 namespace compnn {
 
 // Orthonormal directions (kept x depth) of the longest second moments of `count` cells, each taken
-// as a unit vector: all but those that together hold no more than the share `missing` of the squared
-// length, in a number that is a multiple of `step`. Empty if that leaves out none.
+// as a unit vector: all but those that together hold no more than the share `missing` of the
+// squared length, in a number that is a multiple of `step`. Empty if that leaves out none.
 std::vector<float> main_directions(const float* cells, Index count, Index depth, double missing,
                                    Index step);
 

@@ -47,11 +47,10 @@ float round_to_integers(const Kernels& k, const float* cell, Index depth, std::i
 }
 
 template <typename T>
-void pack(const Unpacked& from, T* packed, float* norms) {
+void pack(const Unpacked& from, T* packed, float* norms, float* lost) {
   constexpr bool kIntegers = std::is_same_v<T, std::int8_t>;
   // The largest float that rounds to a finite float16 is just below 65520.
-  const float limit =
-      std::is_same_v<T, Half> ? std::nextafter(65520.0F, 0.0F) : kLargestActivation;
+  const float limit = std::is_same_v<T, Half> ? std::nextafter(65520.0F, 0.0F) : kLargestActivation;
   const Kernels& k = kernels();
   const bool project = from.directions != nullptr;
   const Index most = project ? kProjectedBlock : kBlock;
@@ -59,14 +58,18 @@ void pack(const Unpacked& from, T* packed, float* norms) {
   std::vector<float> coordinates(project ? static_cast<std::size_t>(most * from.kept) : 0);
   for (Index first = 0; first < from.cells; first += most) {
     const Index count = std::min(most, from.cells - first);
-    check(
-        k.transpose(from.activations + first, from.cells, from.depth, count, block.data()),
-        project ? kLargestActivation : limit);
+    check(k.transpose(from.activations + first, from.cells, from.depth, count, block.data()),
+          project ? kLargestActivation : limit);
     float* cells = block.data();
     if (project) {
       k.project(block.data(), count, from.depth, from.directions, from.kept, coordinates.data());
       cells = coordinates.data();
       check(k.largest_magnitude(cells, count * from.kept), limit);
+    }
+    for (Index i = 0; lost != nullptr && i < count; ++i) {
+      const float *whole = block.data() + i * from.depth, *cell = cells + i * from.kept;
+      const float square = k.dot(whole, whole, from.depth);
+      lost[first + i] = project ? std::max(0.0F, square - k.dot(cell, cell, from.kept)) : 0.0F;
     }
     T* to = packed + first * from.kept;
     if constexpr (!kIntegers) round(k, cells, count * from.kept, to);
@@ -83,16 +86,17 @@ void pack(const Unpacked& from, T* packed, float* norms) {
 
 }  // namespace
 
-void pack_activations(const Unpacked& from, Precision precision, void* packed, float* norms) {
+void pack_activations(const Unpacked& from, Precision precision, void* packed, float* norms,
+                      float* lost) {
   switch (precision) {
     case Precision::kFloat32:
-      return pack(from, static_cast<float*>(packed), norms);
+      return pack(from, static_cast<float*>(packed), norms, lost);
     case Precision::kFloat16:
-      return pack(from, static_cast<Half*>(packed), norms);
+      return pack(from, static_cast<Half*>(packed), norms, lost);
     case Precision::kBfloat16:
-      return pack(from, static_cast<Bfloat16*>(packed), norms);
+      return pack(from, static_cast<Bfloat16*>(packed), norms, lost);
     case Precision::kInt8:
-      return pack(from, static_cast<std::int8_t*>(packed), norms);
+      return pack(from, static_cast<std::int8_t*>(packed), norms, lost);
   }
 }
 

@@ -21,7 +21,9 @@ struct Unpacked {
 // packed: cells x kept numbers of the precision; norms: cells, the L2 norms of the packed (rounded)
 // cells, or for integers of the cells before they are rounded. Throws NotFinite for NaN or
 // infinity, OutOfRange for numbers that round to more than float16's 65504, or beyond
-// kLargestActivation; the outputs are then unspecified.
-void pack_activations(const Unpacked& from, Precision precision, void* packed, float* norms);
+// kLargestActivation; the outputs are then unspecified. `lost`, if given: cells, how much of each
+// one's squared length is in none of the directions.
+void pack_activations(const Unpacked& from, Precision precision, void* packed, float* norms,
+                      float* lost = nullptr);
 
 }  // namespace compnn

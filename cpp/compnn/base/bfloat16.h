@@ -1,5 +1,5 @@
-// The 16-bit float of bfloat16 banks, the first half of a float: storage only, arithmetic happens in
-// float.
+// The 16-bit float of bfloat16 banks, the first half of a float: storage only, arithmetic happens
+// in float.
 #pragma once
 
 #include <cstdint>

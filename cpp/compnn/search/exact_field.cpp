@@ -42,8 +42,8 @@ double ExactField::similarity(Index row, Index col, const Cells& cells, Index ma
   if (inverse_norm(cells, query_.hyperpatch, match_row, match_col) == 0) return 0;
   double dot = 0, square = 0;
   for (Index a = 0; a < query_.hyperpatch.height; ++a) {
-    cells.exact_dot(kernels_, numbers_ + query_.cells.offset(row + a, col), match_row + a, match_col,
-                    query_.hyperpatch.width, &dot, &square);
+    cells.exact_dot(kernels_, numbers_ + query_.cells.offset(row + a, col), match_row + a,
+                    match_col, query_.hyperpatch.width, &dot, &square);
   }
   return std::clamp(dot / std::sqrt(query_square * square), -1.0, 1.0);
 }

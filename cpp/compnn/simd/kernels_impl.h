@@ -10,7 +10,7 @@
 
 #include "compnn/simd/kernels.h"
 
-#if defined(__AVX2__) || defined(__AVX512F__)
+#if defined(__SSE4_1__)
 #include <immintrin.h>
 #elif defined(__ARM_NEON)
 #include <arm_neon.h>

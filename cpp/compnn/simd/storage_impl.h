@@ -66,10 +66,22 @@ inline void store(Floats x, Bfloat16* to) {
 
 typedef std::int8_t Bytes __attribute__((vector_size(COMPNN_VECTOR_BYTES / 4)));
 
+// Compilers do not find the instructions for this conversion.
 inline Bits load_integers(const std::int8_t* from) {
   Bytes bytes;
   std::memcpy(&bytes, from, sizeof bytes);
+#if defined(__AVX512F__)
+  return reinterpret_cast<Bits>(_mm512_cvtepi8_epi32(reinterpret_cast<__m128i>(bytes)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Bits>(
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(&bytes))));
+#elif defined(__SSE4_1__)
+  int word;
+  std::memcpy(&word, &bytes, sizeof word);
+  return reinterpret_cast<Bits>(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(word)));
+#else
   return __builtin_convertvector(bytes, Bits);
+#endif
 }
 
 inline Floats load(const std::int8_t* from) {
@@ -155,20 +167,34 @@ float dot(const float* a, const T* b, Index count) {
   return total;
 }
 
+typedef double Doubles __attribute__((vector_size(COMPNN_VECTOR_BYTES)));
+
+// The first (upper: second) half of the lanes.
+inline Doubles half_of(Floats x, bool upper) {
+  typedef float HalfFloats __attribute__((vector_size(COMPNN_VECTOR_BYTES / 2)));
+  HalfFloats half;
+  std::memcpy(&half, reinterpret_cast<const char*>(&x) + (upper ? sizeof half : 0), sizeof half);
+  return __builtin_convertvector(half, Doubles);
+}
+
 template <typename T>
 void exact_dot(const float* a, const T* b, Index count, double* dot, double* square) {
-  typedef double Doubles __attribute__((vector_size(2 * COMPNN_VECTOR_BYTES)));
-  Doubles dots = {}, squares = {};
+  Doubles dots[2] = {}, squares[2] = {};
   Index i = 0;
   for (; i + kLanes <= count; i += kLanes) {
-    const Doubles x = __builtin_convertvector(load(a + i), Doubles);
-    const Doubles y = __builtin_convertvector(load(b + i), Doubles);
-    dots += x * y;
-    squares += y * y;
+    const Floats x = load(a + i), y = load(b + i);
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const Doubles first = half_of(x, half == 1), second = half_of(y, half == 1);
+      dots[half] += first * second;
+      squares[half] += second * second;
+    }
   }
-  for (Index lane = 0; lane < kLanes; ++lane) {
-    *dot += dots[lane];
-    *square += squares[lane];
+  dots[0] += dots[1];
+  squares[0] += squares[1];
+  for (Index lane = 0; lane < kLanes / 2; ++lane) {
+    *dot += dots[0][lane];
+    *square += squares[0][lane];
   }
   for (; i < count; ++i) {
     const double y = static_cast<double>(value(b[i]));

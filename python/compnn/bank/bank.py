@@ -15,6 +15,7 @@ import numpy.typing as npt
 from compnn import _core
 from compnn.bank import layout
 from compnn.bank.builder import build_bank
+from compnn.bank.directions import kept_share
 from compnn.bank.manifest import Manifest
 from compnn.bank.packing import Packer, pack_descriptor
 from compnn.bank.reader import Records, open_manifest
@@ -394,20 +395,21 @@ class Bank:
     ) -> Field:
         indices = [candidate.index for candidate in candidates]
         report = None if progress is None else lambda share: progress(layer.name, share)
-        return how.field(
-            self._cells(layer, indices),
-            *self._packed(layer, raw, query),
-            indices,
-            layer.hyperpatch,
-            report,
-        )
+        return self._field(layer, raw, query, indices, layer.hyperpatch, how, report)
 
-    def _packed(
-        self, layer: Layer, raw: npt.NDArray[np.float32], query: str
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
-        """Cells (H, W, K) and norms (H, W) of a query's activation (D, H, W) of a layer.
+    def _field(
+        self,
+        layer: Layer,
+        raw: npt.NDArray[np.float32],
+        query: str,
+        images: list[int],
+        hyperpatch: tuple[int, int],
+        how: Search,
+        progress: Callable[[float], None] | None = None,
+    ) -> Field:
+        """Search `images` for the activation `raw` (D, H, W) of a layer.
 
-        They are rounded like the bank's, so that an image finds itself exactly.
+        It is rounded like the bank's, so that an image finds itself exactly.
         """
         directions = self._records.directions(layer.name)
         packer = Packer(
@@ -418,11 +420,16 @@ class Bank:
             {} if directions is None else {layer.name: directions},
         )
         cells, norms = packer.records({layer.name: raw}, query)
-        return cells, norms
+        bank = self._cells(layer, images)
+        field = how.field(bank, cells, norms, images, hyperpatch, progress)
+        if directions is None:
+            return field
+        # What lies outside of the directions is like nothing in the bank.
+        share = kept_share(packer.lost[layer.name], norms, hyperpatch, self.manifest.dtype)
+        return dataclasses.replace(field, similarity=field.similarity * share)
 
-    def _cells(self, layer: Layer, images: Iterable[int]) -> _core.CellBank:
+    def _cells(self, layer: Layer, images: Sequence[int]) -> _core.CellBank:
         """The cells of a layer, once those of `images` have been checked."""
-        images = list(images)
         files = layout.activations_file(layer.name), layout.norms_file(layer.name)
         for file in files:
             self._records.verify(file, images)
@@ -451,6 +458,7 @@ class Bank:
             count = len(allowed)
         # An activation is one hyperpatch, a descriptor one of one cell: the engine ranks images as
         # it ranks those.
+        how = Search("exhaustive", matches=count, num_threads=1)
         if layer is None:
             stored = self._checked(layout.DESCRIPTORS_FILE, allowed)
             norms = self._checked(layout.DESCRIPTOR_NORMS_FILE, allowed)
@@ -458,14 +466,10 @@ class Bank:
                 stored.reshape(len(stored), 1, 1, -1), norms[:, np.newaxis, np.newaxis]
             )
             descriptor, norm = pack_descriptor(raw, str(self.descriptor), query)
-            cells, cell_norms, window = descriptor[None, None], norm[None, None], (1, 1)
+            field = how.field(bank, descriptor[None, None], norm[None, None], allowed, (1, 1))
         else:
-            bank = self._cells(self.layers[layer], allowed)
-            cells, cell_norms = self._packed(self.layers[layer], raw, query)
-            window = cell_norms.shape
-        field = Search("exhaustive", matches=count, num_threads=1).field(
-            bank, cells, cell_norms, allowed, window
-        )
+            whole = self.layers[layer].shape[:2]
+            field = self._field(self.layers[layer], raw, query, list(allowed), whole, how)
         return [
             Candidate(int(index), self.names[index], float(similarity))
             for index, similarity in zip(

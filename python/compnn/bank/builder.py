@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import math
 import os
 import zlib
@@ -111,9 +112,14 @@ def build_bank(
     partial = PartialBank(path, restart=restart)
     try:
         build = _Build(partial, model, dataset, dtype, skip_bad=skip_bad, progress=progress)
-        build.prepare()
         try:
-            build.run()
+            while True:
+                build.prepare()
+                try:
+                    build.run()
+                    break
+                except _OutsideDirections as outside:
+                    build.keep_whole(outside.layer)
         except (ActivationError, DatasetError):
             partial.discard()  # resuming would fail again
             raise
@@ -151,11 +157,28 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
         ) from error
 
 
+# Where the journal notes the layers that the sample told no directions of.
+_WHOLE = "layers kept whole"
+
+
+class _OutsideDirections(Exception):
+    """An image has cells that are not in the directions of a layer."""
+
+    def __init__(self, layer: str) -> None:
+        super().__init__(layer)
+        self.layer = layer
+
+
 @dataclass(frozen=True)
 class _Packed:
-    """The records of an image, in the order of the arrays, and the packer that has their memory."""
+    """What a packer made of an image, in memory that it needs again.
+
+    `records` are in the order of the arrays, `outside` a layer that has cells outside of its
+    directions.
+    """
 
     records: list[npt.NDArray[Any]]
+    outside: str | None
     packer: Packer
 
 
@@ -186,10 +209,12 @@ class _Build:
         self._progress = progress
         self._reader = PairReader(dataset, model, skip_bad=skip_bad)
         self._packers: SimpleQueue[Packer] = SimpleQueue()
+        self._whole: set[str] = set()
 
     def prepare(self) -> None:
         """Find the layers' directions, reserve the space, and take over what is done already."""
         self._report()
+        self._whole.update(json.loads(self._partial.header().get(_WHOLE, "[]")))
         self._directions = self._find_directions()
         self._specs = layout.array_specs(
             tuple(self._model.layers.values()),
@@ -199,11 +224,13 @@ class _Build:
             self._model.input_size,
             label_targets=self._dataset.target_palette is not None,
         )
-        self._partial.prepare(self._specs, len(self._dataset), digest_content(self._content()))
+        digests = digest_content(self._content()) | {_WHOLE: json.dumps(sorted(self._whole))}
+        self._partial.prepare(self._specs, len(self._dataset), digests)
         for name, found in self._directions.items():
             directions_of.write_directions(self._partial.folder, name, found)
         self._partial.resume(self._is_current)
         # One for each image that is being computed, and one for that which is being written.
+        self._packers = SimpleQueue()
         for _ in range(self._workers + 1):
             layers, descriptor = tuple(self._model.layers), self._model.descriptor
             self._packers.put(
@@ -220,6 +247,8 @@ class _Build:
         ------
         DatasetError
             If every pair has been skipped.
+        _OutsideDirections
+            If the sample has not told all directions of a layer.
         """
         self._report()
         ahead: deque[Future[_Packed | SkippedImage]] = deque()
@@ -240,6 +269,11 @@ class _Build:
                 f"none of the {len(self._dataset)} training pairs can be read; "
                 f"the first, {self._dataset.names[index]!r}: {reason}"
             )
+
+    def keep_whole(self, layer: str) -> None:
+        """Start over, and keep all channels of a layer as they are."""
+        self._whole.add(layer)
+        self._partial.start_over()
 
     def manifest(self) -> Manifest:
         """Return the manifest of the bank, once all images are done."""
@@ -310,7 +344,7 @@ class _Build:
             def find(layer: str) -> npt.NDArray[np.float32] | None:
                 return directions_of.find_directions([each[layer] for each in samples], self._dtype)
 
-            layers = list(self._model.layers) if samples else []
+            layers = [name for name in self._model.layers if samples and name not in self._whole]
             found = dict(zip(layers, workers.map(find, layers), strict=True))
         return {layer: directions for layer, directions in found.items() if directions is not None}
 
@@ -337,11 +371,14 @@ class _Build:
             return pair
         raw = self._activations(pair)
         packer = self._packers.get()
-        return _Packed([*packer.records(raw, pair.name), pair.input, pair.target], packer)
+        records = [*packer.records(raw, pair.name), pair.input, pair.target]
+        return _Packed(records, packer.outside(), packer)
 
     def _write(self, packed: _Packed | SkippedImage) -> None:
         if isinstance(packed, SkippedImage):
             self._partial.skip(packed.reason)
+        elif packed.outside is not None:
+            raise _OutsideDirections(packed.outside)
         else:
             self._partial.append(packed.records)
             self._packers.put(packed.packer)

@@ -26,6 +26,11 @@ Directions = npt.NDArray[np.float32]
 # rounding loses anyway. Banks of float32 leave out nothing.
 TOLERANCE: Mapping[str, float] = {"float16": 1e-7, "bfloat16": 1e-6, "int8": 1e-5}
 
+# A cell that loses more than this many times the tolerance shows that the sample did not tell the
+# layer's directions.
+_MOST_TIMES = 1000
+_TINY = 1e-36
+
 SAMPLED_IMAGES = 8
 _MOST_CELLS = 4096  # of an image
 # Fewer sampled cells than this for each channel do not tell which directions there are.
@@ -61,6 +66,41 @@ def find_directions(samples: Sequence[npt.NDArray[np.float32]], dtype: str) -> D
     cells = np.concatenate(samples)
     found: Directions = _core.main_directions(cells, missing=TOLERANCE[dtype], step=_STEP)
     return found if 0 < len(found) <= _LARGEST_SHARE * channels else None
+
+
+def fits(lost: npt.NDArray[np.float32], norms: npt.NDArray[np.float32], dtype: str) -> bool:
+    """Return whether no cell of an image has a noticeable part outside of the directions.
+
+    `lost` and `norms` (H, W) are what packing gives: squares left out, norms of what is kept. Cells
+    so short that they are rounding of the network count as cells of a thousandth of the usual norm.
+    """
+    whole = lost.astype(np.float64) + np.square(norms, dtype=np.float64)
+    shares = lost / np.maximum(whole, max(1e-6 * whole.mean(), _TINY))
+    return bool(shares.max() <= _MOST_TIMES * TOLERANCE[dtype])
+
+
+def kept_share(
+    lost: npt.NDArray[np.float32],
+    norms: npt.NDArray[np.float32],
+    hyperpatch: tuple[int, int],
+    dtype: str,
+) -> npt.NDArray[np.float32]:
+    """Share of the norm of each of a query's hyperpatches that is in the directions, float32.
+
+    A similarity to hyperpatches that lie in the directions, times this, is that of the whole
+    hyperpatch. It is 1 where no more is left out than may be of the bank's cells (`fits`), so that
+    an image that is in the bank is as similar to itself as can be.
+    """
+    kept = _windows(np.square(norms, dtype=np.float64), hyperpatch)
+    outside = _windows(lost.astype(np.float64), hyperpatch)
+    share = np.divide(outside, kept + outside, where=outside > 0, out=np.zeros_like(kept))
+    share[share <= _MOST_TIMES * TOLERANCE[dtype]] = 0
+    return np.asarray(np.sqrt(1 - share), np.float32)
+
+
+def _windows(cells: npt.NDArray[np.float64], size: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Sums over all windows of `size`."""
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(cells, size).sum(axis=(2, 3)))
 
 
 def checksum(directions: Directions) -> int:

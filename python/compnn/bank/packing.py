@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from compnn import _core
 from compnn.bank import layout
+from compnn.bank.directions import fits
 from compnn.errors import ActivationError
 
 
@@ -31,6 +32,12 @@ class Packer:
         Of the layers, one of `layout.ACTIVATION_DTYPES`.
     directions
         float32 (K, D) of the layers that are kept along directions.
+
+    Attributes
+    ----------
+    lost
+        Of these layers: float32 (H, W), how much of the squared length of each cell of the last
+        image is in none of the directions.
     """
 
     def __init__(
@@ -47,6 +54,7 @@ class Packer:
             kept = len(directions[layer]) if layer in directions else channels
             self._cells[layer] = np.empty((height, width, kept), layout.stored_dtype(dtype))
         self._norms = {layer: np.empty(shapes[layer][:2], np.float32) for layer in layers}
+        self.lost = {layer: np.empty(shapes[layer][:2], np.float32) for layer in directions}
         self._layers = layers
         self._descriptor = descriptor
         self._dtype = dtype
@@ -66,11 +74,19 @@ class Packer:
         """
         for layer in self._layers:
             cells, norms = self._cells[layer], self._norms[layer]
-            _pack(raw[layer], cells, norms, self._directions.get(layer), layer, image, self._dtype)
+            along = self._directions.get(layer), self.lost.get(layer)
+            _pack(raw[layer], cells, norms, *along, layer, image, self._dtype)
             yield cells
             yield norms
         if self._descriptor is not None:
             yield from pack_descriptor(raw[self._descriptor], self._descriptor, image)
+
+    def outside(self) -> str | None:
+        """Return a layer of which cells of the last image are outside of its directions, if any."""
+        for layer, lost in self.lost.items():
+            if not fits(lost, self._norms[layer], self._dtype):
+                return layer
+        return None
 
 
 def pack_descriptor(
@@ -85,7 +101,8 @@ def pack_descriptor(
     """
     depth, height, width = raw.shape
     cells = np.empty((height, width, depth), np.float32)
-    _pack(raw, cells, np.empty((height, width), np.float32), None, tap, image, "float32")
+    norms = np.empty((height, width), np.float32)
+    _pack(raw, cells, norms, None, None, tap, image, "float32")
     descriptor = cells.reshape(-1)
     # Not a dot product: BLAS threads spin afterwards, and the network waits for the CPUs.
     norm = np.sqrt(np.square(descriptor, dtype=np.float64).sum())
@@ -97,12 +114,13 @@ def _pack(
     cells: npt.NDArray[Any],
     norms: npt.NDArray[np.float32],
     directions: npt.NDArray[np.float32] | None,
+    lost: npt.NDArray[np.float32] | None,
     tap: str,
     image: str,
     dtype: str,
 ) -> None:
     try:
-        _core.pack_activations(raw, cells, norms, directions)
+        _core.pack_activations(raw, cells, norms, directions, lost)
     except _core.NotFinite as error:
         raise ActivationError(
             f"the activation of layer {tap!r} for image {image!r} holds NaN or infinite "

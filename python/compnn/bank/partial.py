@@ -107,6 +107,19 @@ class PartialBank:
             raise
         self.crc32 = [array("I") for _ in specs]
 
+    def header(self) -> Mapping[str, str]:
+        """Return the digests of what an interrupted build had asked for; none for a new build."""
+        return self._journal.header() or {}
+
+    def start_over(self) -> None:
+        """Forget all that has been done, to prepare again with other arrays."""
+        for file in self._files:
+            file.close()
+        self._files.clear()
+        self.kept.clear()
+        self.skipped.clear()
+        self._empty()
+
     def resume(self, is_current: Callable[[int, Entry], bool]) -> None:
         """Take over the images that an earlier build has done.
 
