@@ -16,7 +16,6 @@ from comparison.markdown import seconds, table
 from comparison.verdict import Verdict
 from comparison.worker import Job, Worker, best_of
 from compnn import Bank
-from compnn.bank import layout
 from compnn.search import Method
 
 DTYPES = ("float32", "float16", "bfloat16", "int8")
@@ -45,15 +44,9 @@ class FormatSearch:
         """Build and read the bank, run the network; bytes per hyperpatch, numbers of a cell."""
         self._reading = self._bank.run(facades("val")[0].input, [LAYER])
         self.search("hyperpatch-match")
-        grid = self._bank.layers[LAYER].grid
-        files = [layout.activations_file(LAYER), layout.norms_file(LAYER)]
-        directions = self._bank.manifest.directions.get(LAYER)
-        if directions is not None:
-            files.append(layout.directions_file(LAYER))
-        stored = sum((self._path / file).stat().st_size for file in files)
-        channels = self._bank.layers[LAYER].shape[2]
-        kept = channels if directions is None else directions.count
-        return stored / (len(self._bank) * grid[0] * grid[1]), kept
+        gh, gw = self._bank.layers[LAYER].grid
+        stored = self._bank.manifest.layer_bytes(LAYER)
+        return stored / (len(self._bank) * gh * gw), self._bank.manifest.kept(LAYER)
 
     def search(self, method: Method) -> Found:
         """The matches."""

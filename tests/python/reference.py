@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +13,18 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Case:
-    """A query (H, W, D) and a bank (N, H, W, D) of one precision, and what is asked of them."""
+    """A query (H, W, D) and a bank (N, H, W, D) of one precision, and what is asked of them.
+
+    `stored_as` names a dtype of banks that NumPy has no floats of: the engine is given the cells as
+    those hold them, and the floats here are what they mean.
+    """
 
     query: Floats
     bank: Floats
     hyperpatch: tuple[int, int]
     candidates: npt.NDArray[np.int32]
     matches: int = 1
+    stored_as: str | None = None
 
     @property
     def hyperpatches(self) -> int:
@@ -31,6 +37,66 @@ class Case:
 def cell_norms(cells: Floats) -> npt.NDArray[np.float32]:
     """L2 norms of cells (..., D)."""
     return np.sqrt(np.square(cells.astype(np.float64)).sum(axis=-1)).astype(np.float32)
+
+
+def bfloat16_bits(numbers: Floats) -> npt.NDArray[np.uint16]:
+    """The bits of the bfloat16 nearest to each float32 number; of two, that with the even bits."""
+    bits = np.ascontiguousarray(numbers, np.float32).view(np.uint32)
+    inner = bits >> 16 << 16  # towards zero
+    outer = inner + (1 << 16)
+    exact, low, high = (each.view(np.float32).astype(np.float64) for each in (bits, inner, outer))
+    to_inner, to_outer = np.abs(exact - low), np.abs(high - exact)
+    inner_is_odd = (inner >> 16) % 2 == 1
+    up = (to_outer < to_inner) | ((to_outer == to_inner) & inner_is_odd)
+    return (np.where(up, outer, inner) >> 16).astype(np.uint16)
+
+
+def stored(cells: Floats, dtype: str) -> npt.NDArray[Any]:
+    """Cells (..., D) as a bank of that dtype holds them."""
+    if dtype == "bfloat16":
+        return bfloat16_bits(cells)
+    if dtype == "int8":
+        wide = cells.astype(np.float32)
+        largest = np.abs(wide).max(axis=-1, keepdims=True)
+        factor = np.divide(127, largest, out=np.zeros_like(largest), where=largest > 0)
+        return np.rint(wide * factor).astype(np.int8)
+    return cells.astype(dtype)
+
+
+def stored_norms(cells: Floats, dtype: str) -> npt.NDArray[np.float32]:
+    """The norms that a bank of that dtype keeps of cells (..., D): of what it rounds them to.
+
+    The integers of int8 have no length of their own: theirs is that of the cells.
+    """
+    if dtype == "int8":
+        return cell_norms(cells)
+    rounded = stored(cells, dtype)
+    return cell_norms(dequantised(rounded, np.zeros(rounded.shape[:-1], np.float32)))
+
+
+def dequantised(numbers: npt.NDArray[Any], norms: npt.NDArray[np.float32]) -> Floats:
+    """What the numbers (..., D) and norms (...) of a bank mean, as docs/bank_format.md has it."""
+    if numbers.dtype == np.uint16:
+        return (numbers.astype(np.uint32) << 16).view(np.float32)
+    if numbers.dtype == np.int8:
+        codes = numbers.astype(np.float64)
+        lengths = np.sqrt(np.square(codes).sum(axis=-1, keepdims=True))
+        return codes * norms[..., None] / np.where(lengths > 0, lengths, 1)
+    return numbers
+
+
+def as_kept(cells: Floats, dtype: str) -> Floats:
+    """What a bank of that dtype makes of cells (..., D)."""
+    return dequantised(stored(cells, dtype), stored_norms(cells, dtype))
+
+
+def kept_as(case: Case, dtype: str) -> Case:
+    """The case with cells that a bank of that dtype holds exactly."""
+    if dtype in ("float16", "float32"):
+        return replace(case, query=case.query.astype(dtype), bank=case.bank.astype(dtype))
+
+    query, bank = (as_kept(cells, dtype).astype(np.float32) for cells in (case.query, case.bank))
+    return replace(case, query=query, bank=bank, stored_as=dtype)
 
 
 def hyperpatches(cells: Floats, hyperpatch: tuple[int, int]) -> npt.NDArray[np.float64]:
@@ -98,17 +164,18 @@ def random_case(
     depth: int = 11,
     hyperpatch: tuple[int, int] = (2, 2),
     matches: int = 1,
-    dtype: type = np.float32,
+    dtype: str = "float32",
 ) -> Case:
-    """Normally distributed cells; every image is a candidate."""
+    """Normally distributed cells, kept in a dtype of banks; every image is a candidate."""
     generator = np.random.default_rng(seed)
-    return Case(
-        query=generator.standard_normal((*query, depth)).astype(dtype),
-        bank=generator.standard_normal((images, *bank, depth)).astype(dtype),
+    case = Case(
+        query=generator.standard_normal((*query, depth)),
+        bank=generator.standard_normal((images, *bank, depth)),
         hyperpatch=hyperpatch,
         candidates=np.arange(images, dtype=np.int32),
         matches=matches,
     )
+    return kept_as(case, dtype)
 
 
 def with_matches(case: Case, matches: int) -> Case:

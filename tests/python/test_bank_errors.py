@@ -1,7 +1,8 @@
-"""Opening banks that are absent, incomplete, damaged, newer, or of another network."""
+"""Opening banks that are absent, incomplete, damaged, newer or older, of another network."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -76,9 +77,17 @@ def test_no_bank(tmp_path: Path) -> None:
 
 
 def test_newer_format(bank: Path) -> None:
-    edit(bank, lambda document: document.update(version=2, layers="of another kind"))
+    edit(bank, lambda document: document.update(version=3, layers="of another kind"))
     with pytest.raises(
-        BankError, match=r"by a newer compnn: format 2, this one reads up to 1\. Upgrade"
+        BankError, match=r"by a newer compnn: format 3, this one reads 2\. Upgrade compnn"
+    ):
+        open_manifest(bank)
+
+
+def test_older_format(bank: Path) -> None:
+    edit(bank, lambda document: document.update(version=1, layers="of another kind"))
+    with pytest.raises(
+        BankError, match=r"by an older compnn: format 1, this one reads 2\. Rebuild the bank"
     ):
         open_manifest(bank)
 
@@ -116,6 +125,19 @@ def test_cut_short_within_the_header(bank: Path, length: int) -> None:
     os.truncate(bank / "inputs.npy", length)
     with pytest.raises(BankError, match=r"inputs\.npy is not a readable array"):
         open_manifest(bank)
+
+
+@pytest.mark.filterwarnings("ignore:Reading .*npy.* additional header parsing:UserWarning")
+def test_every_flipped_bit_of_a_header_is_found_or_harmless(bank: Path) -> None:
+    file = bank / "norms/encoder_3.npy"
+    whole, norms = file.read_bytes(), np.load(file)
+    for place in range(8 * 128):
+        data = bytearray(whole)
+        data[place // 8] ^= 1 << place % 8
+        file.write_bytes(data)
+        with contextlib.suppress(BankError):
+            found = Records(bank, open_manifest(bank)).array("norms/encoder_3.npy")
+            np.testing.assert_array_equal(found, norms)
 
 
 def test_missing_file(bank: Path) -> None:

@@ -234,6 +234,20 @@ def test_build_info_verify(run: Run, world: World, tmp_path: Path) -> None:
     np.testing.assert_array_equal(Bank(bank).pair(2)[0], MemoryDataset(COUNT)[2].target)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_dtype_is_built_and_shown(run: Run, world: World, tmp_path: Path, dtype: str) -> None:
+    bank = tmp_path / "new.bank"
+    common = (bank, world.model, "--side-by-side", world.pairs, "--layer", "encoder_2")
+    built = run("build", *common, "--dtype", dtype)
+    assert built.code == 0
+    shown = run("info", bank, "--verify")
+    assert f"{COUNT} pairs of 32x32, {dtype}, " in shown.out
+    assert "all checksums are right" in shown.out
+    assert json.loads(run("info", bank, "--json").out)["dtype"] == dtype
+    stored = np.load(bank / "activations" / "encoder_2.npy", mmap_mode="r")
+    assert stored.dtype == {"bfloat16": np.uint16, "int8": np.int8}[dtype]
+
+
 def test_build_and_info_as_json(run: Run, world: World, tmp_path: Path) -> None:
     bank = tmp_path / "new.bank"
     built = run("build", bank, world.model, "--side-by-side", world.pairs, "--json")
@@ -572,13 +586,16 @@ def test_no_bank(refused: Callable[..., str], world: World, tmp_path: Path) -> N
     assert "is not a bank" in refused("info", world.query)
 
 
-def test_bank_of_a_newer_format(refused: Callable[..., str], world: World) -> None:
+@pytest.mark.parametrize(("version", "advice"), [(1, "Rebuild the bank"), (3, "Upgrade compnn")])
+def test_bank_of_another_format(
+    refused: Callable[..., str], world: World, version: int, advice: str
+) -> None:
     manifest = world.bank / "manifest.json"
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": 2}))
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": version}))
     message = refused("reconstruct", world.bank, world.query)
     assert str(manifest) in message
-    assert "format 2" in message
-    assert "Upgrade compnn" in message
+    assert f"format {version}, this one reads 2" in message
+    assert advice in message
 
 
 def test_damaged_bank(refused: Callable[..., str], run: Run, world: World) -> None:
@@ -771,7 +788,7 @@ def test_bad_options_of_reconstruct(
         (("--channel-order", "GBR"), "channel_order must be RGB or BGR, not 'GBR'"),
         (("--threads", "0"), "num_threads must be -1 (all) or at least 1, not 0"),
         (("--limit", "0"), "--limit"),
-        (("--dtype", "int8"), "'int8'"),
+        (("--dtype", "uint16"), "'uint16'"),
         (("--input-palette", "nothing"), "nothing"),
         (("--attributes", "nowhere.csv"), "nowhere.csv"),
     ],

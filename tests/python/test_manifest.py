@@ -17,6 +17,7 @@ from compnn.bank.layout import ArraySpec, array_specs, encode_layer
 from compnn.bank.manifest import (
     BankArray,
     BankDescriptor,
+    BankDirections,
     BankModel,
     Manifest,
     SkippedImage,
@@ -35,14 +36,16 @@ def make_manifest() -> Manifest:
     layers = [
         Layer.of("a/b:0", (8, 8, 4), (16, 24)),
         Layer.of("relu", (16, 24, 2), (16, 24)),
+        Layer.of("wide", (4, 6, 48), (16, 24)),
     ]
-    specs = array_specs(layers, 12, "float16", (16, 24), label_targets=True)
+    specs = array_specs(layers, {"wide": 16}, 12, "float16", (16, 24), label_targets=True)
     return Manifest(
         compnn_version="0.1.0",
         model=BankModel("net.onnx", "sha256:" + "0f" * 32, (16, 24)),
         preprocessing=Preprocessing(size=(16, 24), channel_order="RGB", range=(-1.0, 1.0)),
         dtype="float16",
         layers={layer.name: layer for layer in layers},
+        directions={"wide": BankDirections(16, 2**32 - 1)},
         descriptor=BankDescriptor("deep", 12),
         input_palette=None,
         target_palette=Palette.named("camvid"),
@@ -67,6 +70,13 @@ def test_to_json_and_back(document: dict[str, Any]) -> None:
     assert manifest.arrays["inputs.npy"].shape == (3, 16, 24, 3)
     assert manifest.arrays["targets.npy"].shape == (3, 16, 24)
     assert manifest.arrays["descriptor_norms.npy"].shape == (3,)
+    assert manifest.arrays["activations/wide.npy"].shape == (3, 4, 6, 16)
+    assert document["layers"][0]["directions"] is None
+    assert document["layers"][2]["directions"] == {
+        "file": "directions/wide.npy",
+        "count": 16,
+        "crc32": 2**32 - 1,
+    }
 
 
 def test_without_what_is_optional(document: dict[str, Any]) -> None:
@@ -167,7 +177,8 @@ def test_missing_field_is_named(document: dict[str, Any], field: str) -> None:
     [
         ("version", 0),
         ("version", True),
-        ("dtype", "bfloat16"),
+        ("dtype", "uint16"),
+        ("dtype", "float64"),
         ("names", ["1", "2", "2"]),
         ("names", []),
         ("model.input_size", [16, 0]),
@@ -177,6 +188,14 @@ def test_missing_field_is_named(document: dict[str, Any], field: str) -> None:
         ("layers[1].norms", "norms/other.npy"),
         ("layers[0]", {"name": "a/b:0"}),
         ("descriptor.dim", 0),
+        ("layers[2].directions.file", "directions/relu.npy"),
+        ("layers[2].directions.file", "../directions/wide.npy"),
+        ("layers[2].directions.count", 0),
+        ("layers[2].directions.count", 48),
+        ("layers[2].directions.count", 16.0),
+        ("layers[2].directions.crc32", -1),
+        ("layers[2].directions.crc32", "0"),
+        ("layers[2].directions", {"count": 16, "crc32": 0}),
         ("preprocessing", {"rotate": 90}),
         ("preprocessing", {"range": [1, -1]}),
         ("target_palette", {"name": "x"}),
@@ -187,7 +206,13 @@ def test_missing_field_is_named(document: dict[str, Any], field: str) -> None:
         ("arrays.inputs.npy.crc32", [0, 7, True]),
         ("arrays.inputs.npy.shape", [2, 16, 24, 3]),
         ("arrays.inputs.npy", {"shape": [3, 16, 24], "dtype": "uint8", "crc32": [1, 2, 3]}),
-        ("arrays.inputs.npy.dtype", "uint16"),
+        ("arrays.inputs.npy", {"shape": [3, 16, 24, 3], "dtype": "uint16", "crc32": [1, 2, 3]}),
+        ("arrays.inputs.npy.dtype", "int16"),
+        ("arrays.inputs.npy.dtype", "bfloat16"),
+        (
+            "arrays.activations/wide.npy",
+            {"shape": [3, 4, 6, 48], "dtype": "float16", "crc32": [1, 2, 3]},
+        ),
     ],
 )
 def test_impossible_value_is_refused(document: dict[str, Any], field: str, value: Any) -> None:
@@ -217,7 +242,7 @@ def test_array_too_many(document: dict[str, Any]) -> None:
 def test_lookups() -> None:
     manifest = make_manifest()
     assert manifest.layer("relu").shape == (16, 24, 2)
-    with pytest.raises(LayerError, match=r"no layer 'conv', only a/b:0, relu\."):
+    with pytest.raises(LayerError, match=r"no layer 'conv', only a/b:0, relu, wide\."):
         manifest.layer("conv")
     assert manifest.index("10") == 2
     with pytest.raises(BankError, match=r"no image '3'; its images are 1, 2, 10\."):

@@ -18,6 +18,7 @@ from onnx.reference import ReferenceEvaluator
 from compnn.errors import ActivationError, ImageError, LayerError, ModelError
 from compnn.model import Model
 from compnn.preprocessing import Preprocessing
+from compnn.sessions import available_cpus
 from tiny_networks import (
     SEGNET_LAYERS,
     UNET_LAYERS,
@@ -320,6 +321,27 @@ def test_images_are_resized_when_asked(tmp_path: Path) -> None:
 def test_a_senseless_number_of_threads_is_refused(tmp_path: Path, num_threads: int) -> None:
     with pytest.raises(ModelError, match=f"at least 1, not {num_threads}"):
         Model(tiny_unet(tmp_path / "unet.onnx"), num_threads=num_threads)
+    model = Model(tiny_unet(tmp_path / "unet.onnx"))
+    with pytest.raises(ModelError, match=f"at least 1, not {num_threads}"):
+        model.with_threads(num_threads)
+
+
+def test_a_model_with_another_number_of_threads(unet: Model) -> None:
+    other = unet.with_threads(3)
+    assert (unet.num_threads, other.num_threads) == (1, 3)
+    assert repr(other) == repr(unet)
+    pictures = images(2, 32, 32)
+    (expected, painted), (found, also_painted) = (
+        model.run(pictures, UNET_LAYERS, output=True) for model in (unet, other)
+    )
+    for layer in UNET_LAYERS:
+        np.testing.assert_array_equal(found[layer], expected[layer])
+    np.testing.assert_array_equal(also_painted, painted)
+
+
+def test_a_model_takes_all_cpus_unless_told_otherwise(tmp_path: Path) -> None:
+    model = Model(tiny_unet(tmp_path / "unet.onnx"))
+    assert model.num_threads == available_cpus() == model.with_threads(-1).num_threads
 
 
 def test_a_network_that_onnx_runtime_does_not_know_is_refused(tmp_path: Path) -> None:

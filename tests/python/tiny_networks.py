@@ -15,6 +15,7 @@ Dim = int | str
 
 UNET_LAYERS = ("encoder_1", "encoder_2", "encoder_3", "decoder_3", "decoder_2")
 SEGNET_LAYERS = ("encoder_1", "encoder_2", "decoder_1", "decoder_2")
+WIDE_LAYERS = ("wide", "full")
 
 
 def tiny_unet(
@@ -112,6 +113,33 @@ def tiny_segnet(
         metadata,
         output="logits",
     )
+
+
+def wide_network(path: Path, *, size: tuple[int, int] = (16, 16), seed: int = 0) -> Path:
+    """A network with a layer whose channels depend on each other.
+
+    For [-1, 1] input it has the layers `WIDE_LAYERS` of the image's size: wide, 48 channels that
+    are combinations of the image's 3 and of how far these are below 0, and full, 24 channels of
+    which none is one of the others; also the tap deep, wide at a quarter of the size, and `output`
+    in [-1, 1].
+    """
+    weights = _Weights(seed)
+    quarter: dict[str, Any] = {"kernel_shape": [4, 4], "strides": [4, 4]}
+    same: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    nodes = [
+        helper.make_node("Neg", ["input"], ["negative"]),
+        helper.make_node("Relu", ["negative"], ["dark"]),
+        helper.make_node("Concat", ["input", "dark"], ["image"], axis=1),
+        helper.make_node("Conv", ["image", weights.add(48, 6, 1, 1)], ["wide"]),
+        helper.make_node("Conv", ["input", weights.add(24, 3, 3, 3)], ["full"], **same),
+        helper.make_node("AveragePool", ["wide"], ["deep"], **quarter),
+        helper.make_node("Concat", ["wide", "full"], ["both"], axis=1),
+        helper.make_node("Conv", ["both", weights.add(3, 72, 1, 1)], ["sum"]),
+        helper.make_node("Tanh", ["sum"], ["output"]),
+    ]
+    metadata = {"input_range": "[-1, 1]", "layers": ",".join(WIDE_LAYERS)}
+    shape = ("batch", 3, *size)
+    return save_network(path, nodes, shape, shape, weights.tensors, metadata)
 
 
 def nan_network(path: Path, *, size: tuple[int, int] = (16, 16)) -> Path:

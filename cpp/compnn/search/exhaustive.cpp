@@ -166,6 +166,8 @@ class StripSearch {
     fold.residual_weight = bound.residual_weight;
     fold.missing = tile_->missing(match_row);
     fold.missing_weight = bound.missing_weight;
+    fold.most_error = bound.residual_weight * tile_->most_residual(match_row) +
+                      bound.missing_weight * tile_->most_missing(match_row);
     fold.threshold = thresholds_[position(row, strip_.col + col)];
     const Index hits = kernels_.fold(fold, sums, scores_.data(), hits_.data());
     pairs_ += count;

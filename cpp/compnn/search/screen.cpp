@@ -115,6 +115,9 @@ void ScreenedTile::fill(const Cells& cells, std::int32_t image, Index first, Ind
   residuals_.assign(inverse_norms_.size(), -std::numeric_limits<float>::infinity());
   missing_.assign(inverse_norms_.size(), 0.0F);
 
+  most_residuals_.assign(static_cast<std::size_t>(match_rows), 0.0F);
+  most_missing_.assign(most_residuals_.size(), 0.0F);
+
   const Index kept = subspace.kept();
   std::vector<float> projected, numbers(static_cast<std::size_t>(used * cells.depth));
   for (Index row = 0; row < rows_; ++row) {
@@ -141,6 +144,10 @@ void ScreenedTile::fill(const Cells& cells, std::int32_t image, Index first, Ind
           norm_of(cell_residuals_.data() + row * row_cells_ + c, row_cells_, size) * inverse;
       missing_[place] =
           norm_of(cell_missing_.data() + row * row_cells_ + c, row_cells_, size) * inverse;
+      float &residual = most_residuals_[static_cast<std::size_t>(row)],
+            &missing = most_missing_[static_cast<std::size_t>(row)];
+      residual = std::max(residual, residuals_[place]);
+      missing = std::max(missing, missing_[place]);
     }
   }
   drop_copies(cells, count, size, copies);

@@ -83,6 +83,9 @@ class ScreenedTile {
   const float* inverse_norms(Index row) const { return inverse_norms_.data() + row * fold_count_; }
   const float* residuals(Index row) const { return residuals_.data() + row * fold_count_; }
   const float* missing(Index row) const { return missing_.data() + row * fold_count_; }
+  // The largest of a row.
+  float most_residual(Index row) const { return most_residuals_[static_cast<std::size_t>(row)]; }
+  float most_missing(Index row) const { return most_missing_[static_cast<std::size_t>(row)]; }
 
  private:
   void drop_copies(const Cells& cells, Index count, HyperpatchSize size, int copies);
@@ -92,6 +95,7 @@ class ScreenedTile {
   AlignedVector<std::int32_t> cell_words_;
   AlignedVector<float> scales_, cell_residuals_, cell_missing_;
   AlignedVector<float> inverse_norms_, residuals_, missing_;
+  std::vector<float> most_residuals_, most_missing_;
 };
 
 }  // namespace compnn

@@ -48,6 +48,7 @@ struct ScreenFold {
   const float* missing;        // share of its norm in directions that were left out
   float residual_weight;       // what a residual of 1 may add to a score
   float missing_weight;        // what missing all may add to a score
+  float most_error;            // what residuals and missing may add to any score of the row
   float threshold;             // scores that cannot reach this are of no interest
   Index count;                 // bank hyperpatches in the row, a multiple of kFoldStep
 };

@@ -228,6 +228,8 @@ Index fold_shape(const ScreenFold& f, float* row_sums, float* scores, std::int32
   const float* const missing = f.missing;
   const Floats threshold = Floats{} + f.threshold, weight = Floats{} + f.residual_weight;
   const Floats missing_weight = Floats{} + f.missing_weight;
+  // Most scores are so low that no bound of their own is needed.
+  const Floats interesting = Floats{} + (f.threshold - f.most_error);
   const auto sum_row = [&](Index c) {
     Floats sum = load(products + c);
     for (int b = 1; b < width; ++b) sum += load(products + b * step + c);
@@ -251,14 +253,16 @@ Index fold_shape(const ScreenFold& f, float* row_sums, float* scores, std::int32
       // Only now: the oldest row's sums may lie where the newest go.
       if (num_rows > 0) store(sum, row_sums + at);
       score[half] = total * load(inverse_norms + at);
-      const Floats most = score[half] + weight * load(residuals + at);
-      bits[half] = reached(most + missing_weight * load(missing + at), threshold);
+      bits[half] = reached(score[half], interesting);
     }
     if (__builtin_expect((bits[0] | bits[1]) == 0, 1)) continue;
     for (Index half = 0; half < 2; ++half) {
       const Index at = c + half * kLanes;
+      const Floats most = score[half] + weight * load(residuals + at);
+      const unsigned hits_here = reached(most + missing_weight * load(missing + at), threshold);
+      if (hits_here == 0) continue;
       store(score[half], scores + at);
-      for (unsigned left = bits[half]; left != 0; left &= left - 1) {
+      for (unsigned left = hits_here; left != 0; left &= left - 1) {
         hits[num_hits++] = static_cast<std::int32_t>(at + __builtin_ctz(left));
       }
     }

@@ -38,9 +38,12 @@ class ArrayFile:
         with disk_errors(self.path):
             self.path.parent.mkdir(exist_ok=True)
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        self._direct: DirectWriter | None = None
-        if spec.record_bytes >= _LARGE_RECORD:
-            self._direct = DirectWriter.open(self.path)
+            try:
+                large = spec.record_bytes >= _LARGE_RECORD
+                self._direct = DirectWriter.open(self.path) if large else None
+            except OSError:
+                os.close(self._descriptor)
+                raise
 
     def reserve(self, count: int) -> None:
         """Reserve the disk space of `count` records and write the header."""

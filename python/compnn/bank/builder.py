@@ -112,24 +112,23 @@ def build_bank(
     partial = PartialBank(path, restart=restart)
     try:
         build = _Build(partial, model, dataset, dtype, skip_bad=skip_bad, progress=progress)
-        try:
-            while True:
-                build.prepare()
-                try:
-                    build.run()
-                    break
-                except _OutsideDirections as outside:
-                    build.keep_whole(outside.layer)
-        except (ActivationError, DatasetError):
-            partial.discard()  # resuming would fail again
-            raise
-        except (ImageError, ModelError) as error:
-            if partial.done == 0:
-                partial.discard()
+        while True:
+            build.prepare()
+            try:
+                build.run()
+                break
+            except _OutsideDirections as outside:
+                build.keep_whole(outside.layer)
+            except (ActivationError, DatasetError):
+                partial.discard()  # resuming would fail again
                 raise
-            raise type(error)(
-                f"{error} What is done is kept in {partial.folder}: build again to resume."
-            ) from error
+            except (ImageError, ModelError) as error:
+                if partial.done == 0:
+                    partial.discard()
+                    raise
+                raise type(error)(
+                    f"{error} What is done is kept in {partial.folder}: build again to resume."
+                ) from error
         partial.publish(build.manifest(), overwrite=overwrite)
     except DiskFullError as error:
         raise BankError(
@@ -215,7 +214,12 @@ class _Build:
         """Find the layers' directions, reserve the space, and take over what is done already."""
         self._report()
         self._whole.update(json.loads(self._partial.header().get(_WHOLE, "[]")))
-        self._directions = self._find_directions()
+        try:
+            self._directions = self._find_directions()
+        except BaseException:
+            if not self._partial.header():
+                self._partial.discard()
+            raise
         self._specs = layout.array_specs(
             tuple(self._model.layers.values()),
             {name: len(found) for name, found in self._directions.items()},
@@ -335,16 +339,23 @@ class _Build:
 
     def _find_directions(self) -> dict[str, npt.NDArray[np.float32]]:
         """Return the directions of the layers that have fewer than channels."""
-        if self._dtype not in directions_of.TOLERANCE:
+        count = len(self._dataset)
+        layers = [
+            name
+            for name, layer in self._model.layers.items()
+            if name not in self._whole and directions_of.may_have(layer.shape, count, self._dtype)
+        ]
+        if not layers:
             return {}
-        indices = directions_of.sampled_images(len(self._dataset))
+        indices = directions_of.sampled_images(count)
         with ThreadPoolExecutor(self._workers) as workers:
             samples = [each for each in workers.map(self._sample, indices) if each is not None]
 
             def find(layer: str) -> npt.NDArray[np.float32] | None:
                 return directions_of.find_directions([each[layer] for each in samples], self._dtype)
 
-            layers = [name for name in self._model.layers if samples and name not in self._whole]
+            if not samples:
+                return {}
             found = dict(zip(layers, workers.map(find, layers), strict=True))
         return {layer: directions for layer, directions in found.items() if directions is not None}
 

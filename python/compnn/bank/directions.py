@@ -18,6 +18,7 @@ import numpy.typing as npt
 from compnn import _core
 from compnn.bank import layout
 from compnn.bank.disk import disk_errors
+from compnn.bank.npy_header import check_npy
 from compnn.errors import BankError
 
 Directions = npt.NDArray[np.float32]
@@ -41,6 +42,17 @@ _STEP = 16
 _LARGEST_SHARE = 7 / 8
 
 
+def may_have(shape: tuple[int, int, int], images: int, dtype: str) -> bool:
+    """Whether a sample can tell fewer directions than channels of a layer (H, W, D)."""
+    height, width, channels = shape
+    cells = min(images, SAMPLED_IMAGES) * min(height * width, _MOST_CELLS)
+    return _can_tell(cells, channels, dtype)
+
+
+def _can_tell(cells: int, channels: int, dtype: str) -> bool:
+    return dtype in TOLERANCE and channels > _STEP and cells >= _CELLS_PER_CHANNEL * channels
+
+
 def sampled_images(count: int) -> list[int]:
     """Indices of the images, out of `count`, whose cells are the sample: evenly spread."""
     sampled = min(count, SAMPLED_IMAGES)
@@ -59,11 +71,10 @@ def find_directions(samples: Sequence[npt.NDArray[np.float32]], dtype: str) -> D
 
     None if there are too few cells to tell, or the dtype or the layer leaves nothing out.
     """
-    channels = samples[0].shape[1]
-    count = sum(len(sample) for sample in samples)
-    if dtype not in TOLERANCE or channels <= _STEP or count < _CELLS_PER_CHANNEL * channels:
-        return None
     cells = np.concatenate(samples)
+    count, channels = cells.shape
+    if not _can_tell(count, channels, dtype):
+        return None
     found: Directions = _core.main_directions(cells, missing=TOLERANCE[dtype], step=_STEP)
     return found if 0 < len(found) <= _LARGEST_SHARE * channels else None
 
@@ -134,17 +145,11 @@ def read_directions(folder: Path, layer: str, shape: tuple[int, int], crc32: int
         If they are missing, damaged, or not float32 of that shape.
     """
     path = folder / layout.directions_file(layer)
+    check_npy(path, shape, "float32")
     try:
         directions: Directions = np.load(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise BankError(
-            f"{path} cannot be read ({error}). Rebuild the bank, or copy it again."
-        ) from error
-    if directions.shape != shape or directions.dtype != np.float32:
-        raise BankError(
-            f"{path} is not the array of the manifest: it is {directions.dtype} "
-            f"{directions.shape}, not float32 {shape}. Rebuild the bank."
-        )
+    except (OSError, ValueError) as error:
+        raise BankError(f"{path} cannot be read ({error}). Rebuild the bank.") from error
     if checksum(directions) != crc32:
         raise BankError(f"{path} is damaged: its checksum differs. Rebuild the bank.")
     return directions

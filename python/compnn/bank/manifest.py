@@ -187,6 +187,19 @@ class Manifest:
         """Size of all arrays together."""
         return sum(array.nbytes for array in self.arrays.values())
 
+    def kept(self, layer: str) -> int:
+        """Numbers K of a cell of a layer: its directions, or all of its channels."""
+        found = self.directions.get(layer)
+        return self.layers[layer].shape[2] if found is None else found.count
+
+    def layer_bytes(self, layer: str) -> int:
+        """Size of a layer's activations, norms and directions."""
+        files = layout.activations_file(layer), layout.norms_file(layer)
+        directions = 0
+        if layer in self.directions:
+            directions = 4 * self.kept(layer) * self.layers[layer].shape[2]
+        return sum(self.arrays[file].nbytes for file in files) + directions
+
     def load_model(
         self,
         path: str | Path | None = None,
@@ -472,7 +485,10 @@ def _directions(layer: Field, field: Field) -> BankDirections:
     count, channels = field.child("count").as_int(1), layer.child("shape").as_sizes(3)[2]
     if count >= channels:
         raise field.child("count").malformed(f"less than the layer's {channels} channels")
-    return BankDirections(count, field.child("crc32").as_int(0))
+    crc32 = field.child("crc32")
+    if crc32.as_int(0) > _LARGEST_CRC:
+        raise crc32.malformed(f"an integer in 0..{_LARGEST_CRC}")
+    return BankDirections(count, crc32.as_int(0))
 
 
 def _descriptor(field: Field) -> BankDescriptor:

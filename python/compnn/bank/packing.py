@@ -127,7 +127,12 @@ def _pack(
             f"values. Check the network's file and its preprocessing."
         ) from error
     except _core.OutOfRange as error:
+        advice = (
+            "Build the bank with dtype bfloat16 or float32 (`--dtype bfloat16`)"
+            if dtype == "float16"
+            else "Check the network's file and its preprocessing"
+        )
         raise ActivationError(
             f"the activation of layer {tap!r} for image {image!r} holds values too large for "
-            f"{dtype}. Build the bank with dtype bfloat16 or float32 (`--dtype bfloat16`)."
+            f"{dtype}. {advice}."
         ) from error

@@ -7,15 +7,15 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-import numpy.lib.format as npy
 import numpy.typing as npt
 
 from compnn.bank import layout
 from compnn.bank.directions import Directions, read_directions
-from compnn.bank.manifest import BankArray, Manifest, read_manifest
+from compnn.bank.manifest import Manifest, read_manifest
+from compnn.bank.npy_header import check_npy
 from compnn.errors import BankError
 
 
@@ -36,11 +36,10 @@ def open_manifest(path: str | Path) -> Manifest:
         raise BankError(_why_no_bank(folder))
     manifest = read_manifest(manifest_file)
     for array in manifest.arrays.values():
-        _check_file(folder / array.spec.file, array)
+        check_npy(folder / array.spec.file, array.shape, array.spec.dtype)
     for layer in manifest.directions:
-        file = folder / layout.directions_file(layer)
-        if not file.is_file():
-            raise BankError(f"{file} is missing. Rebuild the bank, or copy it again.")
+        shape = manifest.kept(layer), manifest.layers[layer].shape[2]
+        check_npy(folder / layout.directions_file(layer), shape, "float32")
     return manifest
 
 
@@ -54,43 +53,6 @@ def _why_no_bank(folder: Path) -> str:
     if (folder / layout.JOURNAL_FILE).is_file():
         return f"{folder} is an incomplete bank: its build was interrupted. {resume}"
     return f"{folder} is not a bank: it has no {layout.MANIFEST_FILE}. Give the folder of a bank."
-
-
-def _check_file(path: Path, array: BankArray) -> None:
-    """Raise BankError unless the file has the header and size of `array`."""
-    try:
-        with open(path, "rb") as file:
-            found = _read_header(file)
-            size, expected_size = os.fstat(file.fileno()).st_size, file.tell() + array.nbytes
-    except FileNotFoundError:
-        raise BankError(f"{path} is missing. Rebuild the bank, or copy it again.") from None
-    except (OSError, ValueError) as error:
-        raise BankError(
-            f"{path} is not a readable array ({error}). Rebuild the bank, or copy it again."
-        ) from error
-    expected = (array.shape, False, np.dtype(array.spec.dtype))
-    if found != expected:
-        raise BankError(
-            f"{path} is not the array of the manifest: it is {_describe(*found)}, "
-            f"not {_describe(*expected)}. Rebuild the bank."
-        )
-    if size != expected_size:
-        raise BankError(
-            f"{path} is damaged: it has {size} bytes, not {expected_size}. "
-            f"Rebuild the bank, or copy it again."
-        )
-
-
-def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return (shape, whether in Fortran order, dtype), and leave the file at its data."""
-    version = npy.read_magic(file)
-    if version != (1, 0):
-        raise ValueError(f".npy version {version[0]}.{version[1]}")
-    return npy.read_array_header_1_0(file)
-
-
-def _describe(shape: tuple[int, ...], fortran_order: bool, dtype: np.dtype[Any]) -> str:
-    return f"{dtype} {shape}{' in Fortran order' if fortran_order else ''}"
 
 
 class Records:

@@ -46,7 +46,10 @@ def bank_json(bank: Bank, *, verified: bool = False) -> dict[str, Any]:
         "descriptor": bank.descriptor,
         "input_palette": bank.input_palette.name if bank.input_palette else None,
         "target_palette": bank.target_palette.name if bank.target_palette else None,
-        "layers": [layer_json(layer) for layer in bank.layers.values()],
+        "layers": [
+            {**layer_json(layer), "kept": manifest.kept(name), "bytes": manifest.layer_bytes(name)}
+            for name, layer in bank.layers.items()
+        ],
         "verified": verified,
     }
 
@@ -58,8 +61,11 @@ def print_bank(bank: Bank) -> None:
     console.print_table(
         f"{bank.path}: {len(bank)} pairs of {height}x{width}, {manifest.dtype}, "
         f"{manifest.nbytes / 1e9:.2f} GB",
-        ("layer", "activation", "stride", "hyperpatch", "patch"),
-        [layer_row(layer) for layer in bank.layers.values()],
+        ("layer", "activation", "stride", "hyperpatch", "patch", "kept", "size"),
+        [
+            (*layer_row(layer), str(manifest.kept(name)), _size(manifest.layer_bytes(name)))
+            for name, layer in bank.layers.items()
+        ],
     )
     kinds = [
         f"{kind}: {'photo' if palette is None else f'label map ({palette.name})'}"
@@ -69,7 +75,13 @@ def print_bank(bank: Bank) -> None:
         f"network: {manifest.model.path} ({manifest.model.fingerprint[:19]}...)",
         f"global descriptor: {bank.descriptor or 'none'}",
         ", ".join(kinds),
+        "kept: numbers of a cell; fewer than channels where these depend on each other",
     ]
     lines += [f"left out: {skipped.name} ({skipped.reason})" for skipped in manifest.skipped]
     for line in lines:
         console.out.print(line, markup=False, soft_wrap=True)
+
+
+def _size(count: int) -> str:
+    """A number of bytes, short."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,462 @@
+"""Builds that compute several images at a time, of layers that are kept along directions."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from compnn.bank.builder import build_bank
+from compnn.bank.directions import sampled_images
+from compnn.bank.layout import ACTIVATION_DTYPES
+from compnn.bank.reader import Records, open_manifest
+from compnn.datasets.dataset import Pair
+from compnn.errors import BankError, ImageError
+from compnn.model import Model
+from memory_dataset import MemoryDataset, contents, patch_call
+from reference import dequantised, stored
+from tiny_networks import wide_network
+
+COUNT = 10
+SIZE = (16, 16)
+SAMPLED = {0, 1, 2, 3, 5, 6, 7, 8}
+THREADS = [1, 2, 5]
+
+
+def dataset(count: int = COUNT, **options: Any) -> MemoryDataset:
+    return MemoryDataset(count, SIZE, **options)
+
+
+class SlowDataset(MemoryDataset):
+    """Takes its time to read some of the images."""
+
+    def __init__(self, seconds: Mapping[int, float], **options: Any) -> None:
+        super().__init__(COUNT, SIZE, **options)
+        self._seconds = {f"img_{index}": each for index, each in seconds.items()}
+
+    def _read(self, name: str) -> Pair:
+        time.sleep(self._seconds.get(name, 0))
+        return super()._read(name)
+
+
+class StoppedError(Exception):
+    """Raised by a progress callback."""
+
+
+def stop_at(done: int, error: type[BaseException] = StoppedError) -> Callable[[int, int], None]:
+    """A progress callback that raises once `done` pairs have been written."""
+
+    def progress(count: int, total: int) -> None:
+        if count == done:
+            raise error
+
+    return progress
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return wide_network(tmp_path_factory.mktemp("network") / "wide.onnx")
+
+
+@pytest.fixture(scope="module")
+def models(network: Path) -> dict[int, Model]:
+    """The same network with different numbers of threads."""
+    return {threads: Model(network, None, "deep", num_threads=threads) for threads in THREADS}
+
+
+@pytest.fixture(scope="module")
+def references(
+    models: dict[int, Model], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, bytes]]:
+    """The files of a bank in each dtype, built by one worker without interruption."""
+    folder = tmp_path_factory.mktemp("references")
+    for dtype in ACTIVATION_DTYPES:
+        build_bank(folder / dtype, models[1], dataset(), dtype=dtype)
+    return {dtype: contents(folder / dtype) for dtype in ACTIVATION_DTYPES}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "wide.bank"
+
+
+def journal_entries(path: Path) -> int:
+    """How many images an interrupted build has done."""
+    return (
+        len((path.with_name(path.name + ".partial") / "journal.jsonl").read_text().splitlines()) - 1
+    )
+
+
+def count_runs(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Counter[int]]:
+    """How often the network has run over each image of `dataset()` since."""
+    calls = patch_call(monkeypatch, Model, "run", lambda run, *a, **k: run(*a, **k))
+    indices = {pair.input.tobytes(): index for index, pair in enumerate(dataset())}
+    return lambda: Counter(indices[images.tobytes()] for _, images, *_ in calls)
+
+
+# Order
+
+
+@pytest.mark.parametrize("dtype", ACTIVATION_DTYPES)
+@pytest.mark.parametrize("threads", THREADS[1:])
+def test_threads_do_not_change_the_bank(
+    path: Path,
+    models: dict[int, Model],
+    references: dict[str, dict[str, bytes]],
+    dtype: str,
+    threads: int,
+) -> None:
+    build_bank(path, models[threads], dataset(), dtype=dtype)
+    found = contents(path)
+    assert found.keys() == references[dtype].keys()
+    assert ("directions/wide.npy" in found) == (dtype != "float32")
+    assert found == references[dtype]
+
+
+@pytest.mark.parametrize("slow", [{0: 0.1}, {1: 0.1, 4: 0.05}, {8: 0.1}])
+def test_slow_images_keep_their_place(
+    path: Path,
+    models: dict[int, Model],
+    references: dict[str, dict[str, bytes]],
+    slow: dict[int, float],
+) -> None:
+    seen: list[int] = []
+    build_bank(path, models[5], SlowDataset(slow), progress=lambda done, total: seen.append(done))
+    assert contents(path) == references["float16"]
+    assert list(dict.fromkeys(seen)) == list(range(COUNT + 1))
+    assert seen == sorted(seen)
+
+
+def test_later_images_do_not_wait_for_earlier_ones(
+    path: Path, models: dict[int, Model], references: dict[str, dict[str, bytes]]
+) -> None:
+    later = threading.Event()
+
+    class Waiting(MemoryDataset):
+        """The first image is read only when the second one has been."""
+
+        def _read(self, name: str) -> Pair:
+            if name == "img_0":
+                assert later.wait(20)
+            if name == "img_1":
+                later.set()
+            return super()._read(name)
+
+    build_bank(path, models[2], Waiting(COUNT, SIZE), dtype="float32")
+    assert contents(path) == references["float32"]
+
+
+@pytest.mark.parametrize(
+    ("threads", "at_once", "each"), [(1, 1, 1), (2, 2, 1), (5, 4, 1), (8, 4, 2)]
+)
+def test_workers_share_the_threads(
+    path: Path,
+    network: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int,
+    at_once: int,
+    each: int,
+) -> None:
+    lock, running, most, of_a_run = threading.Lock(), [0], [0], set()
+
+    def run(original: Any, model: Model, *arguments: Any, **options: Any) -> Any:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+            of_a_run.add(model.num_threads)
+        time.sleep(0.02)
+        try:
+            return original(model, *arguments, **options)
+        finally:
+            with lock:
+                running[0] -= 1
+
+    patch_call(monkeypatch, Model, "run", run)
+    model = Model(network, None, "deep", num_threads=threads)
+    build_bank(path, model, dataset())
+    assert most[0] == at_once
+    assert of_a_run == {each}
+    assert model.num_threads == threads
+
+
+def test_progress_is_reported_by_the_thread_that_builds(
+    path: Path, models: dict[int, Model]
+) -> None:
+    threads = set()
+    build_bank(
+        path, models[5], dataset(), progress=lambda *_: threads.add(threading.current_thread())
+    )
+    assert threads == {threading.current_thread()}
+
+
+# Interruption
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8", "float32"])
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize(("done", "error"), [(1, KeyboardInterrupt), (6, StoppedError)])
+def test_interrupted_build_resumes(
+    path: Path,
+    models: dict[int, Model],
+    references: dict[str, dict[str, bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    done: int,
+    error: type[BaseException],
+    threads: int,
+    dtype: str,
+) -> None:
+    model = models[threads]
+    with pytest.raises(error):
+        build_bank(path, model, dataset(), dtype=dtype, progress=stop_at(done, error))
+    assert not path.exists()
+    assert journal_entries(path) == done
+    runs = count_runs(monkeypatch)
+    build_bank(path, model, dataset(), dtype=dtype)
+    assert contents(path) == references[dtype]
+    # Once for each image that is left, and for the directions' sample.
+    sampled = set() if dtype == "float32" else SAMPLED
+    assert runs() == Counter([*range(done, COUNT), *sampled])
+
+
+def test_the_sample_is_that_of_the_tests() -> None:
+    assert set(sampled_images(COUNT)) == SAMPLED
+
+
+def test_build_that_was_interrupted_twice_with_other_threads(
+    path: Path, models: dict[int, Model], references: dict[str, dict[str, bytes]]
+) -> None:
+    for threads, done in ((5, 3), (1, 4), (2, 8)):
+        with pytest.raises(StoppedError):
+            build_bank(path, models[threads], dataset(), progress=stop_at(done))
+        assert journal_entries(path) == done
+    build_bank(path, models[5], dataset())
+    assert contents(path) == references["float16"]
+
+
+def test_interruption_while_workers_are_slow_ends_soon(
+    path: Path,
+    models: dict[int, Model],
+    references: dict[str, dict[str, bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = SlowDataset(dict.fromkeys(range(2, COUNT), 0.1))
+    reads = patch_call(monkeypatch, slow, "_read", lambda read, name: read(name))
+    with pytest.raises(KeyboardInterrupt):
+        build_bank(path, models[2], slow, dtype="float32", progress=stop_at(1, KeyboardInterrupt))
+    # Images that are being computed come to their end; none is begun after that.
+    assert {name for (name,) in reads} <= {"img_0", "img_1", "img_2"}
+    build_bank(path, models[2], dataset(), dtype="float32")
+    assert contents(path) == references["float32"]
+
+
+# Directions of an interrupted build
+
+
+def test_other_images_in_the_sample_are_refused(path: Path, models: dict[int, Model]) -> None:
+    with pytest.raises(StoppedError):
+        build_bank(path, models[2], dataset(), progress=stop_at(4))
+    partial = path.with_name(path.name + ".partial")
+    before = contents(partial)
+    changed = dataset()
+    changed.pairs["img_7"] = dataset(1, seed=9).pairs["img_0"]
+    with pytest.raises(BankError, match=r"with different main directions\..*--restart") as caught:
+        build_bank(path, models[2], changed)
+    assert str(partial) in str(caught.value)
+    assert contents(partial) == before
+    build_bank(path, models[2], changed, restart=True)
+    inputs = np.load(path / "inputs.npy")
+    np.testing.assert_array_equal(inputs, [pair.input for pair in changed])
+
+
+def test_images_outside_of_the_sample_that_changed_are_built_again(
+    path: Path, models: dict[int, Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StoppedError):
+        build_bank(path, models[2], dataset(), progress=stop_at(8))
+    changed = dataset()
+    changed.pairs["img_4"] = dataset(1, seed=9).pairs["img_0"]
+    build_bank(path, models[2], changed)
+    build_bank(tmp_path / "at once", models[1], changed)
+    assert contents(path) == contents(tmp_path / "at once")
+
+
+def test_damaged_directions_of_an_interrupted_build_are_written_again(
+    path: Path, models: dict[int, Model], references: dict[str, dict[str, bytes]]
+) -> None:
+    with pytest.raises(StoppedError):
+        build_bank(path, models[2], dataset(), progress=stop_at(4))
+    file = path.with_name(path.name + ".partial") / "directions" / "wide.npy"
+    file.write_bytes(b"nonsense")
+    build_bank(path, models[2], dataset())
+    assert contents(path) == references["float16"]
+
+
+# A sample that misleads
+
+
+def misleading(dark: int = 4) -> MemoryDataset:
+    """Light images, but for one that is not in the sample: dark pixels give it more directions."""
+    pairs = dataset(darkest=128)
+    pairs.pairs[f"img_{dark}"] = dataset().pairs[f"img_{dark}"]
+    return pairs
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int8"])
+@pytest.mark.parametrize("threads", THREADS)
+def test_layer_whose_sample_misleads_is_kept_whole(
+    path: Path, models: dict[int, Model], threads: int, dtype: str
+) -> None:
+    seen: list[int] = []
+    build_bank(
+        path,
+        models[threads],
+        misleading(),
+        dtype=dtype,
+        progress=lambda done, total: seen.append(done),
+    )
+    manifest = open_manifest(path)
+    assert manifest.directions == {}
+    assert not (path / "directions").exists()
+    assert manifest.names == misleading().names
+    raw = [models[1].activations(pair.input, ["wide"])["wide"] for pair in misleading()]
+    np.testing.assert_array_equal(
+        np.load(path / "activations" / "wide.npy"), stored(np.stack(raw), dtype)
+    )
+    Records(path, manifest).verify_all()
+    assert list(path.parent.iterdir()) == [path]
+    # It came to the fourth image, and then started over.
+    assert list(dict.fromkeys(seen)) == list(range(COUNT + 1))
+    assert seen[-COUNT - 1 :] == list(range(COUNT + 1))
+    assert seen.index(4) < len(seen) - COUNT
+
+
+def test_light_images_alone_are_kept_along_directions(path: Path, models: dict[int, Model]) -> None:
+    build_bank(path, models[2], dataset(darkest=128))
+    assert list(open_manifest(path).directions) == ["wide"]
+
+
+@pytest.mark.parametrize("time_of_it", ["before", "after"])
+def test_build_with_a_misleading_sample_resumes(
+    path: Path,
+    models: dict[int, Model],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    time_of_it: str,
+) -> None:
+    """Interrupted before it comes to the image that shows it, or after it has started over."""
+    build_bank(tmp_path / "at once", models[1], misleading())
+    times = Counter[int]()
+
+    def progress(done: int, total: int) -> None:
+        times[done] += 1
+        if done == 3 and times[3] == (1 if time_of_it == "before" else 2):
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        build_bank(path, models[2], misleading(), progress=progress)
+    assert journal_entries(path) == 3
+    runs = patch_call(monkeypatch, Model, "run", lambda run, *a, **k: run(*a, **k))
+    build_bank(path, models[5], misleading())
+    assert contents(path) == contents(tmp_path / "at once")
+    if time_of_it == "after":  # it has been noted, so nothing is done again
+        assert len(runs) == COUNT - 3 + len(SAMPLED)
+
+
+# Bad images
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_bad_image_keeps_the_images_before_it(
+    path: Path,
+    models: dict[int, Model],
+    references: dict[str, dict[str, bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int,
+) -> None:
+    """Also when those are slower, so that the error comes first."""
+    slow = SlowDataset({2: 0.1, 3: 0.1}, bad=[4])
+    with pytest.raises(ImageError, match=r"'img_4'.*cut short.*kept in .*again to resume"):
+        build_bank(path, models[threads], slow)
+    assert journal_entries(path) == 4
+    runs = count_runs(monkeypatch)
+    build_bank(path, models[threads], dataset())
+    assert contents(path) == references["float16"]
+    assert runs() == Counter([*range(4, COUNT), *SAMPLED])
+
+
+def decoded(path: Path, layer: str) -> npt.NDArray[np.float64]:
+    """The activations (N, H, W, D) that a bank has kept."""
+    numbers = np.load(path / "activations" / f"{layer}.npy")
+    cells = dequantised(numbers, np.load(path / "norms" / f"{layer}.npy"))
+    directions = Records(path, open_manifest(path)).directions(layer)
+    return cells if directions is None else cells.astype(np.float64) @ directions
+
+
+def check_bank(path: Path, model: Model, indices: list[int]) -> None:
+    """The bank holds these images of `dataset()`, in this order."""
+    pairs = [dataset()[index] for index in indices]
+    manifest = open_manifest(path)
+    assert manifest.names == tuple(pair.name for pair in pairs)
+    np.testing.assert_array_equal(np.load(path / "inputs.npy"), [each.input for each in pairs])
+    np.testing.assert_array_equal(np.load(path / "targets.npy"), [each.target for each in pairs])
+    for layer in model.layers:
+        raw = np.stack([model.activations(each.input, [layer])[layer] for each in pairs])
+        np.testing.assert_allclose(decoded(path, layer), raw, atol=2e-3 * np.abs(raw).max())
+    Records(path, manifest).verify_all()
+
+
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("done", [None, 3, 7])
+def test_skipped_images_leave_no_gap(
+    path: Path, models: dict[int, Model], threads: int, done: int | None
+) -> None:
+    slow = SlowDataset({1: 0.05}, bad=[0, 4, 5, 9])
+    if done is not None:
+        with pytest.raises(StoppedError):
+            build_bank(path, models[threads], slow, skip_bad=True, progress=stop_at(done))
+        assert journal_entries(path) == done
+    build_bank(path, models[threads], slow, skip_bad=True)
+    check_bank(path, models[threads], [1, 2, 3, 6, 7, 8])
+    manifest = open_manifest(path)
+    assert [each.name for each in manifest.skipped] == ["img_0", "img_4", "img_5", "img_9"]
+    assert manifest.directions["wide"].count == 16
+
+
+def test_bad_image_of_the_sample(path: Path, models: dict[int, Model]) -> None:
+    """The error is that of the pair, once the build has come to it; or it is left out."""
+    bad = dataset(bad=[7])
+    with pytest.raises(ImageError, match=r"training pair 'img_7': img_7\.png is cut short"):
+        build_bank(path, models[2], bad)
+    assert journal_entries(path) == 7
+    build_bank(path, models[2], bad, skip_bad=True)
+    check_bank(path, models[2], [0, 1, 2, 3, 4, 5, 6, 8, 9])
+
+
+def test_bad_first_image_of_the_sample_leaves_nothing(path: Path, models: dict[int, Model]) -> None:
+    with pytest.raises(ImageError, match=r"training pair 'img_0': img_0\.png is cut short"):
+        build_bank(path, models[2], dataset(bad=[0]))
+    assert list(path.parent.iterdir()) == []
+
+
+def test_sample_of_which_nothing_can_be_read(path: Path, models: dict[int, Model]) -> None:
+    bad = dataset(bad=sorted(SAMPLED))
+    build_bank(path, models[2], bad, skip_bad=True)
+    assert open_manifest(path).directions == {}
+    check_bank(path, models[2], [4, 9])
+
+
+def test_too_few_images_for_directions(path: Path, models: dict[int, Model]) -> None:
+    """Two images have 512 cells; 48 channels need 768."""
+    build_bank(path, models[2], dataset(2))
+    assert open_manifest(path).directions == {}
+    check_bank(path, models[2], [0, 1])
+    build_bank(path, models[2], dataset(3), overwrite=True)
+    assert list(open_manifest(path).directions) == ["wide"]
+    check_bank(path, models[2], [0, 1, 2])
