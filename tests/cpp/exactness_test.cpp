@@ -87,7 +87,7 @@ bool uses_subspace(const TestCells& bank, const Query& asked) {
 
 TEST(low_rank_cells_in_a_subspace) {
   Generator generator(1);
-  for (const Precision precision : {Precision::kFloat16, Precision::kFloat32}) {
+  for (const Precision precision : kAllPrecisions) {
     for (const HyperpatchSize size : {HyperpatchSize{2, 2}, HyperpatchSize{1, 1}}) {
       TestCells query({1, 34, 35, 24}, precision), bank({12, 15, 15, 24}, precision);
       make_low_rank(query, generator, 6, 1e-2F);
@@ -107,11 +107,12 @@ TEST(cells_outside_the_subspace) {
       bank({12, 15, 15, 24}, Precision::kFloat32);
   make_low_rank(query, generator, 4, 1e-4F);
   make_low_rank(bank, generator, 4, 1e-4F);
-  std::vector<float> outliers(5 * 24);
+  // So many that the 16 directions that are kept cannot hold them.
+  std::vector<float> outliers(30 * 24);
   for (float& number : outliers) number = normal(generator);
   const auto replace_some = [&](Index, Index, Index, float* cell) {
     if (generator() % 100 != 0) return;
-    const float* from = outliers.data() + 24 * (generator() % 5);
+    const float* from = outliers.data() + 24 * (generator() % 30);
     for (Index d = 0; d < 24; ++d) cell[d] = from[d] + 1e-3F * normal(generator);
   };
   query.change(replace_some);
@@ -125,17 +126,46 @@ TEST(cells_outside_the_subspace) {
   }
 }
 
+// In the subspace the most similar cells look less similar than others, which lie in it.
+TEST(cells_half_outside_the_subspace) {
+  constexpr Index kDepth = 48;
+  Generator generator(16);
+  std::normal_distribution<float> normal;
+  TestCells query({1, 48, 50, kDepth}, Precision::kFloat32),
+      bank({20, 15, 15, kDepth}, Precision::kFloat32);
+  make_low_rank(query, generator, 8, 1e-4F);
+  make_low_rank(bank, generator, 8, 1e-4F);
+  TestCells special({1, 1, 60, kDepth}, Precision::kFloat32);
+  make_low_rank(special, generator, 8, 0);
+  special.change([&](Index, Index, Index, float* cell) {
+    const float each = 0.9F * norm_of(cell, kDepth) / std::sqrt(static_cast<float>(kDepth));
+    for (Index d = 0; d < kDepth; ++d) cell[d] += each * normal(generator);
+  });
+  const auto replace_some = [&](Index, Index, Index, float* cell) {
+    if (generator() % 50 != 0) return;
+    std::copy_n(special.cell(0, 0, static_cast<Index>(generator() % 60)), kDepth, cell);
+  };
+  query.change(replace_some);
+  bank.change(replace_some);
+  const Query asked = query_of(query, bank, {1, 1}, 1);
+  CHECK(uses_subspace(bank, asked));
+  check_exactness(query, bank, asked, {2});
+}
+
 // Beside one long cell of a hyperpatch the other ones count for little, but decide.
 TEST(norms_from_tiny_to_huge) {
   Generator generator(3);
   for (const HyperpatchSize size :
        {HyperpatchSize{1, 1}, HyperpatchSize{2, 2}, HyperpatchSize{3, 1}}) {
     for (const float low : {-17.0F, -10.0F, -1.0F}) {
-      TestCells query = TestCells::random({1, 9, 10, 19}, Precision::kFloat32, 31);
-      TestCells bank = TestCells::random({4, 9, 11, 19}, Precision::kFloat32, 32);
-      scale(query, generator, low, 15);
-      scale(bank, generator, low, 15);
-      check_exactness(query, bank, query_of(query, bank, size, 5));
+      for (const Precision precision :
+           {Precision::kFloat32, Precision::kBfloat16, Precision::kInt8}) {
+        TestCells query = TestCells::random({1, 9, 10, 19}, precision, 31);
+        TestCells bank = TestCells::random({4, 9, 11, 19}, precision, 32);
+        scale(query, generator, low, 15);
+        scale(bank, generator, low, 15);
+        check_exactness(query, bank, query_of(query, bank, size, 5));
+      }
     }
     TestCells query = TestCells::random({1, 9, 10, 19}, Precision::kFloat32, 33);
     TestCells bank = TestCells::random({4, 9, 11, 19}, Precision::kFloat32, 34);
@@ -167,7 +197,7 @@ TEST(numbers_of_many_magnitudes_within_cells) {
 TEST(near_duplicates) {
   Generator generator(5);
   for (const float difference : {1e-7F, 1e-6F, 1e-5F, 1e-4F, 1e-3F, 1e-2F}) {
-    for (const Precision precision : {Precision::kFloat16, Precision::kFloat32}) {
+    for (const Precision precision : kAllPrecisions) {
       TestCells query({1, 9, 9, 20}, precision), bank({3, 11, 12, 20}, precision);
       make_near_duplicates(query, generator, difference);
       make_near_duplicates(bank, generator, difference);
@@ -224,7 +254,7 @@ TEST(scaled_copies) {
 
 TEST(many_matches_among_duplicates) {
   Generator generator(9);
-  for (const Precision precision : {Precision::kFloat16, Precision::kFloat32}) {
+  for (const Precision precision : kAllPrecisions) {
     for (const int matches : {1, 2, 10, 50}) {
       const TestCells pattern = TestCells::random({1, 1, 6, 12}, precision, 91);
       const auto choose = [&](Index, Index, Index, float* cell) {
@@ -237,6 +267,28 @@ TEST(many_matches_among_duplicates) {
       check_exactness(query, bank, query_of(query, bank, {1, 2}, matches));
       check_exactness(query, bank, query_of(query, bank, {2, 2}, matches));
     }
+  }
+}
+
+// Few integers and few norms: cells that are the same in one of them, in the other, or in both.
+TEST(integers_of_several_norms) {
+  Generator generator(15);
+  for (const int norms : {1, 2, 5}) {
+    const TestCells pattern = TestCells::random({1, 1, 2, 12}, Precision::kInt8, 141);
+    TestCells query = TestCells::random({1, 7, 8, 12}, Precision::kInt8, 142);
+    TestCells bank({3, 12, 13, 12}, Precision::kInt8);
+    const auto choose = [&](Index, Index, Index, float* cell) {
+      const float* from = pattern.cell(0, 0, between(generator, 0, 1));
+      const auto by = static_cast<float>(between(generator, 1, norms));
+      for (Index d = 0; d < 12; ++d) cell[d] = by * from[d];
+    };
+    bank.change(choose);
+    for (const int matches : {1, 3, 30}) {
+      check_exactness(query, bank, query_of(query, bank, {1, 1}, matches));
+      check_exactness(query, bank, query_of(query, bank, {2, 2}, matches));
+    }
+    query.change(choose);
+    check_exactness(query, bank, query_of(query, bank, {2, 2}, 2));
   }
 }
 
@@ -253,7 +305,7 @@ TEST(duplicates_on_both_sides_of_a_tile) {
 
 TEST(zeros_in_query_and_bank) {
   Generator generator(11);
-  for (const Precision precision : {Precision::kFloat16, Precision::kFloat32}) {
+  for (const Precision precision : kAllPrecisions) {
     for (const std::uint32_t share : {2, 5, 1000000}) {
       TestCells query = TestCells::random({1, 8, 8, 9}, precision, 111);
       TestCells bank = TestCells::random({4, 8, 8, 9}, precision, 112);
@@ -300,14 +352,14 @@ TEST(deep_activations) {
   Generator generator(13);
   std::normal_distribution<float> normal;
   for (const Index depth : {65535, 65536, 70000}) {
-    for (const Precision precision : {Precision::kFloat16, Precision::kFloat32}) {
+    for (const Precision precision : kAllPrecisions) {
       const TestCells query = TestCells::random({1, 1, 1, depth}, precision, 131);
       TestCells bank({12, 1, 1, depth}, precision);
       bank.change([&](Index image, Index, Index, float* cell) {
         const float noise = image < 6 ? 1e-3F : 1;
         for (Index d = 0; d < depth; ++d) {
           cell[d] = (query.cell(0, 0, 0)[d] + noise * normal(generator)) *
-                    (precision == Precision::kFloat32 ? 1e13F : 1e-2F);
+                    (precision == Precision::kFloat16 ? 1e-2F : 1e13F);
         }
       });
       check_exactness(query, bank, query_of(query, bank, {1, 1}, 3));
@@ -337,9 +389,11 @@ TEST(random_searches) {
   Generator generator(14);
   for (int trial = 0; trial < 150; ++trial) {
     const Index depth = trial % 3 == 0 ? between(generator, 1, 4) : between(generator, 5, 70);
-    const Precision precision = generator() % 2 ? Precision::kFloat16 : Precision::kFloat32;
+    const auto any_precision = [&] { return kAllPrecisions[generator() % 4]; };
+    const Precision query_precision = any_precision(), precision = any_precision();
     const HyperpatchSize size{between(generator, 1, 3), between(generator, 1, 4)};
-    TestCells query({1, between(generator, 3, 14), between(generator, 4, 14), depth}, precision);
+    TestCells query({1, between(generator, 3, 14), between(generator, 4, 14), depth},
+                    query_precision);
     TestCells bank(
         {between(generator, 1, 4), between(generator, 3, 14), between(generator, 4, 40), depth},
         precision);
@@ -348,7 +402,7 @@ TEST(random_searches) {
       if (kind == 0) make_low_rank(*cells, generator, between(generator, 1, 4), 1e-3F);
       if (kind == 1) make_near_duplicates(*cells, generator, factor(generator, -7, -1));
       if (kind >= 2) make_low_rank(*cells, generator, 1, 10);  // as good as random
-      if (precision == Precision::kFloat32 && generator() % 2) {
+      if (cells->cells().precision != Precision::kFloat16 && generator() % 2) {
         scale(*cells, generator, -17, static_cast<float>(between(generator, -16, 15)));
       }
       if (generator() % 3 == 0) {  // some cells zero, others copies of a cell that came before

@@ -70,7 +70,7 @@ TEST(random_shapes_equal_brute_force) {
   for (std::uint32_t trial = 0; trial < 40; ++trial) {
     const HyperpatchSize hyperpatch{between(1, 3), between(1, 3)};
     const Index depth = between(1, 40);
-    const Precision precision = trial % 2 == 0 ? Precision::kFloat16 : Precision::kFloat32;
+    const Precision precision = kAllPrecisions[trial % 4];
     const TestCells query =
         TestCells::random({1, between(3, 9), between(3, 12), depth}, precision, trial);
     const TestCells bank = TestCells::random({between(1, 6), between(3, 10), between(3, 11), depth},
@@ -152,6 +152,36 @@ TEST(duplicate_images_give_the_lowest_image) {
     if (image >= 3) std::copy_n(bank.cell(image - 3, row, col), 33, cell);
   });
   check_against_brute_force(query, bank, query_of(query, bank, {2, 2}, 3));
+}
+
+// Integers tell a cell's direction only: side by side, cells of other norms have another one.
+TEST(hyperpatches_of_the_same_integers_differ_by_their_norms) {
+  const TestCells pattern = TestCells::random({1, 2, 2, 9}, Precision::kInt8, 19);
+  const auto scaled_pattern = [&](Index row, Index col, float by, float* cell) {
+    for (Index d = 0; d < 9; ++d) cell[d] = by * pattern.cell(0, row % 2, col % 2)[d];
+  };
+  // From the first hyperpatch to the last, the upper left cell becomes shorter.
+  TestCells bank({1, 2, 20, 9}, Precision::kInt8);
+  bank.change([&](Index, Index row, Index col, float* cell) {
+    const auto exponent = static_cast<int>(row == 0 && col % 2 == 0 ? -col / 2 : 0);
+    scaled_pattern(row, col, std::ldexp(1.0F, exponent), cell);
+  });
+  const auto* integers = static_cast<const std::int8_t*>(bank.cells().numbers);
+  for (Index i = 0; i < 40; ++i) {
+    const Index same = i / 20 * 20 + i % 2;
+    CHECK(std::memcmp(integers + 9 * i, integers + 9 * same, 9) == 0);
+  }
+  TestCells query({1, 2, 20, 9}, Precision::kFloat32);
+  query.change([&](Index, Index row, Index col, float* cell) {
+    std::copy_n(bank.cell(0, row, col), 9, cell);
+  });
+  const Query asked = query_of(query, bank, {2, 2}, 1);
+  check_against_brute_force(query, bank, asked);
+  const Field field = exhaustive_search(bank.bank(), asked, nullptr);
+  for (std::int32_t place = 0; place < 10; ++place) {
+    CHECK(field.at(0, place)->same_place({0, 0, 0, place}));
+    CHECK_NEAR(field.at(0, place)->similarity, 1, 1e-6);
+  }
 }
 
 // The same hyperpatches at other rows and columns meet other parts of tiles and of vectors.

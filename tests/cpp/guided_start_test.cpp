@@ -254,8 +254,8 @@ TEST(sample_is_about_as_large_as_asked_and_the_seed_decides_it) {
 }
 
 TEST(places_are_valid_different_sorted_and_no_more_than_asked) {
-  const TestCells query = TestCells::random({1, 9, 10, 12}, Precision::kFloat16, 8);
-  const TestCells bank = TestCells::random({5, 24, 25, 12}, Precision::kFloat16, 9);
+  const TestCells query = TestCells::random({1, 9, 10, 12}, Precision::kBfloat16, 8);
+  const TestCells bank = TestCells::random({5, 24, 25, 12}, Precision::kInt8, 9);
   for (const HyperpatchSize size : {HyperpatchSize{1, 1}, {2, 2}, {3, 1}}) {
     Query asked = query_of(query.cells(), bank, size);
     asked.candidates = {0, 2, 3};

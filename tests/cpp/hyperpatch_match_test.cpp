@@ -189,7 +189,7 @@ class PlainHyperPatchMatch {
 }  // namespace
 
 TEST(matches_are_valid_distinct_sorted_and_truly_that_similar) {
-  for (const Precision precision : {Precision::kFloat16, Precision::kFloat32}) {
+  for (const Precision precision : kAllPrecisions) {
     for (const HyperpatchSize size : {HyperpatchSize{1, 1}, {2, 2}, {3, 1}, {1, 3}}) {
       const Case c = random_case(size, 4, 1, precision);
       const Field field = search(c, 12), best = exact(c);

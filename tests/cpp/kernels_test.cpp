@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "check.h"
+#include "storage_reference.h"
 
 using namespace compnn;
+using compnn::test::value_of;
 
 namespace {
 
@@ -22,18 +24,6 @@ std::vector<float> random_floats(Index count, std::uint32_t seed) {
   std::vector<float> numbers(static_cast<std::size_t>(count));
   for (float& number : numbers) number = normal(generator);
   return numbers;
-}
-
-// The value of a half by the definition of the format; NaN has no value.
-double value_of(std::uint16_t bits) {
-  const int exponent = bits >> 10 & 31, fraction = bits & 1023;
-  const double sign = bits >> 15 != 0 ? -1 : 1;
-  if (exponent == 31) {
-    return fraction != 0 ? std::numeric_limits<double>::quiet_NaN()
-                         : sign * std::numeric_limits<double>::infinity();
-  }
-  if (exponent == 0) return sign * std::ldexp(fraction, -24);
-  return sign * std::ldexp(1024 + fraction, exponent - 25);
 }
 
 // Runs a check at every level this processor supports.
@@ -64,88 +54,347 @@ TEST(levels) {
   for (const SimdLevel level : levels) std::cout << "       level " << to_string(level) << "\n";
 }
 
-TEST(widen_is_exact_for_every_half) {
-  for_each_level([](const Kernels& k) {
-    std::vector<Half> halves(65536);
-    for (std::size_t i = 0; i < halves.size(); ++i) halves[i].bits = static_cast<std::uint16_t>(i);
-    // From an odd start, each number is converted once in a vector and once in a remainder.
-    for (const std::size_t start : {std::size_t{0}, std::size_t{65521}}) {
-      std::vector<float> floats(halves.size() - start);
-      k.widen(halves.data() + start, floats.data(), static_cast<Index>(floats.size()));
-      for (std::size_t i = 0; i < floats.size(); ++i) {
-        const double expected = value_of(static_cast<std::uint16_t>(start + i));
-        const double actual = static_cast<double>(floats[i]);
-        CHECK(std::isnan(expected)
-                  ? std::isnan(actual)
-                  : actual == expected && std::signbit(actual) == std::signbit(expected));
-      }
-    }
-    for (std::size_t i = 0; i < halves.size(); ++i) {  // remainders only: one at a time
-      float one = 0;
-      k.widen(&halves[i], &one, 1);
-      const double expected = value_of(halves[i].bits);
-      CHECK(std::isnan(expected) ? std::isnan(one) : static_cast<double>(one) == expected);
-    }
-  });
+namespace {
+
+template <typename T>
+void check_that_widen_is_exact(const NumberKernels<T>& k, bool nan_too) {
+  std::vector<T> numbers;
+  for (std::uint32_t bits = 0; bits < 65536; ++bits) {
+    const T number{static_cast<std::uint16_t>(bits)};
+    if (nan_too || !std::isnan(value_of(number))) numbers.push_back(number);
+  }
+  const auto check = [](float actual, T number) {
+    const double expected = value_of(number), found = static_cast<double>(actual);
+    CHECK(std::isnan(expected)
+              ? std::isnan(found)
+              : found == expected && std::signbit(found) == std::signbit(expected));
+  };
+  // From an odd start, each number is converted once in a vector and once in a remainder.
+  for (const std::size_t start : {std::size_t{0}, numbers.size() - 15}) {
+    std::vector<float> floats(numbers.size() - start);
+    k.widen(numbers.data() + start, floats.data(), static_cast<Index>(floats.size()));
+    for (std::size_t i = 0; i < floats.size(); ++i) check(floats[i], numbers[start + i]);
+  }
+  for (const T number : numbers) {  // remainders only: one at a time
+    float one = 77;
+    k.widen(&number, &one, 1);
+    check(one, number);
+  }
 }
 
-// Neighbouring halves, their midpoint (a tie: to the even one) and the floats beside the midpoint.
-TEST(narrow_rounds_to_nearest_even) {
+// Floats, and the bits that they are rounded to.
+struct Rounded {
   std::vector<float> from;
   std::vector<std::uint16_t> expected;
-  const auto expect = [&](float number, std::uint16_t bits) {
+
+  void add(float number, std::uint16_t bits) {
     for (const float sign : {1.0F, -1.0F}) {
       from.push_back(sign * number);
       expected.push_back(static_cast<std::uint16_t>(bits | (sign < 0 ? 0x8000 : 0)));
     }
-  };
-  for (std::uint16_t bits = 0; bits < 0x7bff; ++bits) {
-    const auto next = static_cast<std::uint16_t>(bits + 1);
-    const auto low = static_cast<float>(value_of(bits));
-    const auto middle = static_cast<float>((value_of(bits) + value_of(next)) / 2);
-    expect(low, bits);
-    expect(middle, bits % 2 == 0 ? bits : next);
-    expect(std::nextafter(middle, 0.0F), bits);
-    expect(std::nextafter(middle, 1e9F), next);
   }
-  expect(65504.0F, 0x7bff);
-  expect(65519.99F, 0x7bff);
-  expect(65519.996F, 0x7bff);
-  expect(65520.0F, 0x7c00);
-  expect(1e30F, 0x7c00);
-  expect(std::numeric_limits<float>::infinity(), 0x7c00);
-  expect(std::numeric_limits<float>::denorm_min(), 0);
-  expect(1e-30F, 0);
-  for_each_level([&](const Kernels& k) {
-    std::vector<Half> halves(from.size());
-    k.narrow(from.data(), halves.data(), static_cast<Index>(from.size()));
-    for (std::size_t i = 0; i < from.size(); ++i) CHECK_EQUAL(halves[i].bits, expected[i]);
+
+  // Neighbouring numbers, their midpoint (a tie: to the even one) and the floats beside it.
+  template <typename T>
+  void add_all(std::uint16_t largest) {
+    for (std::uint16_t bits = 0; bits < largest; ++bits) {
+      const auto next = static_cast<std::uint16_t>(bits + 1);
+      const double low = value_of(T{bits});
+      const auto middle = static_cast<float>((low + value_of(T{next})) / 2);
+      add(static_cast<float>(low), bits);
+      add(middle, bits % 2 == 0 ? bits : next);
+      add(std::nextafter(middle, 0.0F), bits);
+      add(std::nextafter(middle, std::numeric_limits<float>::infinity()), next);
+    }
+  }
+
+  template <typename T>
+  void check(const NumberKernels<T>& k) const {
+    std::vector<T> numbers(from.size());
+    k.narrow(from.data(), numbers.data(), static_cast<Index>(from.size()));
+    for (std::size_t i = 0; i < from.size(); ++i) CHECK_EQUAL(numbers[i].bits, expected[i]);
     for (std::size_t i = 0; i < from.size(); ++i) {
-      Half one{};
+      T one{};
       k.narrow(&from[i], &one, 1);
       CHECK_EQUAL(one.bits, expected[i]);
     }
+  }
+};
+
+template <typename T>
+void check_that_conversions_stay_inside(const NumberKernels<T>& k, double rounding) {
+  const std::vector<float> from = random_floats(70, 1);
+  for (Index count = 0; count <= 70; ++count) {
+    std::vector<T> numbers(from.size() + 1, T{0xabcd});
+    k.narrow(from.data(), numbers.data(), count);
+    std::vector<float> back(from.size() + 1, 77.0F);
+    k.widen(numbers.data(), back.data(), count);
+    for (std::size_t i = 0; i < back.size(); ++i) {
+      if (static_cast<Index>(i) < count) {
+        CHECK_NEAR(back[i], from[i], rounding * std::fabs(from[i]) + 1e-7);
+      } else {
+        CHECK_EQUAL(numbers[i].bits, 0xabcd);
+        CHECK_EQUAL(back[i], 77.0F);
+      }
+    }
+  }
+}
+
+template <typename T>
+void check_dots(const NumberKernels<T>& k) {
+  for (Index count = 0; count <= 200; ++count) {
+    // Vectors of their own size, so that AddressSanitizer sees a read past the end.
+    const std::vector<float> a = random_floats(count, 2), b = random_floats(count, 3);
+    std::vector<T> numbers(b.size());
+    std::vector<float> rounded(b.size());
+    k.narrow(b.data(), numbers.data(), count);
+    k.widen(numbers.data(), rounded.data(), count);
+    double scale = 0;
+    const double expected = dot_in_double(a.data(), rounded.data(), count, &scale);
+    CHECK_NEAR(k.dot(a.data(), numbers.data(), count), expected, 1e-6 * scale);
+  }
+}
+
+// `b`: numbers that T holds.
+template <typename T>
+void check_exact_dot(void (*exact_dot)(const float*, const T*, Index, double*, double*),
+                     const std::vector<float>& a, const std::vector<float>& b, const T* stored) {
+  const auto count = static_cast<Index>(a.size());
+  double scale = 0, squares = 0;
+  const double expected = dot_in_double(a.data(), b.data(), count, &scale);
+  const double square = dot_in_double(b.data(), b.data(), count, &squares);
+  double sum = 0.25, square_sum = 0.5;  // they add to what is there
+  exact_dot(a.data(), stored, count, &sum, &square_sum);
+  CHECK_NEAR(sum, 0.25 + expected, 1e-14 * (1 + scale));
+  CHECK_NEAR(square_sum, 0.5 + square, 1e-14 * (1 + squares));
+}
+
+template <typename T>
+void check_exact_dot(const NumberKernels<T>& k, const std::vector<float>& a,
+                     const std::vector<float>& b) {
+  std::vector<T> numbers(b.size());
+  std::vector<float> rounded(b.size());
+  k.narrow(b.data(), numbers.data(), static_cast<Index>(b.size()));
+  k.widen(numbers.data(), rounded.data(), static_cast<Index>(b.size()));
+  check_exact_dot(k.exact_dot, a, rounded, numbers.data());
+}
+
+}  // namespace
+
+TEST(widen_is_exact_for_every_number) {
+  for_each_level([](const Kernels& k) {
+    check_that_widen_is_exact(k.half, true);
+    check_that_widen_is_exact(k.bfloat16, false);
+  });
+}
+
+TEST(narrow_to_half_rounds_to_nearest_even) {
+  Rounded numbers;
+  numbers.add_all<Half>(0x7bff);
+  numbers.add(65504.0F, 0x7bff);
+  numbers.add(65519.99F, 0x7bff);
+  numbers.add(65519.996F, 0x7bff);
+  numbers.add(65520.0F, 0x7c00);
+  numbers.add(1e30F, 0x7c00);
+  numbers.add(std::numeric_limits<float>::infinity(), 0x7c00);
+  numbers.add(std::numeric_limits<float>::denorm_min(), 0);
+  numbers.add(1e-30F, 0);
+  for_each_level([&](const Kernels& k) {
+    numbers.check(k.half);
     const float nan = std::numeric_limits<float>::quiet_NaN();
     Half bits{};
-    k.narrow(&nan, &bits, 1);
-    CHECK(std::isnan(value_of(bits.bits)));
+    k.half.narrow(&nan, &bits, 1);
+    CHECK(std::isnan(value_of(bits)));
   });
+}
+
+TEST(narrow_to_bfloat16_rounds_to_nearest_even) {
+  Rounded numbers;
+  numbers.add_all<Bfloat16>(0x7f7f);
+  numbers.add(1.0F, 0x3f80);
+  numbers.add(1.00390625F, 0x3f80);  // 1 + 2^-8: half way to the next one, which is odd
+  numbers.add(1.01171875F, 0x3f82);  // 1 + 3 * 2^-8
+  numbers.add(std::numeric_limits<float>::denorm_min(), 0);
+  numbers.add(1e16F, 0x5a0e);
+  numbers.add(std::numeric_limits<float>::max(), 0x7f80);
+  numbers.add(std::numeric_limits<float>::infinity(), 0x7f80);
+  for_each_level([&](const Kernels& k) { numbers.check(k.bfloat16); });
 }
 
 TEST(conversions_write_count_numbers_and_no_more) {
   for_each_level([](const Kernels& k) {
-    const std::vector<float> from = random_floats(70, 1);
-    for (Index count = 0; count <= 70; ++count) {
-      std::vector<Half> halves(from.size() + 1, Half{0xabcd});
-      k.narrow(from.data(), halves.data(), count);
-      CHECK_EQUAL(halves[static_cast<std::size_t>(count)].bits, 0xabcd);
-      std::vector<float> back(from.size() + 1, 77.0F);
-      k.widen(halves.data(), back.data(), count);
-      CHECK_EQUAL(back[static_cast<std::size_t>(count)], 77.0F);
-      for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
-        CHECK_NEAR(back[i], from[i], 1e-3 * std::fabs(from[i]) + 1e-7);
+    check_that_conversions_stay_inside(k.half, 1.0 / 2048);
+    check_that_conversions_stay_inside(k.bfloat16, 1.0 / 256);
+  });
+}
+
+TEST(dots_of_all_lengths) {
+  for_each_level([](const Kernels& k) {
+    for (Index count = 0; count <= 200; ++count) {
+      const std::vector<float> a = random_floats(count, 2), b = random_floats(count, 3);
+      double scale = 0;
+      const double expected = dot_in_double(a.data(), b.data(), count, &scale);
+      CHECK_NEAR(k.dot(a.data(), b.data(), count), expected, 1e-6 * scale);
+    }
+    check_dots(k.half);
+    check_dots(k.bfloat16);
+  });
+}
+
+TEST(exact_dots_add_in_double) {
+  for_each_level([](const Kernels& k) {
+    for (Index count = 0; count <= 100; ++count) {
+      const std::vector<float> a = random_floats(count, 2);
+      std::vector<float> b = random_floats(count, 3);
+      if (count > 3) b[1] = 1e4F;  // beside this, float sums would lose the others' last digits
+      check_exact_dot(k.exact_dot, a, b, b.data());
+      check_exact_dot(k.half, a, b);
+      check_exact_dot(k.bfloat16, a, b);
+    }
+  });
+}
+
+namespace {
+
+// -127 to 127, from one of them on.
+std::vector<std::int8_t> some_integers(Index count, int start) {
+  std::vector<std::int8_t> integers;
+  for (Index i = 0; i < count; ++i) {
+    integers.push_back(static_cast<std::int8_t>((start + 89 * i) % 255 - 127));
+  }
+  return integers;
+}
+
+}  // namespace
+
+TEST(integers_are_widened_and_scaled) {
+  for_each_level([](const Kernels& k) {
+    for (const float scale : {1.0F, 0.1F, 3e15F, 1e-30F, 0.0F}) {
+      for (Index count = 0; count <= 300; count += count < 70 ? 1 : 23) {
+        const std::vector<std::int8_t> integers = some_integers(count, 0);
+        std::vector<float> numbers(integers.size() + 1, 77.0F);
+        k.int8.widen(integers.data(), scale, numbers.data(), count);
+        for (std::size_t i = 0; i < integers.size(); ++i) {
+          CHECK_EQUAL(numbers[i], static_cast<float>(integers[i]) * scale);
+        }
+        CHECK_EQUAL(numbers.back(), 77.0F);
       }
     }
+  });
+}
+
+TEST(narrow_to_integers_rounds_to_nearest_even) {
+  std::vector<float> from;
+  std::vector<int> expected;
+  const auto expect = [&](float number, int integer) {
+    from.push_back(number);
+    expected.push_back(integer);
+  };
+  for (int integer = -127; integer <= 127; ++integer) {
+    const auto number = static_cast<float>(integer);
+    expect(number, integer);
+    if (integer == 127) continue;
+    const float middle = number + 0.5F;
+    expect(middle, integer % 2 == 0 ? integer : integer + 1);
+    expect(std::nextafter(middle, -200.0F), integer);
+    expect(std::nextafter(middle, 200.0F), integer + 1);
+  }
+  expect(-0.0F, 0);
+  expect(1e-30F, 0);
+  // The largest of a cell may be a little beyond 127, once it is multiplied.
+  expect(std::nextafter(127.0F, 200.0F), 127);
+  expect(std::nextafter(-127.0F, -200.0F), -127);
+  for_each_level([&](const Kernels& k) {
+    for (const float factor : {1.0F, 0.125F}) {
+      std::vector<float> scaled = from;
+      for (float& number : scaled) number /= factor;
+      std::vector<std::int8_t> integers(from.size());
+      k.int8.narrow(scaled.data(), factor, integers.data(), static_cast<Index>(from.size()));
+      for (std::size_t i = 0; i < from.size(); ++i) {
+        CHECK_EQUAL(int{integers[i]}, expected[i]);
+        std::int8_t one = 77;  // a remainder
+        k.int8.narrow(&scaled[i], factor, &one, 1);
+        CHECK_EQUAL(int{one}, expected[i]);
+      }
+    }
+  });
+}
+
+// Banks must not depend on the processor that packs them: products are rounded to float first.
+TEST(integers_are_the_same_at_every_level) {
+  const std::vector<float> cells = random_floats(20000, 12);
+  for_each_level([&](const Kernels& k) {
+    for (const float factor : {127 / 5.0F, 127 / 4.7F, 20 / 3.0F}) {
+      std::vector<std::int8_t> integers(cells.size());
+      k.int8.narrow(cells.data(), factor, integers.data(), static_cast<Index>(cells.size()));
+      for (std::size_t i = 0; i < cells.size(); ++i) {
+        CHECK_EQUAL(int{integers[i]}, static_cast<int>(std::nearbyint(cells[i] * factor)));
+      }
+    }
+  });
+}
+
+TEST(narrow_to_integers_writes_count_of_them_and_no_more) {
+  for_each_level([](const Kernels& k) {
+    for (Index count = 0; count <= 70; ++count) {
+      const std::vector<float> from = random_floats(count, 1);
+      std::vector<std::int8_t> integers(71, 0x55);
+      k.int8.narrow(from.data(), 10.0F, integers.data(), count);
+      for (std::size_t i = 0; i < integers.size(); ++i) {
+        CHECK_EQUAL(int{integers[i]}, static_cast<Index>(i) < count
+                                          ? static_cast<int>(std::nearbyint(from[i] * 10.0F))
+                                          : 0x55);
+      }
+    }
+  });
+}
+
+TEST(dots_and_squares_of_integers) {
+  for_each_level([](const Kernels& k) {
+    for (Index count = 0; count <= 200; ++count) {
+      const std::vector<float> a = random_floats(count, 2);
+      const std::vector<std::int8_t> integers = some_integers(count, static_cast<int>(count));
+      const std::vector<float> b(integers.begin(), integers.end());
+      double scale = 0, squares = 0;
+      const double expected = dot_in_double(a.data(), b.data(), count, &scale);
+      CHECK_NEAR(k.int8.dot(a.data(), integers.data(), count), expected, 1e-6 * scale);
+      dot_in_double(b.data(), b.data(), count, &squares);
+      CHECK_EQUAL(k.int8.square(integers.data(), count), static_cast<std::int64_t>(squares));
+    }
+  });
+}
+
+TEST(squares_of_many_integers) {
+  for_each_level([](const Kernels& k) {
+    for (const Index count : {65536, 70001, 300007, 3000017}) {
+      const std::vector<std::int8_t> integers(static_cast<std::size_t>(count), -127);
+      CHECK_EQUAL(k.int8.square(integers.data(), count), count * 127 * 127);
+    }
+  });
+}
+
+TEST(largest_magnitude_wherever_it_is) {
+  for_each_level([](const Kernels& k) {
+    for (Index count = 0; count <= 70; ++count) {
+      std::vector<float> numbers(static_cast<std::size_t>(count), -0.0F);
+      CHECK_EQUAL(k.largest_magnitude(numbers.data(), count), 0.0F);
+      for (std::size_t i = 0; i < numbers.size(); ++i) {
+        numbers[i] = i % 2 == 0 ? -0.5F : 0.25F;
+      }
+      for (float& number : numbers) {
+        const float before = number;
+        const float huge = std::numeric_limits<float>::max();
+        for (const float largest : {0.75F, huge, std::numeric_limits<float>::infinity()}) {
+          for (const float sign : {1.0F, -1.0F}) {
+            number = sign * largest;
+            CHECK_EQUAL(k.largest_magnitude(numbers.data(), count), largest);
+          }
+        }
+        number = before;
+      }
+    }
+    const std::vector<float> tiny(40, -std::numeric_limits<float>::denorm_min());
+    CHECK_EQUAL(k.largest_magnitude(tiny.data(), 40), std::numeric_limits<float>::denorm_min());
   });
 }
 
@@ -178,52 +427,6 @@ TEST(transpose_of_many_shapes) {
             CHECK(!std::isfinite(found));
           }
         }
-      }
-    }
-  });
-}
-
-TEST(dots_of_all_lengths) {
-  for_each_level([](const Kernels& k) {
-    for (Index count = 0; count <= 200; ++count) {
-      // Vectors of their own size, so that AddressSanitizer sees a read past the end.
-      const std::vector<float> a = random_floats(count, 2), b = random_floats(count, 3);
-      double scale = 0;
-      const double expected = dot_in_double(a.data(), b.data(), count, &scale);
-      CHECK_NEAR(k.dot(a.data(), b.data(), count), expected, 1e-6 * scale);
-
-      std::vector<Half> halves(b.size());
-      std::vector<float> rounded(b.size());
-      k.narrow(b.data(), halves.data(), count);
-      k.widen(halves.data(), rounded.data(), count);
-      const double expected_half = dot_in_double(a.data(), rounded.data(), count, &scale);
-      CHECK_NEAR(k.dot_half(a.data(), halves.data(), count), expected_half, 1e-6 * scale);
-    }
-  });
-}
-
-TEST(exact_dots_add_in_double) {
-  for_each_level([](const Kernels& k) {
-    for (Index count = 0; count <= 100; ++count) {
-      const std::vector<float> a = random_floats(count, 2);
-      std::vector<float> b = random_floats(count, 3), rounded(b.size());
-      if (count > 3) b[1] = 1e4F;  // beside this, float sums would lose the others' last digits
-      std::vector<Half> halves(b.size());
-      k.narrow(b.data(), halves.data(), count);
-      k.widen(halves.data(), rounded.data(), count);
-      for (const bool half : {false, true}) {
-        const std::vector<float>& numbers = half ? rounded : b;
-        double scale = 0, squares = 0;
-        const double expected = dot_in_double(a.data(), numbers.data(), count, &scale);
-        const double square = dot_in_double(numbers.data(), numbers.data(), count, &squares);
-        double sum = 0.25, square_sum = 0.5;  // they add to what is there
-        if (half) {
-          k.exact_dot_half(a.data(), halves.data(), count, &sum, &square_sum);
-        } else {
-          k.exact_dot(a.data(), b.data(), count, &sum, &square_sum);
-        }
-        CHECK_NEAR(sum, 0.25 + expected, 1e-14 * (1 + scale));
-        CHECK_NEAR(square_sum, 0.5 + square, 1e-14 * (1 + squares));
       }
     }
   });
@@ -462,6 +665,8 @@ TEST(fold_of_many_shapes) {
           fold.missing = missing.data();
           fold.residual_weight = 0.7F;
           fold.missing_weight = 0.4F;
+          fold.most_error = 0.7F * *std::max_element(residuals.begin(), residuals.end()) +
+                            0.4F * *std::max_element(missing.begin(), missing.end());
           for (const float threshold : {-1e30F, 1.0F, 3.0F, 1e30F}) {
             fold.threshold = threshold;
             std::vector<float> scores(n, 1e9F), newest(n, 1e9F);

@@ -48,6 +48,8 @@ TEST(reads_types_and_shapes) {
     return NpyFile(file.path()).shape();
   };
   CHECK((shape_of("|u1", "(5,)", 5) == std::vector<Index>{5}));
+  CHECK((shape_of("|i1", "(3, 2)", 6) == std::vector<Index>{3, 2}));
+  CHECK((shape_of("<u2", "(2, 3)", 12) == std::vector<Index>{2, 3}));
   CHECK((shape_of("<f4", "()", 4) == std::vector<Index>{}));
   CHECK((shape_of("<f4", "(2, 1, 3, 4)", 96) == std::vector<Index>{2, 1, 3, 4}));
   CHECK((shape_of("<f4", "(0, 7)", 0) == std::vector<Index>{0, 7}));
@@ -71,12 +73,17 @@ TEST(refuses_truncated_files) {
     CHECK_THROWS(NpyFile(file.path()), FileError, file.path());
   }
   expect_error(whole.substr(0, whole.size() - 1), "truncated");
+  // By the size of their elements.
+  expect_error(npy_bytes(header("<u2", "(5,)"), std::string(9, 'x')), "truncated");
+  expect_error(npy_bytes(header("|i1", "(5,)"), std::string(4, 'x')), "truncated");
 }
 
 TEST(refuses_other_layouts_and_types) {
   expect_error(npy_bytes(header("<f4", "(1, 1)", "True"), "xxxx"), "not in C order");
   expect_error(npy_bytes(header(">f4", "(1,)"), "xxxx"), "unsupported element type '>f4'");
   expect_error(npy_bytes(header("<f8", "(1,)"), std::string(8, 'x')), "'<f8'");
+  expect_error(npy_bytes(header(">u2", "(1,)"), "xx"), "unsupported element type '>u2'");
+  expect_error(npy_bytes(header("<i2", "(1,)"), "xx"), "unsupported element type '<i2'");
   expect_error(npy_bytes("{'shape': (1,)}", "xxxx"), "unsupported element type");
   expect_error(npy_bytes("", "xxxx"), "unsupported element type");
 }
@@ -116,7 +123,7 @@ TEST(damaged_headers_never_read_outside_the_file) {
     const TemporaryFile file(bytes);
     try {
       const NpyFile npy(file.path());
-      Index size = npy.descr() == "|u1" ? 1 : npy.descr() == "<f2" ? 2 : 4;
+      Index size = npy.descr().back() - '0';
       for (const Index extent : npy.shape()) {
         CHECK(extent >= 0);
         size *= extent;

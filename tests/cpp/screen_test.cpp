@@ -133,6 +133,7 @@ struct Screened {
       fold.missing = tile.missing(row);
       fold.residual_weight = 1e-30F;
       fold.missing_weight = 1;
+      fold.most_error = fold.residual_weight * tile.most_residual(row) + tile.most_missing(row);
       fold.threshold = -1e30F;
       const Index num_hits = level.kernels.fold(fold, nullptr, scores.data(), found.data());
       all.emplace_back(padded, false);
@@ -171,6 +172,8 @@ double check_bounds(const TestCells& query, const TestCells& bank, HyperpatchSiz
           for (Index c = 0; c < screened.count; ++c) {
             const double residual = screened.tile.residuals(r)[c];
             if (std::isinf(residual)) continue;  // a copy
+            CHECK(screened.tile.residuals(r)[c] <= screened.tile.most_residual(r));
+            CHECK(screened.tile.missing(r)[c] <= screened.tile.most_missing(r));
             const double similarity = screened.true_similarity(row, col, r, c);
             if (norm == 0) {
               CHECK_EQUAL(similarity, 0.0);
@@ -218,7 +221,7 @@ TEST(bounds_hold_for_random_cells) {
     for (const HyperpatchSize size :
          {HyperpatchSize{1, 1}, HyperpatchSize{2, 2}, HyperpatchSize{3, 2}}) {
       for (const Index depth : {1, 7, 64, 130}) {
-        for (const Precision precision : {Precision::kFloat16, Precision::kFloat32}) {
+        for (const Precision precision : kAllPrecisions) {
           const TestCells query = TestCells::random({1, 4, 9, depth}, precision, 3);
           const TestCells bank = TestCells::random({1, 5, 37, depth}, precision, 4);
           const double mean = check_bounds(query, bank, size, level, Subspace(depth));
@@ -311,7 +314,7 @@ TEST(room_at_the_end_is_never_a_hit) {
 }
 
 TEST(only_the_first_copies_are_hits) {
-  for (const Precision precision : {Precision::kFloat16, Precision::kFloat32}) {
+  for (const Precision precision : kAllPrecisions) {
     const TestCells pattern = TestCells::random({1, 1, 2, 5}, precision, 16);
     const TestCells query = TestCells::random({1, 2, 2, 5}, precision, 17);
     TestCells bank({1, 6, 40, 5}, precision);
@@ -343,6 +346,23 @@ TEST(only_the_first_copies_are_hits) {
       }
     });
   }
+}
+
+// Cells of the same integers are copies where their norms are the same, too.
+TEST(other_norms_are_no_copies) {
+  const TestCells pattern = TestCells::random({1, 1, 1, 5}, Precision::kInt8, 19);
+  const TestCells query = TestCells::random({1, 2, 2, 5}, Precision::kFloat32, 20);
+  TestCells bank({1, 2, 33, 5}, Precision::kInt8);
+  bank.change([&](Index, Index row, Index col, float* cell) {
+    // One long cell, so that two hyperpatches differ from all the others.
+    const float by = row == 0 && col == 9 ? 4.0F : 1.0F;
+    for (Index d = 0; d < 5; ++d) cell[d] = by * pattern.cell(0, 0, 0)[d];
+  });
+  for_each_screen([&](const Level& level) {
+    Screened screened(query, bank, {2, 2}, 0, 32, 1, level, Subspace(5));
+    const std::vector<bool> hits = screened.hits().front();
+    for (std::size_t c = 0; c < 32; ++c) CHECK(hits[c] == (c == 0 || c == 8 || c == 9));
+  });
 }
 
 TEST(fast_screen_of_very_deep_cells_is_the_float_one) {

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -11,7 +13,7 @@
 #include "compnn/bank/cell_bank.h"
 #include "compnn/search/field.h"
 #include "compnn/search/query.h"
-#include "compnn/simd/kernels.h"
+#include "storage_reference.h"
 
 namespace compnn::test {
 
@@ -19,14 +21,15 @@ struct Shape {
   Index images, rows, cols, depth;
 };
 
-// Owns the cells of some images; change() rounds numbers and brings the norms up to date.
+// Owns the cells of some images; change() rounds numbers and brings the norms up to date. Its
+// numbers are those that the stored ones stand for.
 class TestCells {
  public:
   TestCells(Shape shape, Precision precision)
       : shape_(shape),
         precision_(precision),
         numbers_(static_cast<std::size_t>(shape.images * shape.rows * shape.cols * shape.depth)),
-        halves_(numbers_.size()),
+        stored_(numbers_.size() * static_cast<std::size_t>(bytes_per_number(precision))),
         norms_(numbers_.size() / static_cast<std::size_t>(shape.depth)) {}
 
   static TestCells random(Shape shape, Precision precision, std::uint32_t seed) {
@@ -50,17 +53,7 @@ class TestCells {
         }
       }
     }
-    const Index count = static_cast<Index>(numbers_.size());
-    if (precision_ == Precision::kFloat16) {
-      const Kernels& slow = kernels(SimdLevel::kBaseline);
-      slow.narrow(numbers_.data(), halves_.data(), count);
-      slow.widen(halves_.data(), numbers_.data(), count);
-    }
-    for (std::size_t i = 0; i < norms_.size(); ++i) {
-      const auto first = numbers_.begin() + static_cast<std::ptrdiff_t>(i) * shape_.depth;
-      const double square = std::inner_product(first, first + shape_.depth, first, 0.0);
-      norms_[i] = static_cast<float>(std::sqrt(square));
-    }
+    for (std::size_t i = 0; i < norms_.size(); ++i) norms_[i] = round(static_cast<Index>(i));
   }
 
   const float* cell(Index image, Index row, Index col) const {
@@ -69,8 +62,7 @@ class TestCells {
 
   Cells cells() const {
     Cells view;
-    view.numbers = precision_ == Precision::kFloat16 ? static_cast<const void*>(halves_.data())
-                                                     : static_cast<const void*>(numbers_.data());
+    view.numbers = stored_.data();
     view.norms = norms_.data();
     view.precision = precision_;
     view.rows = shape_.rows;
@@ -82,12 +74,47 @@ class TestCells {
   CellBank bank() const { return CellBank(cells(), shape_.images); }
   const Shape& shape() const { return shape_; }
   const std::vector<float>& norms() const { return norms_; }
+  std::size_t bytes() const { return stored_.size(); }
 
  private:
+  // Stores a cell, replaces its numbers by the rounded ones, and returns its norm.
+  float round(Index index) {
+    const Index depth = shape_.depth;
+    float* cell = numbers_.data() + index * depth;
+    std::byte* to = stored_.data() + index * depth * bytes_per_number(precision_);
+    switch (precision_) {
+      case Precision::kFloat32:
+        std::memcpy(to, cell, static_cast<std::size_t>(depth) * sizeof(float));
+        break;
+      case Precision::kFloat16:
+        round_each(cell, to, half_of);
+        break;
+      case Precision::kBfloat16:
+        round_each(cell, to, bfloat16_of);
+        break;
+      case Precision::kInt8: {
+        const IntegerCell rounded(cell, depth);
+        std::memcpy(to, rounded.integers.data(), rounded.integers.size());
+        rounded.widen(cell);
+        return rounded.norm;
+      }
+    }
+    return norm_of(cell, depth);
+  }
+
+  template <typename T>
+  void round_each(float* cell, std::byte* to, T (*rounded)(float)) {
+    for (Index d = 0; d < shape_.depth; ++d) {
+      const T number = rounded(cell[d]);
+      std::memcpy(to + d * static_cast<Index>(sizeof number), &number, sizeof number);
+      cell[d] = static_cast<float>(value_of(number));
+    }
+  }
+
   Shape shape_;
   Precision precision_;
   std::vector<float> numbers_;
-  std::vector<Half> halves_;
+  std::vector<std::byte> stored_;
   std::vector<float> norms_;
 };
 

@@ -204,14 +204,18 @@ void exact_dot(const float* a, const T* b, Index count, double* dot, double* squ
 }
 
 std::int64_t square_integers(const std::int8_t* numbers, Index count) {
-  Bits squares = {};
-  Index i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    const Bits integers = load_integers(numbers + i);
-    squares += integers * integers;
-  }
+  constexpr Index kBlock = 1 << 16;  // squares of so many fit into 32 bits
   std::int64_t total = 0;
-  for (Index lane = 0; lane < kLanes; ++lane) total += squares[lane];
-  for (; i < count; ++i) total += std::int64_t{numbers[i]} * numbers[i];
+  for (Index first = 0; first < count; first += kBlock) {
+    const Index end = std::min(count, first + kBlock);
+    Bits squares = {};
+    Index i = first;
+    for (; i + kLanes <= end; i += kLanes) {
+      const Bits integers = load_integers(numbers + i);
+      squares += integers * integers;
+    }
+    for (Index lane = 0; lane < kLanes; ++lane) total += squares[lane];
+    for (; i < end; ++i) total += std::int64_t{numbers[i]} * numbers[i];
+  }
   return total;
 }

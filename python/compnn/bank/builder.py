@@ -156,7 +156,7 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
         ) from error
 
 
-# Where the journal notes the layers that the sample told no directions of.
+# Where the journal notes the layers of which the sample told too few directions.
 _WHOLE = "layers kept whole"
 
 
@@ -348,8 +348,12 @@ class _Build:
         if not layers:
             return {}
         indices = directions_of.sampled_images(count)
+
+        def sample(index: int) -> dict[str, npt.NDArray[np.float32]] | None:
+            return self._sample(layers, index)
+
         with ThreadPoolExecutor(self._workers) as workers:
-            samples = [each for each in workers.map(self._sample, indices) if each is not None]
+            samples = [each for each in workers.map(sample, indices) if each is not None]
 
             def find(layer: str) -> npt.NDArray[np.float32] | None:
                 return directions_of.find_directions([each[layer] for each in samples], self._dtype)
@@ -359,8 +363,8 @@ class _Build:
             found = dict(zip(layers, workers.map(find, layers), strict=True))
         return {layer: directions for layer, directions in found.items() if directions is not None}
 
-    def _sample(self, index: int) -> dict[str, npt.NDArray[np.float32]] | None:
-        """Return some cells (n, D) of each layer; None for a pair that cannot be read."""
+    def _sample(self, layers: list[str], index: int) -> dict[str, npt.NDArray[np.float32]] | None:
+        """Return some cells (n, D) of layers; None for a pair that cannot be read."""
         try:
             pair = self._reader.read(index)
         except ImageError:
@@ -368,7 +372,7 @@ class _Build:
         if isinstance(pair, SkippedImage):
             return None
         raw = self._activations(pair)
-        return {layer: directions_of.sampled_cells(raw[layer]) for layer in self._model.layers}
+        return {layer: directions_of.sampled_cells(raw[layer]) for layer in layers}
 
     def _activations(self, pair: Pair) -> dict[str, npt.NDArray[np.float32]]:
         """Return the raw activations (D, H, W) of the input, by tap."""
