@@ -43,6 +43,9 @@ Written by `benchmarks/compare.py`, in one run; every number is from it. It need
   fastest counts. A measurement is not repeated once it has taken {PATIENCE:.0f} s in all
   ({IMAGES_PATIENCE:.0f} s against the number of images; {LESS_PATIENCE:.0f} s of IVF, PyTorch,
   NumPy and the paper's schedule).
+- FAISS and NumPy multiply matrices with OpenBLAS, which is told to take the kernels of the largest
+  instruction set here: left to itself, the one in FAISS's wheel may take a processor that is newer
+  than itself for an old one.
 - compnn's time is all that lies between the activations and the field. The peers' begins with
   normalised vectors of all hyperpatches in memory, and leaves out what it took to make them."""
     ]

@@ -36,6 +36,19 @@ def versions() -> str:
     return ", ".join(found)
 
 
+# What OpenBLAS calls the kernels of an instruction set; it has none for 16-bit numbers.
+BLAS_KERNELS = {"avx2": "Haswell", "avx512": "SkylakeX", "avx512vnni": "SkylakeX"}
+
+
+def fastest_blas() -> dict[str, str]:
+    """Environment in which OpenBLAS takes the fastest kernels that this processor has.
+
+    The OpenBLAS in a wheel may be older than the processor, and take it for one without AVX.
+    """
+    kernels = [BLAS_KERNELS.get(level) for level in _core.supported_simd_levels()]
+    return {} if kernels[-1] is None else {"OPENBLAS_CORETYPE": kernels[-1]}
+
+
 class MatrixProducts:
     """Products of two square matrices: floats by NumPy's BLAS, 8 bits by ONNX Runtime."""
 

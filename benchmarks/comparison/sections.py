@@ -51,6 +51,7 @@ def contenders(quick: bool) -> list[Contender]:
     efforts = (1, 4) if quick else tuple(range(1, 9))
     probes = (1, 64) if quick else (1, 4, 16, 64)
     beams = (16, 64) if quick else (16, 64, 256)
+    blas = machine.fastest_blas()
     everyone = [
         Contender(EXHAUSTIVE, ours.Exhaustive),
         Contender(MATCH, ours.HyperPatchMatch, parameter="effort", settings=efforts),
@@ -61,20 +62,21 @@ def contenders(quick: bool) -> list[Contender]:
             settings=(16,) if quick else (1024,),
             patience=LESS_PATIENCE,
         ),
-        Contender(FLAT, peers.Faiss, "faiss"),
+        Contender(FLAT, peers.Faiss, "faiss", environment=blas),
         Contender(
             f"FAISS IVF{peers.LISTS}",
             peers.FaissIvf,
             "faiss",
             "nprobe",
             probes,
-            patience=LESS_PATIENCE,
+            blas,
+            LESS_PATIENCE,
         ),
-        Contender(GRAPHS[0], peers.FaissHnsw, "faiss", "efSearch", beams),
+        Contender(GRAPHS[0], peers.FaissHnsw, "faiss", "efSearch", beams, blas),
         Contender(GRAPHS[1], peers.Hnswlib, "hnswlib", "ef", beams),
         Contender(GRAPHS[2], peers.Usearch, "usearch", "expansion_search", beams),
         Contender("PyTorch", peers.PyTorch, "torch", patience=LESS_PATIENCE),
-        Contender("NumPy", peers.NumPy, "numpy", patience=LESS_PATIENCE),
+        Contender("NumPy", peers.NumPy, "numpy", environment=blas, patience=LESS_PATIENCE),
     ]
     if "avx2" in _core.supported_simd_levels():
         everyone.insert(1, Contender(EXHAUSTIVE_AVX2, ours.Exhaustive, environment=_AVX2))
@@ -187,7 +189,15 @@ def _time_cases(cases: Mapping[int, tuple[Case, int]], repeat: int, flat: bool) 
         jobs, points = [], []
         for name, make, setting in engines:
             for at, (case, threads) in cases.items():
-                worker = stack.enter_context(Worker(make, case, threads, threads=threads))
+                worker = stack.enter_context(
+                    Worker(
+                        make,
+                        case,
+                        threads,
+                        threads=threads,
+                        environment=machine.fastest_blas() if make is peers.Faiss else None,
+                    )
+                )
                 worker.call("build")
                 worker.call("warm_up")
                 jobs.append(Job(worker, "search", (setting,), PATIENCE))
@@ -256,7 +266,13 @@ def against_images(bank: Bank, case: Case, threads: int, repeat: int, quick: boo
                 if k <= case.images:
                     part = case if k == case.images else case.part(k, case.channels)
                     worker = stack.enter_context(
-                        Worker(peers.Faiss, part, threads, threads=threads)
+                        Worker(
+                            peers.Faiss,
+                            part,
+                            threads,
+                            threads=threads,
+                            environment=machine.fastest_blas(),
+                        )
                     )
                     worker.call("build")
                     worker.call("warm_up")
@@ -299,8 +315,8 @@ class Roof:
 
 def roofline(case: Case, threads: int, repeat: int) -> list[Roof]:
     """Exhaustive search against the machine's peak, from AVX2 upwards."""
-    # OpenBLAS is told to use the same instructions; it has no kernels for 16-bit numbers.
-    blas = {"avx2": "Haswell", "avx512": "SkylakeX", "avx512vnni": "SkylakeX"}
+    # OpenBLAS is told to use the same instructions.
+    blas = machine.BLAS_KERNELS
     levels = [level for level in _core.supported_simd_levels() if level in blas]
     with ExitStack() as stack:
         jobs = []
