@@ -71,7 +71,7 @@ class StoredImage:
             )
         stored = pixels.astype(np.uint8, copy=False)
         if stored.ndim == 3:
-            stored = np.ascontiguousarray(stored[:, :, ::-1])
+            stored = np.asarray(cv2.cvtColor(stored, cv2.COLOR_BGR2RGB), np.uint8)
         return cls(path, stored, grey_step(data), has_colour_table(data))
 
     def halves(self) -> tuple[StoredImage, StoredImage]:

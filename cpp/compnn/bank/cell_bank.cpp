@@ -1,6 +1,10 @@
 #include "compnn/bank/cell_bank.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -63,6 +67,29 @@ Cells CellBank::image(Index index) const {
       static_cast<const std::byte*>(first_.numbers) + index * step * first_.cell_bytes();
   cells.norms += index * step;
   return cells;
+}
+
+void CellBank::advise(Index index, int advice) const {
+  static const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  const Cells cells = image(index);
+  const Index count = cells.rows * cells.cols;
+  const auto give = [&](const void* from, Index bytes) {
+    const auto begin = reinterpret_cast<std::uintptr_t>(from);
+    const std::uintptr_t start = begin / page * page;
+    // Only a hint: where it is refused, pages are read when they are touched.
+    static_cast<void>(madvise(reinterpret_cast<void*>(start),
+                              begin + static_cast<std::uintptr_t>(bytes) - start, advice));
+  };
+  give(cells.numbers, count * cells.cell_bytes());
+  give(cells.norms, count * Index{sizeof(float)});
+}
+
+void CellBank::read_ahead(Index index) const { advise(index, MADV_WILLNEED); }
+
+void CellBank::map([[maybe_unused]] Index index) const {
+#if defined(MADV_POPULATE_READ)
+  advise(index, MADV_POPULATE_READ);
+#endif
 }
 
 }  // namespace compnn

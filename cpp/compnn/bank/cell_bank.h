@@ -26,7 +26,15 @@ class CellBank {
 
   Cells image(Index index) const;
 
+  // Asks the system to read an image's part of the files, without waiting for it.
+  void read_ahead(Index index) const;
+  // Reads and maps an image's part of the files at once, instead of page by page when they are
+  // first touched, where the system can.
+  void map(Index index) const;
+
  private:
+  void advise(Index index, int advice) const;
+
   Cells first_;
   Index images_;
   std::shared_ptr<const void> owner_;

@@ -328,6 +328,7 @@ void search_screened(const CellBank& bank, const Query& query, const std::vector
                         const Subspace& directions) {
     const Index part = number % plan.bank_cols.parts;
     const auto image = query.candidates[static_cast<std::size_t>(number / plan.bank_cols.parts)];
+    bank.map(image);
     tile.fill(bank.image(image), image, plan.bank_cols.begin(part), plan.bank_cols.size(part),
               query.hyperpatch, query.matches, table, screen, directions);
   };
@@ -360,6 +361,10 @@ void search_screened(const CellBank& bank, const Query& query, const std::vector
   std::atomic<Index> searched{0}, given_up{0};
   for (Index group = 0; group < plan.groups.parts; ++group) {
     const Index first = plan.groups.begin(group), count = plan.groups.size(group);
+    for (Index next = first + count; next < std::min(plan.tiles, first + 2 * count); ++next) {
+      const Index image = next / plan.bank_cols.parts;
+      bank.read_ahead(query.candidates[static_cast<std::size_t>(image)]);
+    }
     tiles.resize(static_cast<std::size_t>(count));
     pool.run(
         count,

@@ -139,6 +139,13 @@ def build_bank(
         partial.close()
 
 
+def _workers(threads: int) -> int:
+    """Number of workers that leaves the fewest threads without work, of these the most."""
+    if threads == 1:
+        return 1
+    return max(range(2, _MOST_WORKERS + 1), key=lambda count: (count * (threads // count), count))
+
+
 def _check_free(path: Path, *, overwrite: bool) -> None:
     """Raise BankError if `path` exists, unless it is a bank and may be overwritten."""
     if not path.exists():
@@ -155,6 +162,9 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
             f"{path} is not a bank, so it is not overwritten ({error}) Remove it yourself."
         ) from error
 
+
+# Bytes of activations of sampled images that are kept until these are packed.
+_MOST_KEPT = 1 << 28
 
 # Where the journal notes the layers of which the sample told too few directions.
 _WHOLE = "layers kept whole"
@@ -201,7 +211,7 @@ class _Build:
             dim = math.prod(self._shapes[model.descriptor])
             self._descriptor = BankDescriptor(model.descriptor, dim)
         self._partial = partial
-        self._workers = min(model.num_threads, _MOST_WORKERS)
+        self._workers = _workers(model.num_threads)
         self._model = model.with_threads(model.num_threads // self._workers)
         self._dataset = dataset
         self._dtype = dtype
@@ -209,6 +219,7 @@ class _Build:
         self._reader = PairReader(dataset, model, skip_bad=skip_bad)
         self._packers: SimpleQueue[Packer] = SimpleQueue()
         self._whole: set[str] = set()
+        self._sampled: dict[int, dict[str, npt.NDArray[np.float32]]] = {}
 
     def prepare(self) -> None:
         """Find the layers' directions, reserve the space, and take over what is done already."""
@@ -277,6 +288,7 @@ class _Build:
     def keep_whole(self, layer: str) -> None:
         """Start over, and keep all channels of a layer as they are."""
         self._whole.add(layer)
+        self._sampled.clear()
         self._partial.start_over()
 
     def manifest(self) -> Manifest:
@@ -349,8 +361,12 @@ class _Build:
             return {}
         indices = directions_of.sampled_images(count)
 
+        # float32
+        size = 4 * sum(math.prod(shape) for shape in self._shapes.values())
+        keep = indices[: _MOST_KEPT // size]
+
         def sample(index: int) -> dict[str, npt.NDArray[np.float32]] | None:
-            return self._sample(layers, index)
+            return self._sample(layers, keep, index)
 
         with ThreadPoolExecutor(self._workers) as workers:
             samples = [each for each in workers.map(sample, indices) if each is not None]
@@ -363,8 +379,13 @@ class _Build:
             found = dict(zip(layers, workers.map(find, layers), strict=True))
         return {layer: directions for layer, directions in found.items() if directions is not None}
 
-    def _sample(self, layers: list[str], index: int) -> dict[str, npt.NDArray[np.float32]] | None:
-        """Return some cells (n, D) of layers; None for a pair that cannot be read."""
+    def _sample(
+        self, layers: list[str], keep: list[int], index: int
+    ) -> dict[str, npt.NDArray[np.float32]] | None:
+        """Return some cells (n, D) of layers; None for a pair that cannot be read.
+
+        The activations of the images to `keep` are kept until they are packed.
+        """
         try:
             pair = self._reader.read(index)
         except ImageError:
@@ -372,6 +393,8 @@ class _Build:
         if isinstance(pair, SkippedImage):
             return None
         raw = self._activations(pair)
+        if index in keep:
+            self._sampled[index] = raw
         return {layer: directions_of.sampled_cells(raw[layer]) for layer in layers}
 
     def _activations(self, pair: Pair) -> dict[str, npt.NDArray[np.float32]]:
@@ -384,7 +407,7 @@ class _Build:
         pair = self._reader.read(index)
         if isinstance(pair, SkippedImage):
             return pair
-        raw = self._activations(pair)
+        raw = self._sampled.pop(index, None) or self._activations(pair)
         packer = self._packers.get()
         records = [*packer.records(raw, pair.name), pair.input, pair.target]
         return _Packed(records, packer.outside(), packer)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import errno
+import math
 import mmap
 import os
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from compnn.bank.disk import write_at
 
@@ -14,8 +19,19 @@ _BLOCK = max(4096, mmap.PAGESIZE)
 _BUFFER = 1 << 22
 
 
+def empty_for(offset: int, shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
+    """An array whose memory lies to blocks as `offset` of a file does: it is written as it is."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + _BLOCK, np.uint8)
+    start = (offset - memory.ctypes.data) % _BLOCK
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
 class DirectWriter:
-    """Writes whole blocks of an open file with O_DIRECT, through a buffer of its own."""
+    """Writes whole blocks of an open file with O_DIRECT.
+
+    Data that does not lie to blocks of memory as to those of the file goes through a buffer.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -48,12 +64,14 @@ class DirectWriter:
         stop = max(start, (offset + len(data)) // _BLOCK * _BLOCK - offset)
         if self._refused or start >= len(data):
             return slice(0, 0)
+        aligned = (np.frombuffer(data, np.uint8).ctypes.data + start) % _BLOCK == 0
         for first in range(start, stop, _BUFFER):
             part = data[first : min(first + _BUFFER, stop)]
-            block = self._buffer[: len(part)]
-            block[:] = part
+            if not aligned:
+                self._buffer[: len(part)] = part
+                part = self._buffer[: len(part)]
             try:
-                write_at(self._descriptor, block, offset + first)
+                write_at(self._descriptor, part, offset + first)
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise

@@ -33,7 +33,7 @@ _MOST_TIMES = 1000
 _TINY = 1e-36
 
 SAMPLED_IMAGES = 8
-_MOST_CELLS = 4096  # of an image
+_MOST_CELLS = 4096  # of an image, besides its edges
 # Fewer sampled cells than this for each channel do not tell which directions there are.
 _CELLS_PER_CHANNEL = 16
 # Numbers of a cell, so that they fill whole vectors.
@@ -60,10 +60,16 @@ def sampled_images(count: int) -> list[int]:
 
 
 def sampled_cells(raw: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Every so many cells (n, D) of an activation (D, H, W)."""
-    cells = raw.reshape(len(raw), -1)
-    step = -(-cells.shape[1] // _MOST_CELLS)
-    return np.ascontiguousarray(cells[:, ::step].T)
+    """Cells (n, D) of an activation (D, H, W): those at its edges, and some of the others.
+
+    The edges are where the network pads, which shows in directions of their own.
+    """
+    _, height, width = raw.shape
+    chosen = np.zeros((height, width), np.bool_)
+    chosen[[0, -1]] = chosen[:, [0, -1]] = True
+    step = -(-height * width // _MOST_CELLS)
+    chosen.reshape(-1)[::step] = True
+    return np.ascontiguousarray(raw[:, chosen].T)
 
 
 def find_directions(samples: Sequence[npt.NDArray[np.float32]], dtype: str) -> Directions | None:

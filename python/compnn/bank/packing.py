@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from compnn import _core
 from compnn.bank import layout
+from compnn.bank.direct_writer import empty_for
 from compnn.bank.directions import fits
 from compnn.errors import ActivationError
 
@@ -52,7 +53,10 @@ class Packer:
         for layer in layers:
             height, width, channels = shapes[layer]
             kept = len(directions[layer]) if layer in directions else channels
-            self._cells[layer] = np.empty((height, width, kept), layout.stored_dtype(dtype))
+            # Records often are whole blocks: then they all lie to blocks as the first one does.
+            self._cells[layer] = empty_for(
+                layout.HEADER_BYTES, (height, width, kept), layout.stored_dtype(dtype)
+            )
         self._norms = {layer: np.empty(shapes[layer][:2], np.float32) for layer in layers}
         self.lost = {layer: np.empty(shapes[layer][:2], np.float32) for layer in directions}
         self._layers = layers
