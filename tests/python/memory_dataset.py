@@ -1,13 +1,14 @@
-"""Training pairs made of random pixels, for tests that build banks."""
+"""Training pairs made of random pixels, and what tests that build banks of them share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from compnn.bank.bank import Bank
 from compnn.datasets.dataset import Dataset, Pair
 from compnn.errors import ImageError
 from compnn.palette import Palette
@@ -75,3 +76,30 @@ def patch_call(monkeypatch: Any, owner: Any, name: str, replacement: Any) -> lis
 
     monkeypatch.setattr(owner, name, patched)
     return calls
+
+
+class StoppedError(Exception):
+    """Raised by a progress callback in place of whatever may end a build."""
+
+
+def stop_at(done: int, error: type[BaseException] = StoppedError) -> Callable[[int, int], None]:
+    """A progress callback that raises after `done` pairs."""
+
+    def progress(count: int, total: int) -> None:
+        if count == done:
+            raise error
+
+    return progress
+
+
+def check_that_images_find_themselves(bank: Bank, pairs: Iterable[Pair], layer: str) -> None:
+    """By exhaustive search, place for place and pixel for pixel; `pairs` are the bank's."""
+    for index, pair in enumerate(pairs):
+        found = bank.explain(pair.input, layer, method="exhaustive")
+        rows, cols = np.indices(found.layer.grid)
+        np.testing.assert_allclose(found.field.similarity, 1, atol=1e-6)
+        assert (found.field.image == index).all()
+        np.testing.assert_array_equal(found.field.row[0], rows)
+        np.testing.assert_array_equal(found.field.col[0], cols)
+        np.testing.assert_array_equal(found.input, pair.input)
+        np.testing.assert_array_equal(found.output, pair.target)

@@ -33,7 +33,13 @@ from compnn.images import read_image, write_image
 from compnn.model import Model
 from compnn.preprocessing import Preprocessing
 from compnn.query import Query
-from memory_dataset import MemoryDataset, contents, grey_palette, patch_call
+from memory_dataset import (
+    MemoryDataset,
+    check_that_images_find_themselves,
+    contents,
+    grey_palette,
+    patch_call,
+)
 from reference import Case, as_kept, place_index, similarities
 from tiny_networks import UNET_LAYERS, nan_network, save_network, tiny_segnet, tiny_unet
 
@@ -88,15 +94,7 @@ def flip_a_bit(file: Path, record: int, records: int = COUNT) -> None:
 
 @pytest.mark.parametrize("layer", UNET_LAYERS)
 def test_an_image_of_the_bank_finds_itself(any_bank: Bank, layer: str) -> None:
-    for index, pair in enumerate(TRAIN):
-        found = any_bank.explain(pair.input, layer, method="exhaustive")
-        rows, cols = np.indices(found.layer.grid)
-        np.testing.assert_allclose(found.field.similarity, 1, atol=1e-6)
-        assert (found.field.image == index).all()
-        np.testing.assert_array_equal(found.field.row[0], rows)
-        np.testing.assert_array_equal(found.field.col[0], cols)
-        np.testing.assert_array_equal(found.input, pair.input)
-        np.testing.assert_array_equal(found.output, pair.target)
+    check_that_images_find_themselves(any_bank, TRAIN, layer)
 
 
 @pytest.mark.parametrize("layer", UNET_LAYERS)

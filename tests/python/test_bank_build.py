@@ -28,26 +28,12 @@ from compnn.bank.reader import Records, open_manifest
 from compnn.errors import ActivationError, BankError, DatasetError, ImageError
 from compnn.model import Model
 from compnn.preprocessing import Preprocessing
-from memory_dataset import MemoryDataset, contents, patch_call
+from memory_dataset import MemoryDataset, StoppedError, contents, patch_call, stop_at
 from reference import stored, stored_norms
 from tiny_networks import nan_network, save_network, tiny_segnet, tiny_unet
 
 LAYERS = ["encoder_1", "decoder_3"]
 COUNT = 5
-
-
-class StoppedError(Exception):
-    """Raised by a progress callback in place of whatever may end a build."""
-
-
-def stop_at(done: int, error: type[BaseException] = StoppedError) -> Callable[[int, int], None]:
-    """A progress callback that raises after `done` pairs."""
-
-    def progress(count: int, total: int) -> None:
-        if count == done:
-            raise error
-
-    return progress
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from compnn.bank.reader import Records, open_manifest
 from compnn.datasets.dataset import Pair
 from compnn.errors import BankError, ImageError
 from compnn.model import Model
-from memory_dataset import MemoryDataset, contents, patch_call
+from memory_dataset import MemoryDataset, StoppedError, contents, patch_call, stop_at
 from reference import dequantised, stored
 from tiny_networks import wide_network
 
@@ -44,20 +44,6 @@ class SlowDataset(MemoryDataset):
     def _read(self, name: str) -> Pair:
         time.sleep(self._seconds.get(name, 0))
         return super()._read(name)
-
-
-class StoppedError(Exception):
-    """Raised by a progress callback."""
-
-
-def stop_at(done: int, error: type[BaseException] = StoppedError) -> Callable[[int, int], None]:
-    """A progress callback that raises once `done` pairs have been written."""
-
-    def progress(count: int, total: int) -> None:
-        if count == done:
-            raise error
-
-    return progress
 
 
 @pytest.fixture(scope="module")

@@ -324,11 +324,13 @@ void search_screened(const CellBank& bank, const Query& query, const std::vector
       },
       progress);
 
+  const auto image_of = [&](Index tile) {
+    return query.candidates[static_cast<std::size_t>(tile / plan.bank_cols.parts)];
+  };
   const auto fill = [&](ScreenedTile& tile, Index number, const ScreenKernels& screen,
                         const Subspace& directions) {
     const Index part = number % plan.bank_cols.parts;
-    const auto image = query.candidates[static_cast<std::size_t>(number / plan.bank_cols.parts)];
-    bank.map(image);
+    const std::int32_t image = image_of(number);
     tile.fill(bank.image(image), image, plan.bank_cols.begin(part), plan.bank_cols.size(part),
               query.hyperpatch, query.matches, table, screen, directions);
   };
@@ -362,13 +364,15 @@ void search_screened(const CellBank& bank, const Query& query, const std::vector
   for (Index group = 0; group < plan.groups.parts; ++group) {
     const Index first = plan.groups.begin(group), count = plan.groups.size(group);
     for (Index next = first + count; next < std::min(plan.tiles, first + 2 * count); ++next) {
-      const Index image = next / plan.bank_cols.parts;
-      bank.read_ahead(query.candidates[static_cast<std::size_t>(image)]);
+      bank.read_ahead(image_of(next));
     }
     tiles.resize(static_cast<std::size_t>(count));
     pool.run(
         count,
-        [&](Index i, int) { fill(tiles[static_cast<std::size_t>(i)], first + i, fast, subspace); },
+        [&](Index i, int) {
+          bank.map(image_of(first + i));
+          fill(tiles[static_cast<std::size_t>(i)], first + i, fast, subspace);
+        },
         progress);
     pool.run(
         strips * count,
