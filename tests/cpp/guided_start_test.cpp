@@ -68,14 +68,13 @@ using Suggestions = std::vector<std::vector<Match>>;
 
 Suggestions suggest(const TestCells& bank, const Query& query, const Asked& asked,
                     std::size_t most = kAll) {
-  std::vector<float> numbers(
-      static_cast<std::size_t>(query.cells.rows * query.cells.cols * query.cells.depth));
-  query.cells.widen(kernels(), 0, 0, query.cells.rows * query.cells.cols, numbers.data());
   const CellBank cells = bank.bank();
   ThreadPool pool(asked.threads);
   Progress progress(1, nullptr);
-  const GuidedStart start(cells, query, numbers.data(), asked.most_places, asked.probes, asked.seed,
-                          pool, progress);
+  const QueryNumbers numbers(query, pool, progress);
+  const Subspace subspace = Subspace::choose(cells, query);
+  const GuidedStart start(cells, query, numbers, subspace, asked.most_places, asked.probes,
+                          asked.seed, pool, progress);
   Suggestions all;
   for (Index row = 0; row < query.hyperpatch.rows(query.cells); ++row) {
     for (Index col = 0; col < query.hyperpatch.cols(query.cells); ++col) {

@@ -12,7 +12,7 @@ constexpr double kNone = -std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-ExactField::ExactField(const CellBank& bank, const Query& query, const float* numbers)
+ExactField::ExactField(const CellBank& bank, const Query& query, const QueryNumbers& numbers)
     : bank_(bank),
       query_(query),
       numbers_(numbers),
@@ -26,7 +26,7 @@ void ExactField::prepare_row(Index row) {
   for (Index col = 0; col < field_.cols; ++col) {
     double dot = 0, square = 0;
     for (Index a = 0; a < query_.hyperpatch.height; ++a) {
-      const float* from = numbers_ + query_.cells.offset(row + a, col);
+      const float* from = numbers_.at(row + a, col);
       kernels_.exact_dot(from, from, query_.hyperpatch.width * bank_.depth(), &dot, &square);
     }
     const bool zero = inverse_norm(query_.cells, query_.hyperpatch, row, col) == 0;
@@ -42,8 +42,8 @@ double ExactField::similarity(Index row, Index col, const Cells& cells, Index ma
   if (inverse_norm(cells, query_.hyperpatch, match_row, match_col) == 0) return 0;
   double dot = 0, square = 0;
   for (Index a = 0; a < query_.hyperpatch.height; ++a) {
-    cells.exact_dot(kernels_, numbers_ + query_.cells.offset(row + a, col), match_row + a,
-                    match_col, query_.hyperpatch.width, &dot, &square);
+    cells.exact_dot(kernels_, numbers_.at(row + a, col), match_row + a, match_col,
+                    query_.hyperpatch.width, &dot, &square);
   }
   return std::clamp(dot / std::sqrt(query_square * square), -1.0, 1.0);
 }

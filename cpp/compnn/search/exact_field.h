@@ -13,8 +13,8 @@ namespace compnn {
 
 class ExactField {
  public:
-  // `numbers` holds the query's cells as floats and outlives this.
-  ExactField(const CellBank& bank, const Query& query, const float* numbers);
+  // All of these outlive this.
+  ExactField(const CellBank& bank, const Query& query, const QueryNumbers& numbers);
 
   Index rows() const { return field_.rows; }
   Index cols() const { return field_.cols; }
@@ -44,7 +44,7 @@ class ExactField {
 
   const CellBank& bank_;
   const Query& query_;
-  const float* numbers_;
+  const QueryNumbers& numbers_;
   const Kernels& kernels_ = kernels();
   Field field_;  // the similarities stand in exact_
   std::vector<double> exact_, squares_;

@@ -27,8 +27,8 @@ struct Strip {
   Index row, rows, col, cols;
 };
 
-// What one thread needs to search one strip in one tile after another.
-class StripSearch {
+// What one thread needs to search one strip in one tile after another. No two share a cache line.
+class alignas(128) StripSearch {
  public:
   StripSearch(const Query& query, const Kernels& kernels, ExactField& field)
       : query_(query), kernels_(kernels), field_(field) {}
@@ -299,7 +299,7 @@ void search_all_pairs(const CellBank& bank, const Query& query, ExactField& fiel
       progress);
 }
 
-void search_screened(const CellBank& bank, const Query& query, const std::vector<float>& numbers,
+void search_screened(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
                      ExactField& field, ThreadPool& pool, const TilePlan& plan,
                      const Subspace& subspace, Index pairs, Progress& progress) {
   const Kernels& table = kernels();
@@ -311,9 +311,8 @@ void search_screened(const CellBank& bank, const Query& query, const std::vector
   pool.run(
       query.cells.rows,
       [&](Index row, int) {
-        const float* from = numbers.data() + query.cells.offset(row, 0);
-        fast_query.convert_row(row, from);
-        fine_query.convert_row(row, from);
+        fast_query.convert_row(row, numbers.at(row, 0));
+        fine_query.convert_row(row, numbers.at(row, 0));
       },
       progress);
   pool.run(
@@ -339,7 +338,7 @@ void search_screened(const CellBank& bank, const Query& query, const std::vector
   if (pairs * static_cast<Index>(query.candidates.size()) > kManyPairs) {
     HyperPatchMatchOptions quick;
     quick.effort = 1;
-    const Field guess = hyperpatch_match(bank, query, quick, [&](double) {
+    const Field guess = hyperpatch_match(bank, query, numbers, subspace, quick, pool, [&](double) {
       progress.report();
       return !progress.cancelled();
     });
@@ -418,14 +417,8 @@ Field exhaustive_search(const CellBank& bank, const Query& query, const Monitor&
   const Index strips = plan.query_rows.parts * plan.query_cols.parts;
   Progress progress(strips * plan.tiles, monitor);
 
-  std::vector<float> numbers(static_cast<std::size_t>(cells.rows * cells.cols * cells.depth));
-  ExactField field(bank, query, numbers.data());
-  pool.run(
-      cells.rows,
-      [&](Index row, int) {
-        cells.widen(kernels(), row, 0, cells.cols, numbers.data() + cells.offset(row, 0));
-      },
-      progress);
+  const QueryNumbers numbers(query, pool, progress);
+  ExactField field(bank, query, numbers);
   pool.run(field.rows(), [&](Index row, int) { field.prepare_row(row); }, progress);
   if (pairs <= kFewPairs) {
     search_all_pairs(bank, query, field, pool, progress);

@@ -52,31 +52,42 @@ void unpack(std::int32_t word, int per_word, float* numbers) {
 }  // namespace
 
 void GuidedStart::Vectors::resize(Index count, Index words_each, Index block) {
-  const auto rounded = static_cast<std::size_t>(rounded_up(count, block));
-  words.assign(rounded * static_cast<std::size_t>(words_each), 0);
-  corrections.assign(rounded, 0);
-  scales.assign(rounded, 0);
+  const Index rounded = rounded_up(count, block);
+  words.resize(static_cast<std::size_t>(rounded * words_each));
+  corrections.resize(static_cast<std::size_t>(rounded));
+  scales.resize(corrections.size());
+  // Those that only fill up the last block are zeros; the others are set by whoever has them.
+  std::fill(words.begin() + count * words_each, words.end(), 0);
+  std::fill(corrections.begin() + count, corrections.end(), 0);
+  std::fill(scales.begin() + count, scales.end(), 0.0F);
 }
 
-GuidedStart::GuidedStart(const CellBank& bank, const Query& query, const float* numbers,
-                         Index most_places, int probes, std::uint64_t seed, ThreadPool& pool,
-                         Progress& progress)
+void GuidedStart::Vectors::copy(Index to, const Vectors& others, Index from, Index words_each) {
+  std::copy_n(others.words.data() + from * words_each, words_each, words.data() + to * words_each);
+  const auto at = static_cast<std::size_t>(to), other = static_cast<std::size_t>(from);
+  corrections[at] = others.corrections[other];
+  scales[at] = others.scales[other];
+}
+
+GuidedStart::GuidedStart(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
+                         const Subspace& subspace, Index most_places, int probes,
+                         std::uint64_t seed, ThreadPool& pool, Progress& progress)
     : bank_(bank),
       query_(query),
       screen_(
           fast_screen(kernels_, bank.depth() * query.hyperpatch.height * query.hyperpatch.width)),
-      subspace_(Subspace::choose(bank, query)),
+      subspace_(subspace),
       rows_(query.hyperpatch.rows(query.cells)),
       cols_(query.hyperpatch.cols(query.cells)),
       dimensions_(query.hyperpatch.height * query.hyperpatch.width * subspace_.kept()),
       words_(screen_.words(dimensions_)) {
-  choose_places(most_places, seed);
+  cut_images(most_places);
   const auto places = static_cast<Index>(sample_.size());
   codes_ = std::clamp<Index>(places / kPlacesPerCode, 1, kMostCodes);
   code_cells_ = rounded_up(codes_, screen_.bank_block);
   probes_ = std::min<Index>(probes, codes_);
   convert_query(numbers, pool, progress);
-  convert_bank(pool, progress);
+  convert_bank(seed, pool, progress);
   progress.add(rows_);
   train_codes(pool, progress);
   progress.add(rows_);
@@ -86,38 +97,46 @@ GuidedStart::GuidedStart(const CellBank& bank, const Query& query, const float* 
   progress.add(rows_);
 }
 
-void GuidedStart::choose_places(Index most_places, std::uint64_t seed) {
+void GuidedStart::cut_images(Index most_places) {
   const Index match_rows = bank_.rows() - query_.hyperpatch.height + 1;
   const Index match_cols = bank_.cols() - query_.hyperpatch.width + 1;
-  const double all = static_cast<double>(query_.candidates.size()) *
-                     static_cast<double>(match_rows) * static_cast<double>(match_cols);
-  // One place of each block of an image that is cut into bands x across.
+  const auto images = static_cast<Index>(query_.candidates.size());
+  const double all = static_cast<double>(images) * static_cast<double>(match_rows) *
+                     static_cast<double>(match_cols);
   const double area = std::max(1.0, all / static_cast<double>(most_places));
   const auto tall = std::min(static_cast<Index>(std::sqrt(area)), match_rows);
-  const auto bands =
+  bands_ =
       static_cast<Index>(std::lround(static_cast<double>(match_rows) / static_cast<double>(tall)));
-  const double wide = area * static_cast<double>(bands) / static_cast<double>(match_rows);
-  const auto across = std::clamp<Index>(
+  const double wide = area * static_cast<double>(bands_) / static_cast<double>(match_rows);
+  across_ = std::clamp<Index>(
       static_cast<Index>(std::lround(static_cast<double>(match_cols) / wide)), 1, match_cols);
-  for (const std::int32_t image : query_.candidates) {
-    const std::size_t first = sample_.size();
-    CounterRandom random(seed, ~std::uint64_t{0}, static_cast<std::uint64_t>(image));
-    for (Index band = 0; band < bands; ++band) {
-      const Index row = match_rows * band / bands, rows = match_rows * (band + 1) / bands - row;
-      for (Index part = 0; part < across; ++part) {
-        const Index col = match_cols * part / across;
-        const Index cols = match_cols * (part + 1) / across - col;
-        Match place{0, image, static_cast<std::int32_t>(row), static_cast<std::int32_t>(col)};
-        if (rows * cols > 1) {
-          place.row += static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(rows)));
-          place.col += static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(cols)));
-        }
-        sample_.push_back(place);
+  sample_.resize(static_cast<std::size_t>(images * bands_ * across_));
+}
+
+void GuidedStart::choose_places(Index candidate, std::uint64_t seed) {
+  const Index match_rows = bank_.rows() - query_.hyperpatch.height + 1;
+  const Index match_cols = bank_.cols() - query_.hyperpatch.width + 1;
+  const std::int32_t image = query_.candidates[static_cast<std::size_t>(candidate)];
+  CounterRandom random(seed, ~std::uint64_t{0}, static_cast<std::uint64_t>(image));
+  Place* const first = sample_.data() + candidate * bands_ * across_;
+  Place* place = first;
+  for (Index band = 0; band < bands_; ++band) {
+    const Index row = match_rows * band / bands_, rows = match_rows * (band + 1) / bands_ - row;
+    for (Index part = 0; part < across_; ++part, ++place) {
+      const Index col = match_cols * part / across_;
+      const Index cols = match_cols * (part + 1) / across_ - col;
+      *place = {static_cast<std::int32_t>(row), static_cast<std::int32_t>(col)};
+      if (rows * cols > 1) {
+        place->row += static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(rows)));
+        place->col += static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(cols)));
       }
     }
-    // In the order in which they are read: those of a row together.
-    std::sort(sample_.begin() + static_cast<std::ptrdiff_t>(first), sample_.end(), better);
   }
+  // In the order in which they are read: those of a row together.
+  if (bands_ == match_rows) return;
+  std::sort(first, place, [](const Place& a, const Place& b) {
+    return a.row != b.row ? a.row < b.row : a.col < b.col;
+  });
 }
 
 void GuidedStart::convert(std::vector<float>& vector, float inverse, Vectors& vectors,
@@ -129,7 +148,7 @@ void GuidedStart::convert(std::vector<float>& vector, float inverse, Vectors& ve
                   &vectors.scales[place], &residual, &vectors.corrections[place]);
 }
 
-void GuidedStart::convert_query(const float* numbers, ThreadPool& pool, Progress& progress) {
+void GuidedStart::convert_query(const QueryNumbers& numbers, ThreadPool& pool, Progress& progress) {
   const HyperpatchSize size = query_.hyperpatch;
   const Index kept = subspace_.kept(), cells = query_.cells.cols;
   query_vectors_.resize(rows_ * cols_, words_, screen_.query_block);
@@ -137,8 +156,8 @@ void GuidedStart::convert_query(const float* numbers, ThreadPool& pool, Progress
       rows_,
       [&](Index row, int) {
         std::vector<float> projected, vector;
-        const float* coordinates = subspace_.project(
-            kernels_, numbers + query_.cells.offset(row, 0), size.height * cells, projected);
+        const float* coordinates =
+            subspace_.project(kernels_, numbers.at(row, 0), size.height * cells, projected);
         for (Index col = 0; col < cols_; ++col) {
           vector.clear();
           for (Index a = 0; a < size.height; ++a) {
@@ -152,50 +171,52 @@ void GuidedStart::convert_query(const float* numbers, ThreadPool& pool, Progress
       progress);
 }
 
-void GuidedStart::convert_bank(ThreadPool& pool, Progress& progress) {
-  const HyperpatchSize size = query_.hyperpatch;
-  const Index kept = subspace_.kept(), depth = bank_.depth();
+void GuidedStart::convert_bank(std::uint64_t seed, ThreadPool& pool, Progress& progress) {
   bank_vectors_.resize(static_cast<Index>(sample_.size()), words_, screen_.query_block);
-  const auto images = static_cast<Index>(query_.candidates.size());
-  const auto places_each = static_cast<Index>(sample_.size()) / images;
   pool.run(
-      images,
-      [&](Index image, int) {
-        const Cells cells = bank_.image(query_.candidates[static_cast<std::size_t>(image)]);
-        const Index begin = image * places_each, end = begin + places_each;
-        std::vector<float> numbers, projected, vector;
-        for (Index at = begin; at < end;) {
-          const std::int32_t row = sample_[static_cast<std::size_t>(at)].row;
-          Index row_end = at;
-          while (row_end < end && sample_[static_cast<std::size_t>(row_end)].row == row) ++row_end;
-          // Whole rows of cells where most are needed, else those that are.
-          const bool whole = (row_end - at) * size.width >= cells.cols;
-          const Index run = whole ? cells.cols : size.width;
-          const Index runs = whole ? 1 : row_end - at;
-          numbers.resize(static_cast<std::size_t>(size.height * runs * run * depth));
-          for (Index a = 0; a < size.height; ++a) {
-            for (Index i = 0; i < runs; ++i) {
-              const Index col = whole ? 0 : sample_[static_cast<std::size_t>(at + i)].col;
-              cells.widen(kernels_, row + a, col, run,
-                          numbers.data() + (a * runs + i) * run * depth);
-            }
-          }
-          const float* coordinates =
-              subspace_.project(kernels_, numbers.data(), size.height * runs * run, projected);
-          for (Index i = at; i < row_end; ++i) {
-            const Index col = sample_[static_cast<std::size_t>(i)].col;
-            vector.clear();
-            for (Index a = 0; a < size.height; ++a) {
-              const Index first = whole ? a * run + col : (a * runs + i - at) * run;
-              const float* from = coordinates + first * kept;
-              vector.insert(vector.end(), from, from + size.width * kept);
-            }
-            convert(vector, inverse_norm(cells, size, row, col), bank_vectors_, i);
-          }
-          at = row_end;
-        }
+      static_cast<Index>(query_.candidates.size()),
+      [&](Index candidate, int) {
+        choose_places(candidate, seed);
+        convert_places(candidate);
       },
       progress);
+}
+
+void GuidedStart::convert_places(Index candidate) {
+  const HyperpatchSize size = query_.hyperpatch;
+  const Index kept = subspace_.kept(), depth = bank_.depth();
+  const Cells cells = bank_.image(query_.candidates[static_cast<std::size_t>(candidate)]);
+  const Index begin = candidate * bands_ * across_, end = begin + bands_ * across_;
+  std::vector<float> numbers, projected, vector;
+  for (Index at = begin; at < end;) {
+    const std::int32_t row = sample_[static_cast<std::size_t>(at)].row;
+    Index row_end = at;
+    while (row_end < end && sample_[static_cast<std::size_t>(row_end)].row == row) ++row_end;
+    // Whole rows of cells where most are needed, else those that are.
+    const bool whole = (row_end - at) * size.width >= cells.cols;
+    const Index run = whole ? cells.cols : size.width;
+    const Index runs = whole ? 1 : row_end - at;
+    numbers.resize(static_cast<std::size_t>(size.height * runs * run * depth));
+    for (Index a = 0; a < size.height; ++a) {
+      for (Index i = 0; i < runs; ++i) {
+        const Index col = whole ? 0 : sample_[static_cast<std::size_t>(at + i)].col;
+        cells.widen(kernels_, row + a, col, run, numbers.data() + (a * runs + i) * run * depth);
+      }
+    }
+    const float* coordinates =
+        subspace_.project(kernels_, numbers.data(), size.height * runs * run, projected);
+    for (Index i = at; i < row_end; ++i) {
+      const Index col = sample_[static_cast<std::size_t>(i)].col;
+      vector.clear();
+      for (Index a = 0; a < size.height; ++a) {
+        const Index first = whole ? a * run + col : (a * runs + i - at) * run;
+        const float* from = coordinates + first * kept;
+        vector.insert(vector.end(), from, from + size.width * kept);
+      }
+      convert(vector, inverse_norm(cells, size, row, col), bank_vectors_, i);
+    }
+    at = row_end;
+  }
 }
 
 void GuidedStart::pack_codes(const std::vector<float>& codes) {
@@ -217,21 +238,26 @@ void GuidedStart::train_codes(ThreadPool& pool, Progress& progress) {
   const Index count = std::min(places, kTraining);
   Vectors training;
   training.resize(count, words_, screen_.query_block);
-  std::vector<float> vectors(static_cast<std::size_t>(count * words_ * screen_.per_word));
+  AlignedVector<float> vectors(static_cast<std::size_t>(count * words_ * screen_.per_word));
   const Index padded = words_ * screen_.per_word;
-  for (Index i = 0; i < count; ++i) {
-    const Index from = i * places / count;
-    const std::int32_t* words = bank_vectors_.words.data() + from * words_;
-    std::copy_n(words, words_, training.words.data() + i * words_);
-    const auto to = static_cast<std::size_t>(i), at = static_cast<std::size_t>(from);
-    training.scales[to] = bank_vectors_.scales[at];
-    training.corrections[to] = bank_vectors_.corrections[at];
-    for (Index w = 0; w < words_; ++w) {
-      float* numbers = vectors.data() + i * padded + w * screen_.per_word;
-      unpack(words[w], screen_.per_word, numbers);
-      for (int k = 0; k < screen_.per_word; ++k) numbers[k] *= training.scales[to];
-    }
-  }
+  constexpr Index kVectorsPerTask = 256;
+  pool.run(
+      rounded_up(count, kVectorsPerTask) / kVectorsPerTask,
+      [&](Index task, int) {
+        const Index end = std::min(count, (task + 1) * kVectorsPerTask);
+        for (Index i = task * kVectorsPerTask; i < end; ++i) {
+          const Index from = i * places / count;
+          training.copy(i, bank_vectors_, from, words_);
+          const float scale = training.scales[static_cast<std::size_t>(i)];
+          for (Index w = 0; w < words_; ++w) {
+            float* numbers = vectors.data() + i * padded + w * screen_.per_word;
+            unpack(training.words[static_cast<std::size_t>(i * words_ + w)], screen_.per_word,
+                   numbers);
+            for (int k = 0; k < screen_.per_word; ++k) numbers[k] *= scale;
+          }
+        }
+      },
+      progress);
   std::vector<float> codes(static_cast<std::size_t>(codes_ * dimensions_));
   for (Index code = 0; code < codes_; ++code) {
     const float* from = vectors.data() + code * count / codes_ * padded;
@@ -320,11 +346,7 @@ void GuidedStart::scan_list(Index code, Index begin, Index end) {
   Vectors list;
   list.resize(count, words_, screen_.query_block);
   for (Index i = 0; i < count; ++i) {
-    const auto from = static_cast<std::size_t>(list_[static_cast<std::size_t>(list_begin + i)]);
-    std::copy_n(bank_vectors_.words.data() + static_cast<Index>(from) * words_, words_,
-                list.words.data() + i * words_);
-    list.scales[static_cast<std::size_t>(i)] = bank_vectors_.scales[from];
-    list.corrections[static_cast<std::size_t>(i)] = bank_vectors_.corrections[from];
+    list.copy(i, bank_vectors_, list_[static_cast<std::size_t>(list_begin + i)], words_);
   }
   AlignedVector<std::int32_t> panels(static_cast<std::size_t>(kVisitors * words_));
   const AlignedVector<float> ones(static_cast<std::size_t>(kVisitors), 1.0F);
@@ -375,8 +397,11 @@ void GuidedStart::places(Index row, Index col, std::size_t most, std::vector<Mat
   for (Index slot = first; slot < first + slots; ++slot) {
     const std::int32_t found = found_[static_cast<std::size_t>(slot)];
     if (found < 0) continue;
-    places.push_back(sample_[static_cast<std::size_t>(found)]);
-    places.back().similarity = found_scores_[static_cast<std::size_t>(slot)];
+    const Place& place = sample_[static_cast<std::size_t>(found)];
+    const Index candidate = found / (bands_ * across_);
+    places.push_back({found_scores_[static_cast<std::size_t>(slot)],
+                      query_.candidates[static_cast<std::size_t>(candidate)], place.row,
+                      place.col});
   }
   std::sort(places.begin(), places.end(), better);
   places.resize(std::min(places.size(), most));

@@ -17,11 +17,12 @@ namespace compnn {
 class GuidedStart {
  public:
   // About `most_places` hyperpatches of the candidates are sorted into lists (of more, a sample),
-  // and `probes` lists are searched for each hyperpatch of the query, whose cells as floats are
-  // `numbers`. Counts as kSteps for each row of these in the progress.
+  // and `probes` lists are searched for each hyperpatch of the query. Counts as kSteps for each row
+  // of these in the progress. The bank, the query and the subspace outlive this.
   static constexpr Index kSteps = 4;
-  GuidedStart(const CellBank& bank, const Query& query, const float* numbers, Index most_places,
-              int probes, std::uint64_t seed, ThreadPool& pool, Progress& progress);
+  GuidedStart(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
+              const Subspace& subspace, Index most_places, int probes, std::uint64_t seed,
+              ThreadPool& pool, Progress& progress);
 
   // Appends the most promising places for the query's hyperpatch at (row, col), best first and no
   // more than `most`; their similarities are estimates.
@@ -33,11 +34,22 @@ class GuidedStart {
     AlignedVector<std::int32_t> words, corrections;
     AlignedVector<float> scales;
     void resize(Index count, Index words_each, Index block);
+    // Copies vector `from` of others.
+    void copy(Index to, const Vectors& others, Index from, Index words_each);
   };
 
-  void choose_places(Index most_places, std::uint64_t seed);
-  void convert_query(const float* numbers, ThreadPool& pool, Progress& progress);
-  void convert_bank(ThreadPool& pool, Progress& progress);
+  // A place in an image of the bank.
+  struct Place {
+    std::int32_t row, col;
+  };
+
+  // How each image is cut into blocks, bands x across, from each of which one place is taken.
+  void cut_images(Index most_places);
+  void convert_query(const QueryNumbers& numbers, ThreadPool& pool, Progress& progress);
+  void convert_bank(std::uint64_t seed, ThreadPool& pool, Progress& progress);
+  // Chooses the places of the candidate number `candidate`, and makes vectors of them.
+  void choose_places(Index candidate, std::uint64_t seed);
+  void convert_places(Index candidate);
   void train_codes(ThreadPool& pool, Progress& progress);
   void sort_into_lists(ThreadPool& pool, Progress& progress);
   void probe(ThreadPool& pool, Progress& progress);
@@ -54,10 +66,11 @@ class GuidedStart {
   const Query& query_;
   const Kernels& kernels_ = kernels();
   const ScreenKernels& screen_;
-  Subspace subspace_;
+  const Subspace& subspace_;
   Index rows_, cols_, dimensions_, words_;
   Index probes_, codes_ = 1, code_cells_ = 0;  // codes, and these in whole panels
-  std::vector<Match> sample_;                  // places of the bank, by image
+  Index bands_ = 1, across_ = 1;
+  AlignedVector<Place> sample_;  // bands x across of each candidate
   Vectors query_vectors_, bank_vectors_;
   AlignedVector<std::int32_t> code_words_;
   AlignedVector<float> code_scales_;

@@ -47,26 +47,22 @@ constexpr Index kWindow = 8;
 
 class HyperPatchMatch {
  public:
-  HyperPatchMatch(const CellBank& bank, const Query& query, std::uint64_t seed)
+  HyperPatchMatch(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
+                  std::uint64_t seed)
       : bank_(bank),
         query_(query),
+        numbers_(numbers),
         seed_(seed),
         rows_(query.hyperpatch.rows(query.cells)),
         cols_(query.hyperpatch.cols(query.cells)),
         match_rows_(bank.rows() - query.hyperpatch.height + 1),
         match_cols_(bank.cols() - query.hyperpatch.width + 1),
-        query_numbers_(
-            static_cast<std::size_t>(query.cells.rows * query.cells.cols * query.cells.depth)),
         field_(rows_, cols_, query.matches),
         previous_(rows_, cols_, query.matches),
         changed_(static_cast<std::size_t>(rows_ * cols_), 0),
-        previous_changed_(changed_) {
-    query.cells.widen(kernels_, 0, 0, query.cells.rows * query.cells.cols, query_numbers_.data());
-  }
+        previous_changed_(changed_) {}
 
   Index rows() const { return rows_; }
-
-  const float* query_numbers() const { return query_numbers_.data(); }
 
   // Fills a row with the places that `start` suggests.
   void start_row(Index row, const GuidedStart& start) {
@@ -200,8 +196,7 @@ class HyperPatchMatch {
     const float inverse = inverse_norm(cells, size, match.row, match.col);
     float sum = 0;
     for (Index a = 0; a < size.height; ++a) {
-      sum += cells.dot(kernels_, query_numbers_.data() + query_.cells.offset(row + a, col),
-                       match.row + a, match.col, size.width);
+      sum += cells.dot(kernels_, numbers_.at(row + a, col), match.row + a, match.col, size.width);
       float rest = 0;
       for (Index left = a + 1; left < size.height; ++left) {
         rest +=
@@ -227,10 +222,10 @@ class HyperPatchMatch {
 
   const CellBank& bank_;
   const Query& query_;
+  const QueryNumbers& numbers_;
   const Kernels& kernels_ = kernels();
   std::uint64_t seed_;
   Index rows_, cols_, match_rows_, match_cols_;
-  std::vector<float> query_numbers_;
   Field field_, previous_;
   std::vector<int> changed_, previous_changed_;  // the round that last changed each position
 };
@@ -241,8 +236,18 @@ Field hyperpatch_match(const CellBank& bank, const Query& query,
                        const HyperPatchMatchOptions& options, const Monitor& monitor) {
   query.check(bank);
   options.check();
-  HyperPatchMatch match(bank, query, options.seed);
   ThreadPool pool(query.num_threads);
+  Progress unwatched(0, nullptr);
+  const QueryNumbers numbers(query, pool, unwatched);
+  const bool fast = options.schedule == Schedule::kFast;
+  const Subspace subspace = fast ? Subspace::choose(bank, query) : Subspace(bank.depth());
+  return hyperpatch_match(bank, query, numbers, subspace, options, pool, monitor);
+}
+
+Field hyperpatch_match(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
+                       const Subspace& subspace, const HyperPatchMatchOptions& options,
+                       ThreadPool& pool, const Monitor& monitor) {
+  HyperPatchMatch match(bank, query, numbers, options.seed);
   const bool fast = options.schedule == Schedule::kFast;
   const int usual = fast ? kFastRounds : kPaperRounds;
   const int rounds = options.iterations == kUsual ? usual : options.iterations;
@@ -250,7 +255,7 @@ Field hyperpatch_match(const CellBank& bank, const Query& query,
   Progress progress(steps * match.rows(), monitor);
   if (fast) {
     const Spend& spend = kSpend[options.effort - 1];
-    const GuidedStart start(bank, query, match.query_numbers(), spend.places, spend.probes,
+    const GuidedStart start(bank, query, numbers, subspace, spend.places, spend.probes,
                             options.seed, pool, progress);
     pool.run(
         match.rows(),

@@ -6,6 +6,7 @@
 #include "compnn/base/thread_pool.h"
 #include "compnn/search/field.h"
 #include "compnn/search/query.h"
+#include "compnn/search/subspace.h"
 
 namespace compnn {
 
@@ -37,5 +38,10 @@ struct HyperPatchMatchOptions {
 // Throws std::invalid_argument for a query that does not fit, Cancelled when the monitor says so.
 Field hyperpatch_match(const CellBank& bank, const Query& query,
                        const HyperPatchMatchOptions& options, const Monitor& monitor);
+
+// The same, as a part of a search that has checked the query and knows its subspace.
+Field hyperpatch_match(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
+                       const Subspace& subspace, const HyperPatchMatchOptions& options,
+                       ThreadPool& pool, const Monitor& monitor);
 
 }  // namespace compnn

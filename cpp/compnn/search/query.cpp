@@ -35,6 +35,19 @@ void Query::check(const CellBank& bank) const {
                                     text(hyperpatches) + " hyperpatches");
 }
 
+QueryNumbers::QueryNumbers(const Query& query, ThreadPool& pool, Progress& progress)
+    : cells_(query.cells), numbers_(static_cast<const float*>(cells_.numbers)) {
+  if (cells_.precision == Precision::kFloat32) return;
+  copies_.resize(static_cast<std::size_t>(cells_.offset(cells_.rows, 0)));
+  numbers_ = copies_.data();
+  pool.run(
+      cells_.rows,
+      [&](Index row, int) {
+        cells_.widen(kernels(), row, 0, cells_.cols, copies_.data() + cells_.offset(row, 0));
+      },
+      progress);
+}
+
 void scale_by_query_norms(Field& field, const Query& query) {
   for (Index row = 0; row < field.rows; ++row) {
     for (Index col = 0; col < field.cols; ++col) {

@@ -78,6 +78,10 @@ void ScreenedQuery::convert_row(Index row, const float* numbers) {
     missing_[cell] =
         subspace_.missing(query_.cells.norms[row * query_.cells.cols + col], from, kernels());
   }
+  const Index room = row * cells_ + query_.cells.cols, room_cells = cells_ - query_.cells.cols;
+  std::fill_n(cell_words_.data() + room * words_, room_cells * words_, 0);
+  std::fill_n(corrections_.data() + room, room_cells, 0);
+  std::fill_n(scales_.data() + room, room_cells, 0.0F);
 }
 
 void ScreenedQuery::bound_row(Index row) {
