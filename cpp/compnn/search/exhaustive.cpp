@@ -7,6 +7,7 @@
 
 #include "compnn/search/exact_field.h"
 #include "compnn/search/hyperpatch_match.h"
+#include "compnn/search/pruned_search.h"
 #include "compnn/search/screen.h"
 #include "compnn/search/tiles.h"
 #include "compnn/simd/kernels.h"
@@ -278,6 +279,8 @@ class alignas(128) StripSearch {
 // Blocks of so few hyperpatches would be mostly padding: all pairs are computed in double. Global
 // descriptors, one to an image, are such a case.
 constexpr Index kFewPairs = 64;
+// From so many on, a guess and a codebook are a small part of the search.
+constexpr Index kManyPairs = Index{1} << 24;
 
 void search_all_pairs(const CellBank& bank, const Query& query, ExactField& field, ThreadPool& pool,
                       Progress& progress) {
@@ -299,9 +302,49 @@ void search_all_pairs(const CellBank& bank, const Query& query, ExactField& fiel
       progress);
 }
 
+// What HyperPatch-Match finds in a moment excludes most candidates from the beginning.
+void offer_guess(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
+                 const Subspace& subspace, ExactField& field, ThreadPool& pool,
+                 Progress& progress) {
+  HyperPatchMatchOptions quick;
+  quick.effort = 1;
+  quick.iterations = 3;
+  const Field guess = hyperpatch_match(bank, query, numbers, subspace, quick, pool, [&](double) {
+    progress.report();
+    return !progress.cancelled();
+  });
+  pool.run(
+      field.rows(),
+      [&](Index row, int) {
+        for (Index col = 0; col < field.cols(); ++col) {
+          for (int k = 0; k < query.matches; ++k) {
+            const Match& match = guess.at(row, col)[k];
+            field.offer(row, col, match.image, match.row, match.col);
+          }
+        }
+      },
+      progress);
+}
+
+// Searches candidates for as long as pruning pays, and returns how many it searched; each counts as
+// `units` of progress.
+Index search_pruned(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
+                    const Subspace& subspace, ExactField& field, ThreadPool& pool, Index units,
+                    Progress& progress) {
+  PrunedSearch pruned(bank, query, numbers, subspace, field, pool, progress);
+  if (!pruned.pays()) return 0;
+  const auto candidates = static_cast<Index>(query.candidates.size());
+  const Split groups(candidates, pruned.group_size());
+  for (Index group = 0; group < groups.parts; ++group) {
+    const Index size = groups.size(group);
+    if (!pruned.search(groups.begin(group), size, size * units)) return groups.begin(group);
+  }
+  return candidates;
+}
+
 void search_screened(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
                      ExactField& field, ThreadPool& pool, const TilePlan& plan,
-                     const Subspace& subspace, Index pairs, Progress& progress) {
+                     const Subspace& subspace, Progress& progress) {
   const Kernels& table = kernels();
   const ScreenKernels& fast = fast_screen(table, bank.depth());
   const ScreenKernels& fine = fine_screen(table, bank.depth());
@@ -333,28 +376,6 @@ void search_screened(const CellBank& bank, const Query& query, const QueryNumber
     tile.fill(bank.image(image), image, plan.bank_cols.begin(part), plan.bank_cols.size(part),
               query.hyperpatch, query.matches, table, screen, directions);
   };
-  // What HyperPatch-Match finds in a moment excludes most candidates from the beginning.
-  constexpr Index kManyPairs = Index{1} << 24;
-  if (pairs * static_cast<Index>(query.candidates.size()) > kManyPairs) {
-    HyperPatchMatchOptions quick;
-    quick.effort = 1;
-    const Field guess = hyperpatch_match(bank, query, numbers, subspace, quick, pool, [&](double) {
-      progress.report();
-      return !progress.cancelled();
-    });
-    pool.run(
-        field.rows(),
-        [&](Index row, int) {
-          for (Index col = 0; col < field.cols(); ++col) {
-            for (int k = 0; k < query.matches; ++k) {
-              const Match& match = guess.at(row, col)[k];
-              field.offer(row, col, match.image, match.row, match.col);
-            }
-          }
-        },
-        progress);
-  }
-
   const Index strips = plan.query_rows.parts * plan.query_cols.parts;
   std::vector<StripSearch> searches(static_cast<std::size_t>(pool.size()),
                                     StripSearch(query, table, field));
@@ -414,16 +435,27 @@ Field exhaustive_search(const CellBank& bank, const Query& query, const Monitor&
       pairs > kFewPairs ? Subspace::choose(bank, query) : Subspace(bank.depth());
   const Index words = fast_screen(kernels(), bank.depth()).words(subspace.kept());
   const TilePlan plan(bank, query, words, pool.size());
-  const Index strips = plan.query_rows.parts * plan.query_cols.parts;
-  Progress progress(strips * plan.tiles, monitor);
+  const Index units = plan.query_rows.parts * plan.query_cols.parts * plan.bank_cols.parts;
+  const auto candidates = static_cast<Index>(query.candidates.size());
+  Progress progress(units * candidates, monitor);
 
   const QueryNumbers numbers(query, pool, progress);
   ExactField field(bank, query, numbers);
   pool.run(field.rows(), [&](Index row, int) { field.prepare_row(row); }, progress);
   if (pairs <= kFewPairs) {
     search_all_pairs(bank, query, field, pool, progress);
-  } else {
-    search_screened(bank, query, numbers, field, pool, plan, subspace, pairs, progress);
+    return field.take();
+  }
+  Index searched = 0;
+  if (pairs * candidates > kManyPairs) {
+    offer_guess(bank, query, numbers, subspace, field, pool, progress);
+    searched = search_pruned(bank, query, numbers, subspace, field, pool, units, progress);
+  }
+  if (searched < candidates) {
+    Query rest = query;
+    rest.candidates.erase(rest.candidates.begin(), rest.candidates.begin() + searched);
+    search_screened(bank, rest, numbers, field, pool, TilePlan(bank, rest, words, pool.size()),
+                    subspace, progress);
   }
   return field.take();
 }

@@ -9,21 +9,6 @@
 namespace compnn {
 namespace {
 
-// Covers the rounding of norms, of the sums of cell products, and of the bounds themselves.
-constexpr float kSlack = 2e-5F;
-
-// Norm of h x w numbers, one for each cell, of which `stride` are in a row.
-float norm_of(const float* numbers, Index stride, HyperpatchSize size) {
-  double sum = 0;
-  for (Index a = 0; a < size.height; ++a) {
-    for (Index b = 0; b < size.width; ++b) {
-      const double number = static_cast<double>(numbers[a * stride + b]);
-      sum += number * number;
-    }
-  }
-  return static_cast<float>(std::sqrt(sum));
-}
-
 std::uint64_t mix(std::uint64_t hash, std::uint64_t word) {
   hash = (hash ^ word) * 0x9e3779b97f4a7c15U;
   return hash ^ (hash >> 29);
@@ -42,6 +27,17 @@ std::uint64_t hash_of(const char* bytes, Index count) {
 }
 
 }  // namespace
+
+float norm_of(const float* numbers, Index stride, HyperpatchSize size) {
+  double sum = 0;
+  for (Index a = 0; a < size.height; ++a) {
+    for (Index b = 0; b < size.width; ++b) {
+      const double number = static_cast<double>(numbers[a * stride + b]);
+      sum += number * number;
+    }
+  }
+  return static_cast<float>(std::sqrt(sum));
+}
 
 const ScreenKernels& fast_screen(const Kernels& kernels, Index depth) {
   return depth <= kDeepestInteger ? kernels.fast : kernels.floats;
@@ -85,7 +81,7 @@ void ScreenedQuery::convert_row(Index row, const float* numbers) {
 }
 
 void ScreenedQuery::bound_row(Index row) {
-  const float slack = kSlack + screen_.rounding * static_cast<float>(query_.cells.depth);
+  const float slack = kScreenSlack + screen_.rounding * static_cast<float>(query_.cells.depth);
   for (Index col = 0; col < cols_; ++col) {
     const float inverse = inverse_norm(query_.cells, query_.hyperpatch, row, col);
     const float residual =

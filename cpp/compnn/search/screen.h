@@ -17,6 +17,12 @@ namespace compnn {
 const ScreenKernels& fast_screen(const Kernels& kernels, Index depth);
 const ScreenKernels& fine_screen(const Kernels& kernels, Index depth);
 
+// Covers the rounding of norms, of the sums of cell products, and of the bounds themselves.
+constexpr float kScreenSlack = 2e-5F;
+
+// Norm of h x w numbers, one for each cell, of which `stride` are in a row.
+float norm_of(const float* numbers, Index stride, HyperpatchSize size);
+
 // `count` in whole blocks.
 inline Index rounded_up(Index count, Index block) { return (count + block - 1) / block * block; }
 

@@ -4,12 +4,39 @@
 #include <cmath>
 
 #include "compnn/bank/directions.h"
+#include "compnn/base/random.h"
 
 namespace compnn {
 namespace {
 
 constexpr Index kSample = 2048;
 constexpr Index kStep = 16;
+
+// Other orthonormal directions of the same subspace (kept x depth), each a mixture of all: a cosine
+// transform between random signs. Along the main directions a few numbers of a cell are much larger
+// than the others; along these all are alike, so that integers lose less.
+void mix_directions(std::vector<float>& directions, Index kept, Index depth) {
+  constexpr double kPi = 3.14159265358979323846;
+  CounterRandom random(0, 0, 0);
+  const auto sign = [&] { return random.below(2) == 0 ? 1.0 : -1.0; };
+  std::vector<double> signs(static_cast<std::size_t>(kept)), mixed(static_cast<std::size_t>(depth));
+  for (double& each : signs) each = sign();
+  const std::vector<float> main = directions;
+  for (Index i = 0; i < kept; ++i) {
+    const double length = sign() * std::sqrt((i == 0 ? 1.0 : 2.0) / static_cast<double>(kept));
+    std::fill(mixed.begin(), mixed.end(), 0.0);
+    for (Index j = 0; j < kept; ++j) {
+      const double turn = kPi * (static_cast<double>(j) + 0.5) * static_cast<double>(i);
+      const double share = length * signs[static_cast<std::size_t>(j)] *
+                           std::cos(turn / static_cast<double>(kept));
+      const float* from = main.data() + j * depth;
+      for (Index d = 0; d < depth; ++d) {
+        mixed[static_cast<std::size_t>(d)] += share * static_cast<double>(from[d]);
+      }
+    }
+    std::copy(mixed.begin(), mixed.end(), directions.begin() + i * depth);
+  }
+}
 
 }  // namespace
 
@@ -44,6 +71,7 @@ Subspace Subspace::choose(const CellBank& bank, const Query& query) {
   subspace.directions_ = main_directions(sample.data(), kSample, depth, kMissing, kStep);
   if (!subspace.directions_.empty()) {
     subspace.kept_ = static_cast<Index>(subspace.directions_.size()) / depth;
+    mix_directions(subspace.directions_, subspace.kept_, depth);
   }
   return subspace;
 }

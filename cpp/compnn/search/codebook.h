@@ -1,0 +1,46 @@
+// A few hundred directions that hyperpatches lie around: the means of spherical k-means.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "compnn/search/unit_vectors.h"
+
+namespace compnn {
+
+class Codebook {
+ public:
+  // Of no more than `codes` codes, trained on some of `count` vectors. The format outlives this.
+  Codebook(const VectorFormat& format, const UnitVectors& vectors, Index count, Index codes,
+           ThreadPool& pool, Progress& progress);
+
+  Index size() const { return codes_; }
+  // Whether a code is no direction at all, as that of zeros.
+  bool is_zero(Index code) const { return scales_[static_cast<std::size_t>(code)] == 0; }
+  // Cosines in a row of cosines(): of the codes, and some zeros.
+  Index row_size() const { return row_size_; }
+
+  // Cosines of a block of vectors (screen().query_block) from `first` with all codes, a row each.
+  // A code that is not zero is a unit vector as it is stored: only what the vectors lost is
+  // unknown.
+  void cosines(const UnitVectors& vectors, Index first, float* cosines) const;
+
+  // The nearest codes of vectors, and the cosines with these.
+  struct Nearest {
+    AlignedVector<std::int32_t> codes;
+    AlignedVector<float> cosines;
+  };
+  // Of each of `count` vectors the `number` nearest, nearest first.
+  Nearest nearest(const UnitVectors& vectors, Index count, Index number, ThreadPool& pool,
+                  Progress& progress) const;
+
+ private:
+  void pack(const std::vector<float>& codes);
+
+  const VectorFormat& format_;
+  Index codes_, row_size_;
+  AlignedVector<std::int32_t> words_;
+  AlignedVector<float> scales_;
+};
+
+}  // namespace compnn
