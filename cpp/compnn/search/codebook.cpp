@@ -10,8 +10,6 @@
 namespace compnn {
 namespace {
 
-constexpr Index kTraining = 4096, kTrainingRounds = 4;
-
 // The numbers in a word.
 void unpack(std::int32_t word, int per_word, float* numbers) {
   if (per_word == 1) {
@@ -60,7 +58,7 @@ Codebook::Codebook(const VectorFormat& format, const UnitVectors& vectors, Index
     std::copy_n(from, dimensions, means.data() + code * dimensions);
   }
   pack(means);
-  for (Index round = 0; round < kTrainingRounds; ++round) {
+  for (Index round = 0; round < kRounds; ++round) {
     const Nearest found = nearest(training, used, 1, pool, progress);
     std::fill(means.begin(), means.end(), 0.0F);
     for (Index i = 0; i < used; ++i) {

@@ -10,6 +10,9 @@ namespace compnn {
 
 class Codebook {
  public:
+  // About so many products of vectors are computed for each code.
+  static constexpr Index kTraining = 4096, kRounds = 4, kProducts = kTraining * kRounds;
+
   // Of no more than `codes` codes, trained on some of `count` vectors. The format outlives this.
   Codebook(const VectorFormat& format, const UnitVectors& vectors, Index count, Index codes,
            ThreadPool& pool, Progress& progress);

@@ -38,7 +38,6 @@ void ExactField::prepare_row(Index row) {
 double ExactField::similarity(Index row, Index col, const Cells& cells, Index match_row,
                               Index match_col) const {
   const double query_square = squares_[position(row, col)];
-  if (query_square == 0) return 0;
   if (inverse_norm(cells, query_.hyperpatch, match_row, match_col) == 0) return 0;
   double dot = 0, square = 0;
   for (Index a = 0; a < query_.hyperpatch.height; ++a) {
@@ -49,6 +48,7 @@ double ExactField::similarity(Index row, Index col, const Cells& cells, Index ma
 }
 
 void ExactField::offer(Index row, Index col, std::int32_t image, Index match_row, Index match_col) {
+  if (squares_[position(row, col)] == 0) return;
   const double exact = similarity(row, col, bank_.image(image), match_row, match_col);
   const Match match{0, image, static_cast<std::int32_t>(match_row),
                     static_cast<std::int32_t>(match_col)};

@@ -23,7 +23,8 @@ class ExactField {
   void prepare_row(Index row);
 
   // Computes the similarity of a place and puts it into the position's best where it belongs, if it
-  // is not there already. Threads may do this at the same time.
+  // is not there already. Nothing is offered to zero hyperpatches. Threads may do this at the same
+  // time.
   void offer(Index row, Index col, std::int32_t image, Index match_row, Index match_col);
 
   // What a similarity must reach to be among the best of a position: those below cannot.

@@ -331,6 +331,7 @@ void offer_guess(const CellBank& bank, const Query& query, const QueryNumbers& n
 Index search_pruned(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
                     const Subspace& subspace, ExactField& field, ThreadPool& pool, Index units,
                     Progress& progress) {
+  if (!PrunedSearch::is_worth_trying(bank, query, subspace)) return 0;
   PrunedSearch pruned(bank, query, numbers, subspace, field, pool, progress);
   if (!pruned.pays()) return 0;
   const auto candidates = static_cast<Index>(query.candidates.size());

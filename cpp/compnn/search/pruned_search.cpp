@@ -13,13 +13,14 @@ namespace compnn {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-// Hyperpatches that the codes are made from, and that tell whether they are of use.
-constexpr Index kSample = 4096;
+// Hyperpatches for each code, that it is made from and that tell whether it is of use.
+constexpr Index kSamplePerCode = 16;
 constexpr Index kMostCodes = 512;
 // A code's cosines with all of the bank cost as much as this many positions save.
 constexpr Index kPositionsPerCode = 64;
 // Vectors of a group of candidates, twice: as they are made, and in panels.
-constexpr Index kGroupBytes = Index{128} << 20, kMostGroupBytes = Index{1} << 30;
+constexpr Index kGroupBytes = Index{128} << 20;
+constexpr double kMostBytes = 1 << 29;
 // Positions whose visits are planned at a time, and those of a task.
 constexpr Index kPlanned = Index{1} << 14, kPlannedPerTask = 256;
 constexpr Index kVisitsPerTask = 1024;
@@ -27,6 +28,14 @@ constexpr Index kVisitsPerTask = 1024;
 constexpr Index kMembers = 512;
 // One offer costs about as much as this many products.
 constexpr Index kGiveUpShare = 300, kFewOffers = Index{1} << 18;
+
+Index codes_for(Index positions) {
+  return std::clamp<Index>(positions / kPositionsPerCode, 1, kMostCodes);
+}
+
+Index hyperpatches_of_image(const CellBank& bank, HyperpatchSize size) {
+  return (bank.rows() - size.height + 1) * (bank.cols() - size.width + 1);
+}
 
 }  // namespace
 
@@ -53,6 +62,22 @@ struct PrunedSearch::Scratch {
   Index offers = 0;
 };
 
+bool PrunedSearch::is_worth_trying(const CellBank& bank, const Query& query,
+                                   const Subspace& subspace) {
+  const VectorFormat format(bank.depth(), query.hyperpatch, subspace);
+  const Index of_query = query.hyperpatch.rows(query.cells) * query.hyperpatch.cols(query.cells);
+  const Index of_image = hyperpatches_of_image(bank, query.hyperpatch);
+  const auto vectors = static_cast<double>(of_query + 2 * of_image);
+  const auto word_bytes = static_cast<double>(sizeof(std::int32_t));
+  if (vectors * static_cast<double>(format.words()) * word_bytes > kMostBytes) return false;
+  // Products of numbers to make the codes, and for the products of all cells.
+  const Index codes = codes_for(of_query);
+  const double for_codes = static_cast<double>(Codebook::kProducts * codes * format.dimensions());
+  const double for_cells = static_cast<double>(of_query * of_image * subspace.kept()) *
+                           static_cast<double>(query.candidates.size());
+  return for_codes < 0.1 * for_cells;
+}
+
 PrunedSearch::PrunedSearch(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
                            const Subspace& subspace, ExactField& field, ThreadPool& pool,
                            Progress& progress)
@@ -65,13 +90,12 @@ PrunedSearch::PrunedSearch(const CellBank& bank, const Query& query, const Query
       positions_(field.rows() * field.cols()),
       kept_(subspace.kept()),
       query_vectors_(format_.of_query(query, numbers, pool, progress)),
-      sample_(bank, format_, query.candidates, kSample, 0, pool, progress),
-      codebook_(format_, sample_.vectors(), sample_.size(),
-                std::clamp<Index>(positions_ / kPositionsPerCode, 1, kMostCodes), pool, progress) {
-  const Index places =
-      (bank.rows() - query.hyperpatch.height + 1) * (bank.cols() - query.hyperpatch.width + 1);
-  const Index bytes = 2 * places * format_.words() * Index{sizeof(std::int32_t)};
-  group_size_ = bytes > kMostGroupBytes ? 0 : std::max<Index>(1, kGroupBytes / bytes);
+      sample_(bank, format_, query.candidates, kSamplePerCode * codes_for(positions_), 0, pool,
+              progress),
+      codebook_(format_, sample_.vectors(), sample_.size(), codes_for(positions_), pool, progress) {
+  const Index bytes = 2 * hyperpatches_of_image(bank, query.hyperpatch) * format_.words() *
+                      Index{sizeof(std::int32_t)};
+  group_size_ = std::max<Index>(1, kGroupBytes / bytes);
 }
 
 // With a and n the cosines of the position with a code and of what it needs, a member of the code's
@@ -104,7 +128,6 @@ void PrunedSearch::plan_block(const CodeLists& lists, Index first, AlignedVector
 }
 
 bool PrunedSearch::pays() const {
-  if (group_size_ == 0) return false;
   const CodeLists lists(sample_, format_, codebook_, pool_, progress_);
   const Index block = format_.screen().query_block;
   // Every so many blocks of positions.

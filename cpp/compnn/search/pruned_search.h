@@ -17,6 +17,9 @@ namespace compnn {
 
 class PrunedSearch {
  public:
+  // Whether the vectors of such a search have room in memory, and take little of its time.
+  static bool is_worth_trying(const CellBank& bank, const Query& query, const Subspace& subspace);
+
   // All of these outlive this. The better the matches that the field has already, the more is
   // excluded.
   PrunedSearch(const CellBank& bank, const Query& query, const QueryNumbers& numbers,

@@ -27,8 +27,8 @@ void mix_directions(std::vector<float>& directions, Index kept, Index depth) {
     std::fill(mixed.begin(), mixed.end(), 0.0);
     for (Index j = 0; j < kept; ++j) {
       const double turn = kPi * (static_cast<double>(j) + 0.5) * static_cast<double>(i);
-      const double share = length * signs[static_cast<std::size_t>(j)] *
-                           std::cos(turn / static_cast<double>(kept));
+      const double share =
+          length * signs[static_cast<std::size_t>(j)] * std::cos(turn / static_cast<double>(kept));
       const float* from = main.data() + j * depth;
       for (Index d = 0; d < depth; ++d) {
         mixed[static_cast<std::size_t>(d)] += share * static_cast<double>(from[d]);
