@@ -15,6 +15,7 @@
 #include "compnn/search/hyperpatch.h"
 #include "compnn/search/hyperpatch_match.h"
 #include "compnn/search/pruned_search.h"
+#include "compnn/search/screen.h"
 #include "compnn/search/subspace.h"
 #include "test_cells.h"
 
@@ -181,7 +182,7 @@ class ExactReference {
 
 // The field of a search that excludes by codes what it can, though that may not pay here; of all
 // candidates in two groups, from what HyperPatch-Match finds. None where the search gives up.
-inline std::optional<Field> pruned_field(const CellBank& bank, const Query& asked) {
+inline std::optional<Field> pruned_field(const CellBank& bank, const Query& asked, bool fine) {
   ThreadPool pool(asked.num_threads);
   Progress progress(1, nullptr);
   const QueryNumbers numbers(asked, pool, progress);
@@ -196,8 +197,11 @@ inline std::optional<Field> pruned_field(const CellBank& bank, const Query& aske
       }
     }
   }
-  const Subspace subspace = Subspace::choose(bank, asked);
-  PrunedSearch search(bank, asked, numbers, subspace, field, pool, progress);
+  const Subspace subspace = fine ? Subspace(bank.depth()) : Subspace::choose(bank, asked);
+  const Index cells = bank.depth() * asked.hyperpatch.height * asked.hyperpatch.width;
+  const VectorFormat format(asked.hyperpatch, subspace,
+                            fine ? fine_screen(kernels(), cells) : fast_screen(kernels(), cells));
+  PrunedSearch search(bank, asked, numbers, format, field, pool, progress);
   const auto all = static_cast<Index>(asked.candidates.size()), half = (all + 1) / 2;
   if (!search.search(0, half, 0)) return std::nullopt;
   if (half < all && !search.search(half, all - half, 0)) return std::nullopt;
@@ -214,8 +218,10 @@ inline Field check_exactness(const TestCells& query, const TestCells& bank, Quer
   for (const int more : threads) {
     asked.num_threads = more;
     CHECK(same_fields(field, exhaustive_search(bank.bank(), asked, nullptr)));
-    const std::optional<Field> pruned = pruned_field(bank.bank(), asked);
-    CHECK(!pruned || same_fields(field, *pruned));
+    for (const bool fine : {false, true}) {
+      const std::optional<Field> pruned = pruned_field(bank.bank(), asked, fine);
+      CHECK(!pruned || same_fields(field, *pruned));
+    }
   }
   return field;
 }

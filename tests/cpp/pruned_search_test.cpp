@@ -9,6 +9,7 @@
 #include "check.h"
 #include "compnn/base/error.h"
 #include "compnn/search/exhaustive.h"
+#include "compnn/search/screen.h"
 #include "exact_reference.h"
 #include "test_cells.h"
 
@@ -45,6 +46,10 @@ Query query_of(const TestCells& query, const TestCells& bank, HyperpatchSize siz
   return asked;
 }
 
+VectorFormat format_of(const Query& query, const Subspace& subspace) {
+  return VectorFormat(query.hyperpatch, subspace, fast_screen(kernels(), 1));
+}
+
 // A pruned search and all that it needs; the field has no matches yet.
 struct Search {
   Search(const TestCells& bank, const Query& asked, const Monitor& monitor = nullptr)
@@ -55,7 +60,8 @@ struct Search {
         numbers(query, pool, progress),
         field(cells, query, numbers),
         subspace(Subspace::choose(cells, query)),
-        pruned(cells, query, numbers, subspace, field, pool, progress) {
+        format(format_of(query, subspace)),
+        pruned(cells, query, numbers, format, field, pool, progress) {
     for (Index row = 0; row < field.rows(); ++row) field.prepare_row(row);
   }
 
@@ -75,31 +81,37 @@ struct Search {
   QueryNumbers numbers;
   ExactField field;
   Subspace subspace;
+  VectorFormat format;
   PrunedSearch pruned;
 };
 
 }  // namespace
 
-TEST(pays_where_cells_lie_in_clusters) {
+TEST(excludes_most_where_cells_lie_in_clusters) {
   const TestCells query = clustered_cells({1, 40, 40, 24}, 0.1F, 1);
   const TestCells bank = clustered_cells({6, 30, 30, 24}, 0.1F, 2);
   for (const HyperpatchSize size : {HyperpatchSize{1, 1}, HyperpatchSize{2, 2}}) {
     const Query asked = query_of(query, bank, size);
     Search search(bank, asked);
-    // Nothing is excluded as long as nothing is known.
-    CHECK(!search.pruned.pays());
+    // As long as nothing is known, all survives.
+    CHECK(search.pruned.estimate().products >= 1);
+    CHECK_NEAR(search.pruned.estimate().survivors, 1, 1e-12);
     search.offer(hyperpatch_match(bank.bank(), asked, {}, nullptr));
-    CHECK(search.pruned.pays());
+    const PrunedSearch::Estimate estimate = search.pruned.estimate();
+    CHECK(estimate.products < 0.3);
+    CHECK(estimate.survivors < 0.1);
   }
 }
 
-TEST(does_not_pay_where_all_directions_are_alike) {
+TEST(excludes_little_where_all_directions_are_alike) {
   const TestCells query = TestCells::random({1, 40, 40, 24}, Precision::kFloat32, 3);
   const TestCells bank = TestCells::random({6, 30, 30, 24}, Precision::kFloat32, 4);
   const Query asked = query_of(query, bank, {2, 2});
   Search search(bank, asked);
   search.offer(hyperpatch_match(bank.bank(), asked, {}, nullptr));
-  CHECK(!search.pruned.pays());
+  const PrunedSearch::Estimate estimate = search.pruned.estimate();
+  CHECK(estimate.products > 0.9);
+  CHECK(estimate.survivors < 0.1);
 }
 
 TEST(is_not_tried_where_vectors_need_too_much_room_or_time) {
@@ -107,7 +119,8 @@ TEST(is_not_tried_where_vectors_need_too_much_room_or_time) {
   const TestCells bank = TestCells::random({3, 130, 130, 24}, Precision::kFloat32, 6);
   const auto is_worth_trying = [&](const TestCells& cells, HyperpatchSize size) {
     const Query asked = query_of(query, cells, size);
-    return PrunedSearch::is_worth_trying(cells.bank(), asked, Subspace(24));
+    const Subspace subspace(24);
+    return PrunedSearch::is_worth_trying(cells.bank(), asked, format_of(asked, subspace));
   };
   CHECK(is_worth_trying(bank, {2, 2}));
   CHECK(!is_worth_trying(bank, {40, 40}));  // room
@@ -116,13 +129,13 @@ TEST(is_not_tried_where_vectors_need_too_much_room_or_time) {
 }
 
 // Large enough that exhaustive_search() tries it.
-TEST(a_search_that_pays_is_exact) {
+TEST(a_search_that_excludes_most_is_exact) {
   const TestCells query = clustered_cells({1, 52, 50, 12}, 0.15F, 6);
   const TestCells bank = clustered_cells({9, 31, 30, 12}, 0.15F, 7);
   Query asked = query_of(query, bank, {2, 2});
   Search search(bank, asked);
   search.offer(hyperpatch_match(bank.bank(), asked, {}, nullptr));
-  CHECK(search.pruned.pays());
+  CHECK(search.pruned.estimate().products < 0.2);
   check_exactness(query, bank, asked, {1, 2});
 }
 

@@ -58,13 +58,12 @@ struct PrunedSearch::Scratch {
   AlignedVector<float> scales, products;
   AlignedVector<float> ones, sums, scores;
   std::vector<std::int32_t> hits;
-  std::vector<std::pair<float, Index>> found;  // (upper bound of the similarity, member)
+  std::vector<std::pair<float, Index>> survivors;  // (upper bound of the similarity, member)
   Index offers = 0;
 };
 
 bool PrunedSearch::is_worth_trying(const CellBank& bank, const Query& query,
-                                   const Subspace& subspace) {
-  const VectorFormat format(bank.depth(), query.hyperpatch, subspace);
+                                   const VectorFormat& format) {
   const Index of_query = query.hyperpatch.rows(query.cells) * query.hyperpatch.cols(query.cells);
   const Index of_image = hyperpatches_of_image(bank, query.hyperpatch);
   const auto vectors = static_cast<double>(of_query + 2 * of_image);
@@ -73,22 +72,22 @@ bool PrunedSearch::is_worth_trying(const CellBank& bank, const Query& query,
   // Products of numbers to make the codes, and for the products of all cells.
   const Index codes = codes_for(of_query);
   const double for_codes = static_cast<double>(Codebook::kProducts * codes * format.dimensions());
-  const double for_cells = static_cast<double>(of_query * of_image * subspace.kept()) *
+  const Index kept = format.dimensions() / (query.hyperpatch.height * query.hyperpatch.width);
+  const double for_cells = static_cast<double>(of_query * of_image * kept) *
                            static_cast<double>(query.candidates.size());
-  return for_codes < 0.1 * for_cells;
+  return for_codes < 0.05 * for_cells;
 }
 
 PrunedSearch::PrunedSearch(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
-                           const Subspace& subspace, ExactField& field, ThreadPool& pool,
+                           const VectorFormat& format, ExactField& field, ThreadPool& pool,
                            Progress& progress)
     : bank_(bank),
       query_(query),
       field_(field),
       pool_(pool),
       progress_(progress),
-      format_(bank.depth(), query.hyperpatch, subspace),
+      format_(format),
       positions_(field.rows() * field.cols()),
-      kept_(subspace.kept()),
       query_vectors_(format_.of_query(query, numbers, pool, progress)),
       sample_(bank, format_, query.candidates, kSamplePerCode * codes_for(positions_), 0, pool,
               progress),
@@ -127,27 +126,34 @@ void PrunedSearch::plan_block(const CodeLists& lists, Index first, AlignedVector
   }
 }
 
-bool PrunedSearch::pays() const {
+PrunedSearch::Estimate PrunedSearch::estimate() {
   const CodeLists lists(sample_, format_, codebook_, pool_, progress_);
+  const Panels panels = make_panels(sample_, lists);
+  const Group group{sample_, lists, panels};
   const Index block = format_.screen().query_block;
   // Every so many blocks of positions.
-  const Index step = std::max<Index>(1, positions_ / block / 64) * block;
-  AlignedVector<float> cosines(static_cast<std::size_t>(block * codebook_.row_size()));
-  double looked_at = 0, pairs = 0;
-  for (Index first = 0; first < positions_; first += step) {
-    plan_block(lists, first, cosines, [&](Index, Index code, Index parts) {
-      looked_at += static_cast<double>(lists.size(code, parts));
-    });
-    pairs += static_cast<double>(std::min(block, positions_ - first) * sample_.size());
-  }
-  // In products of numbers: what is done with the product of two cells, or vectors, costs as much
-  // as about so many.
-  constexpr double kRest = 64;
-  const auto dimensions = static_cast<double>(format_.dimensions());
-  const double share = looked_at / pairs;
-  const double assigning =
-      dimensions * static_cast<double>(codebook_.size()) / static_cast<double>(positions_);
-  return share * (dimensions + kRest) + assigning < 0.8 * (static_cast<double>(kept_) + kRest);
+  constexpr Index kBlocks = 24;
+  const Index step = std::max<Index>(1, positions_ / block / kBlocks) * block;
+  const Index blocks = rounded_up(positions_, step) / step;
+  std::atomic<Index> pairs{0}, multiplied{0}, survivors{0};
+  pool_.run(
+      blocks,
+      [&](Index i, int) {
+        AlignedVector<float> cosines(static_cast<std::size_t>(block * codebook_.row_size()));
+        Scratch scratch(format_);
+        plan_block(lists, i * step, cosines, [&](Index position, Index code, Index parts) {
+          multiplied += lists.size(code, parts);
+          const auto visitor = static_cast<std::int32_t>(position);
+          scan_block(group, code, parts, &visitor, 1, scratch,
+                     [&](Index) { survivors += static_cast<Index>(scratch.survivors.size()); });
+        });
+        pairs += std::min(block, positions_ - i * step) * sample_.size();
+      },
+      progress_);
+  const auto all = static_cast<double>(pairs);
+  // To find the codes takes some for each hyperpatch of the bank.
+  const double for_codes = static_cast<double>(codebook_.size()) / static_cast<double>(positions_);
+  return {static_cast<double>(multiplied) / all + for_codes, static_cast<double>(survivors) / all};
 }
 
 PrunedSearch::Visits PrunedSearch::plan(const CodeLists& lists, Index first, Index end) const {
@@ -314,13 +320,12 @@ bool PrunedSearch::search(Index first, Index count, Index units) {
         tasks.push_back({code, at, std::min(last, at + kVisitsPerTask)});
       }
     }
-    const Group group{sample, lists, panels, visits};
+    const Group group{sample, lists, panels};
     pool_.run(
         static_cast<Index>(tasks.size()),
         [&](Index i, int) {
           const Task& task = tasks[static_cast<std::size_t>(i)];
-          Scratch scratch(format_);
-          scan(group, task.code, task.begin, task.end, scratch);
+          scan(group, visits, task.code, task.begin, task.end);
         },
         progress_);
     if (offers_ > most_offers_) return false;
@@ -329,22 +334,26 @@ bool PrunedSearch::search(Index first, Index count, Index units) {
   return true;
 }
 
-void PrunedSearch::scan(const Group& group, Index code, Index begin, Index end, Scratch& scratch) {
+void PrunedSearch::scan(const Group& group, const Visits& visits, Index code, Index begin,
+                        Index end) {
   const Index block = format_.screen().query_block;
+  Scratch scratch(format_);
   for (Index parts = CodeLists::kParts; parts > 0; --parts) {
     const auto number = static_cast<std::size_t>((code + 1) * CodeLists::kParts - parts);
-    const Index last = std::min(end, group.visits.begins[number + 1]);
-    for (Index at = std::max(begin, group.visits.begins[number]); at < last; at += block) {
+    const Index last = std::min(end, visits.begins[number + 1]);
+    for (Index at = std::max(begin, visits.begins[number]); at < last; at += block) {
       if (offers_.load(std::memory_order_relaxed) > most_offers_) return;
-      scan_block(group, code, parts, group.visits.positions.data() + at, std::min(block, last - at),
-                 scratch);
+      scan_block(group, code, parts, visits.positions.data() + at, std::min(block, last - at),
+                 scratch, [&](Index position) { offer(group, position, scratch); });
     }
   }
-  offers_ += std::exchange(scratch.offers, 0);
+  offers_ += scratch.offers;
 }
 
+template <typename Survived>
 void PrunedSearch::scan_block(const Group& group, Index code, Index parts,
-                              const std::int32_t* positions, Index count, Scratch& scratch) {
+                              const std::int32_t* positions, Index count, Scratch& scratch,
+                              const Survived& survived) const {
   const ScreenKernels& screen = format_.screen();
   const Panels& panels = group.panels;
   const Index words = format_.words();
@@ -384,23 +393,23 @@ void PrunedSearch::scan_block(const Group& group, Index code, Index parts,
       const Index hits = format_.kernels().fold(fold, scratch.sums.data(), scratch.scores.data(),
                                                 scratch.hits.data());
       if (hits == 0) continue;
-      scratch.found.clear();
+      scratch.survivors.clear();
       for (Index h = 0; h < hits; ++h) {
         const Index c = scratch.hits[static_cast<std::size_t>(h)];
         const float most = scratch.scores[static_cast<std::size_t>(c)] +
                            fold.residual_weight * fold.residuals[c] +
                            fold.missing_weight * fold.missing[c] + residual + slack;
-        scratch.found.emplace_back(most, group.lists.begin(code) + first + c);
+        scratch.survivors.emplace_back(most, group.lists.begin(code) + first + c);
       }
-      offer(group, positions[i], scratch);
+      survived(positions[i]);
     }
   }
 }
 
 void PrunedSearch::offer(const Group& group, Index position, Scratch& scratch) {
   // The most promising first: mostly that settles that others cannot be.
-  std::sort(scratch.found.begin(), scratch.found.end(), std::greater<>());
-  for (const auto& [most, member] : scratch.found) {
+  std::sort(scratch.survivors.begin(), scratch.survivors.end(), std::greater<>());
+  for (const auto& [most, member] : scratch.survivors) {
     if (most < needed(position)) return;
     const Match place = group.sample.place(group.lists.member(member));
     field_.offer(position / field_.cols(), position % field_.cols(), place.image, place.row,

@@ -18,15 +18,19 @@ namespace compnn {
 class PrunedSearch {
  public:
   // Whether the vectors of such a search have room in memory, and take little of its time.
-  static bool is_worth_trying(const CellBank& bank, const Query& query, const Subspace& subspace);
+  static bool is_worth_trying(const CellBank& bank, const Query& query, const VectorFormat& format);
 
   // All of these outlive this. The better the matches that the field has already, the more is
   // excluded.
   PrunedSearch(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
-               const Subspace& subspace, ExactField& field, ThreadPool& pool, Progress& progress);
+               const VectorFormat& format, ExactField& field, ThreadPool& pool, Progress& progress);
 
-  // Whether this is likely to be faster than multiplying all cells.
-  bool pays() const;
+  // What is to be expected, from a sample: products of vectors, and those of them that do not
+  // exclude a match, for each pair of hyperpatches.
+  struct Estimate {
+    double products, survivors;
+  };
+  Estimate estimate();
 
   // Candidates that fit into memory at a time.
   Index group_size() const { return group_size_; }
@@ -55,7 +59,6 @@ class PrunedSearch {
     const BankSample& sample;
     const CodeLists& lists;
     const Panels& panels;
-    const Visits& visits;
   };
   struct Scratch;
 
@@ -68,10 +71,12 @@ class PrunedSearch {
   void fill_panels(const BankSample& sample, const CodeLists& lists, Index code,
                    Panels& panels) const;
   bool same_cells(const Match& a, const Match& b) const;
-  void scan(const Group& group, Index code, Index begin, Index end, Scratch& scratch);
+  void scan(const Group& group, const Visits& visits, Index code, Index begin, Index end);
+  // Calls survived(position) for those of which some of the list survive, in scratch.
+  template <typename Survived>
   void scan_block(const Group& group, Index code, Index parts, const std::int32_t* positions,
-                  Index count, Scratch& scratch);
-  // Offers those of a position's hits that may be among its best.
+                  Index count, Scratch& scratch, const Survived& survived) const;
+  // Offers those of a position's survivors that may be among its best.
   void offer(const Group& group, Index position, Scratch& scratch);
 
   float needed(Index position) const {
@@ -83,8 +88,8 @@ class PrunedSearch {
   ExactField& field_;
   ThreadPool& pool_;
   Progress& progress_;
-  VectorFormat format_;
-  Index positions_, kept_;
+  const VectorFormat& format_;
+  Index positions_;
   UnitVectors query_vectors_;
   BankSample sample_;
   Codebook codebook_;

@@ -28,12 +28,6 @@ void UnitVectors::copy(Index to, const UnitVectors& others, Index from, Index wo
   missing[at] = others.missing[other];
 }
 
-VectorFormat::VectorFormat(Index depth, HyperpatchSize size, const Subspace& subspace)
-    : kernels_(compnn::kernels()),
-      screen_(fast_screen(kernels_, depth * size.height * size.width)),
-      size_(size),
-      subspace_(subspace) {}
-
 float VectorFormat::slack() const {
   return kScreenSlack + screen_.rounding * static_cast<float>(dimensions());
 }

@@ -30,8 +30,9 @@ struct UnitVectors {
 // How the hyperpatches of a search become vectors.
 class VectorFormat {
  public:
-  // The subspace outlives this.
-  VectorFormat(Index depth, HyperpatchSize size, const Subspace& subspace);
+  // The screen's kernels and the subspace outlive this.
+  VectorFormat(HyperpatchSize size, const Subspace& subspace, const ScreenKernels& screen)
+      : screen_(screen), size_(size), subspace_(subspace) {}
 
   const Kernels& kernels() const { return kernels_; }
   const ScreenKernels& screen() const { return screen_; }
@@ -59,7 +60,7 @@ class VectorFormat {
                        Progress& progress) const;
 
  private:
-  const Kernels& kernels_;
+  const Kernels& kernels_ = compnn::kernels();
   const ScreenKernels& screen_;
   HyperpatchSize size_;
   const Subspace& subspace_;
