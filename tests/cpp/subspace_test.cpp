@@ -148,6 +148,25 @@ TEST(keeps_few_directions_of_low_rank_cells) {
   }
 }
 
+// Integers with one scale for all numbers lose most where one number is much larger.
+TEST(no_coordinate_is_much_larger_than_the_others) {
+  const auto along_one = [](Index, Index, Index, float* cell) {
+    for (Index d = 0; d < 64; ++d) cell[d] = 0.1F * cell[d] + 1;
+  };
+  TestCells query = TestCells::random({1, 40, 40, 64}, Precision::kFloat32, 1);
+  TestCells bank = TestCells::random({9, 40, 40, 64}, Precision::kFloat32, 2);
+  query.change(along_one);
+  bank.change(along_one);
+  const Subspace subspace = Subspace::choose(bank.bank(), query_of(query, bank));
+  CHECK_EQUAL(subspace.kept(), 16);
+  std::vector<float> room;
+  const float* coordinates = subspace.project(kernels(), query.cell(0, 0, 0), 40, room);
+  for (Index i = 0; i < 40; ++i, coordinates += 16) {
+    const float norm = std::sqrt(kernels().dot(coordinates, coordinates, 16));
+    CHECK(kernels().largest_magnitude(coordinates, 16) < 0.6F * norm);
+  }
+}
+
 TEST(keeps_more_of_higher_rank) {
   const TestCells query = low_rank({1, 70, 70, 64}, 40, 2, 4);
   const TestCells bank = low_rank({4, 40, 40, 64}, 40, 2, 5);

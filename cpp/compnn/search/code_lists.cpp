@@ -31,10 +31,9 @@ CodeLists::CodeLists(const BankSample& sample, const VectorFormat& format, const
           const std::int32_t number = members_[static_cast<std::size_t>(i)];
           const auto at = static_cast<std::size_t>(number);
           const float low = nearest.cosines[at] - sample.vectors().residuals[at] - slack;
-          // Zeros, and what is not a number, have no angle.
-          const bool has_angle =
-              sample.vectors().scales[at] != 0 && !codebook.is_zero(code) && low >= -2;
-          list.emplace_back(has_angle ? low : -kInfinity, number);
+          // What is not a number has no angle. Zeros have one of 90 degrees to everything: as if
+          // they lay in a direction of their own.
+          list.emplace_back(low >= -2 ? low : -kInfinity, number);
         }
         std::sort(list.begin(), list.end());
         Index i = begin(code);

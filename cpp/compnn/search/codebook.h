@@ -18,14 +18,11 @@ class Codebook {
            ThreadPool& pool, Progress& progress);
 
   Index size() const { return codes_; }
-  // Whether a code is no direction at all, as that of zeros.
-  bool is_zero(Index code) const { return scales_[static_cast<std::size_t>(code)] == 0; }
   // Cosines in a row of cosines(): of the codes, and some zeros.
   Index row_size() const { return row_size_; }
 
   // Cosines of a block of vectors (screen().query_block) from `first` with all codes, a row each.
-  // A code that is not zero is a unit vector as it is stored: only what the vectors lost is
-  // unknown.
+  // A code is a unit vector, or zero, as it is stored: only what the vectors lost is unknown.
   void cosines(const UnitVectors& vectors, Index first, float* cosines) const;
 
   // The nearest codes of vectors, and the cosines with these.
