@@ -7,7 +7,6 @@ decoder_2 of the photo-to-labels Pix2Pix.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -96,14 +95,6 @@ class Case:
         cells = self.array("cells")
         height, width = self.array("query").shape[1:]
         return float(cells.size) * float(height * width)
-
-    @cached_property
-    def main_directions(self) -> int:
-        """Directions, a multiple of 16, that hold 98 % of the squared length of the cells."""
-        sample = self.array("cells").reshape(-1, self.channels)[::16].astype(np.float64)
-        values = np.linalg.eigvalsh(sample.T @ sample)[::-1]
-        needed = int(np.searchsorted(np.cumsum(values), 0.98 * values.sum())) + 1
-        return min(-(-needed // 16) * 16, self.channels)
 
     def similarities(self, found: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Similarities of matches (Q,), in double precision."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from importlib import metadata
@@ -47,6 +48,23 @@ def fastest_blas() -> dict[str, str]:
     """
     kernels = [BLAS_KERNELS.get(level) for level in _core.supported_simd_levels()]
     return {} if kernels[-1] is None else {"OPENBLAS_CORETYPE": kernels[-1]}
+
+
+class IndependentProducts:
+    """Products of matrices whose threads have nothing in common: the most that threads can gain.
+
+    To be made where NumPy's BLAS has one thread.
+    """
+
+    _COUNT = 24
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads)
+        self._matrix = np.random.default_rng(1).random((_SIZE // 2, _SIZE // 2), np.float32)
+
+    def multiply(self) -> None:
+        """Multiply the same matrices many times, shared out among the threads."""
+        list(self._pool.map(lambda _: self._matrix @ self._matrix, range(self._COUNT)))
 
 
 class MatrixProducts:

@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from comparison.results import Results
-from comparison.sections import EXHAUSTIVE, EXHAUSTIVE_AVX2, FLAT, MATCH, PAPER, Point
+from comparison.sections import (
+    EXHAUSTIVE,
+    EXHAUSTIVE_AVX2,
+    FLAT,
+    INDEPENDENT,
+    MATCH,
+    PAPER,
+    Point,
+)
 from compnn.atomic import make_folder, write_file
 
 matplotlib.use("Agg")
@@ -22,7 +30,10 @@ _COLOURS = {
     MATCH: "#d6604d",
     PAPER: "#f4a582",
     FLAT: "#2166ac",
+    INDEPENDENT: "#999999",
 }
+# Of the others, in their order.
+_MORE_COLOURS = ["#4daf4a", "#984ea3", "#ff7f00", "#a65628", "#e7298a", "#1b9e77"]
 
 
 def draw(results: Results, folder: Path) -> list[Path]:
@@ -51,6 +62,7 @@ def _axes(across: str, up: str) -> tuple[Figure, Any]:
     axes.set_ylabel(up)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
+    axes.set_prop_cycle(color=_MORE_COLOURS)
     return figure, axes
 
 

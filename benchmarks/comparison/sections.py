@@ -20,6 +20,7 @@ EXHAUSTIVE = "compnn exhaustive"
 EXHAUSTIVE_AVX2 = "compnn exhaustive, AVX2 only"
 MATCH = "compnn HyperPatch-Match"
 PAPER = "compnn HyperPatch-Match, paper's schedule"
+INDEPENDENT = "independent matrix products"
 FLAT = "FAISS Flat"
 GRAPHS = ("FAISS HNSW16", "hnswlib", "usearch")
 
@@ -173,12 +174,21 @@ class Point:
     engine: str
     at: int
     seconds: float
-    similarity: float
+    similarity: float = 0.0
     memory: int = 0
 
 
-def _time_cases(cases: Mapping[int, tuple[Case, int]], repeat: int, flat: bool) -> list[Point]:
-    """Exhaustive search, HyperPatch-Match and perhaps FAISS Flat on cases, (case, threads)."""
+def _time_cases(
+    cases: Mapping[int, tuple[Case, int]],
+    repeat: int,
+    *,
+    flat: bool = False,
+    products: bool = False,
+) -> list[Point]:
+    """Exhaustive search and HyperPatch-Match on cases, (case, threads).
+
+    Perhaps FAISS Flat as well, and independent matrix products on as many threads.
+    """
     engines: list[tuple[str, type[Engine], int]] = [
         (EXHAUSTIVE, ours.Exhaustive, 1),
         (MATCH, ours.HyperPatchMatch, EFFORT),
@@ -201,15 +211,22 @@ def _time_cases(cases: Mapping[int, tuple[Case, int]], repeat: int, flat: bool) 
                 worker.call("build")
                 worker.call("warm_up")
                 jobs.append(Job(worker, "search", (setting,), PATIENCE))
-                points.append(Point(name, at, 0.0, 0.0))
+                points.append(Point(name, at, 0.0))
+        for at, (_, threads) in cases.items() if products else ():
+            worker = stack.enter_context(
+                Worker(
+                    machine.IndependentProducts,
+                    threads,
+                    threads=1,
+                    environment=machine.fastest_blas(),
+                )
+            )
+            worker.call("multiply")
+            jobs.append(Job(worker, "multiply", (), PATIENCE))
+            points.append(Point(INDEPENDENT, at, 0.0))
         answers = best_of(jobs, repeat)
     return [
-        replace(
-            point,
-            seconds=answer.seconds,
-            similarity=float(answer.value.similarity.mean(dtype=np.float64)),
-            memory=answer.memory,
-        )
+        replace(point, seconds=answer.seconds)
         for point, answer in zip(points, answers, strict=True)
     ]
 
@@ -218,7 +235,7 @@ def against_channels(case: Case, threads: int, repeat: int, quick: bool) -> list
     """Time against D: the first channels of the first images."""
     images = 1 if quick else 2
     channels = [d for d in ((32, 128) if quick else (16, 32, 64, 96, 128)) if d <= case.channels]
-    return _time_cases({d: (case.part(images, d), threads) for d in channels}, repeat, True)
+    return _time_cases({d: (case.part(images, d), threads) for d in channels}, repeat, flat=True)
 
 
 def against_threads(case: Case, threads: int, repeat: int) -> list[Point]:
@@ -227,7 +244,7 @@ def against_threads(case: Case, threads: int, repeat: int) -> list[Point]:
     counts = {1, threads} | {2**n for n in range(1, 10) if 2**n <= most}
     cases = {count: (case, count) for count in sorted(counts)}
     # These are short, and it is their ratio that counts.
-    return _time_cases(cases, 2 * repeat, False)
+    return _time_cases(cases, 2 * repeat, products=True)
 
 
 @dataclass(frozen=True)
@@ -262,7 +279,7 @@ def against_images(bank: Bank, case: Case, threads: int, repeat: int, quick: boo
             worker.call("build")
             for k in counts:
                 jobs.append(Job(worker, "search", (method, k), IMAGES_PATIENCE))
-                points.append(Point(name, k, 0.0, 0.0))
+                points.append(Point(name, k, 0.0))
         if find_spec("faiss") is not None:
             for k in counts:
                 if k <= case.images:
@@ -279,7 +296,7 @@ def against_images(bank: Bank, case: Case, threads: int, repeat: int, quick: boo
                     worker.call("build")
                     worker.call("warm_up")
                     jobs.append(Job(worker, "search", (1,), IMAGES_PATIENCE))
-                    flat.append(Point(FLAT, k, 0.0, 0.0))
+                    flat.append(Point(FLAT, k, 0.0))
         answers = best_of(jobs, repeat)
     seconds = [answer.seconds for answer in answers]
     done = len(points)
@@ -301,18 +318,15 @@ def against_images(bank: Bank, case: Case, threads: int, repeat: int, quick: boo
 class Roof:
     """Exhaustive search at one instruction set, and what matrix products reach with it.
 
-    Speeds are multiply-adds per second: of all `channels`, of the main `directions` alone, and of
-    products of matrices, of numbers of a `kind`.
+    Speeds are multiply-adds per second: what multiplying all pairs of cells in full would need to
+    take as long, and that of products of matrices, of numbers of a `kind`.
     """
 
     level: str
     seconds: float
     full: float
-    kept: float
     peak: float
     kind: str
-    directions: int
-    channels: int
 
 
 def roofline(case: Case, threads: int, repeat: int) -> list[Roof]:
@@ -350,9 +364,7 @@ def roofline(case: Case, threads: int, repeat: int) -> list[Roof]:
     for number, level in enumerate(levels):
         seconds, product_seconds = (answers[2 * number + k].seconds for k in (0, 1))
         full = case.cell_products / seconds
-        kept = full * case.main_directions / case.channels
         kind = "8 bits, ONNX Runtime" if level == "avx512vnni" else "float32, OpenBLAS"
         peak = machine.PRODUCTS / product_seconds
-        directions = case.main_directions
-        roofs.append(Roof(level, seconds, full, kept, peak, kind, directions, case.channels))
+        roofs.append(Roof(level, seconds, full, peak, kind))
     return roofs

@@ -88,7 +88,7 @@ void fold(benchmark::State& state, const Kernels& kernels) {
   const std::vector<float> products = random_floats(2 * stride), above = random_floats(kTile);
   const float* const rows[] = {above.data()};
   const AlignedVector<float> inverse_norms(kTile, 0.1F), residuals(kTile, 0.01F);
-  AlignedVector<float> row_sums(kTile), scores(kTile);
+  AlignedVector<float> row_sums(kTile, 0.0F), scores(kTile);
   std::vector<std::int32_t> hits(kTile);
   ScreenFold what{};
   what.products = products.data();

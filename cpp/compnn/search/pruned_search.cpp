@@ -321,16 +321,19 @@ bool PrunedSearch::search(Index first, Index count, Index units) {
       }
     }
     const Group group{sample, lists, panels};
+    const Index begun = units * from / positions_, ended = units * to / positions_;
+    const auto count_of_tasks = static_cast<Index>(tasks.size());
+    const auto done = [&](Index i) { return (ended - begun) * i / count_of_tasks; };
     pool_.run(
-        static_cast<Index>(tasks.size()),
+        count_of_tasks,
         [&](Index i, int) {
           const Task& task = tasks[static_cast<std::size_t>(i)];
           scan(group, visits, task.code, task.begin, task.end);
+          progress_.add(done(i + 1) - done(i));
         },
         progress_);
     if (offers_ > most_offers_) return false;
   }
-  progress_.add(units);
   return true;
 }
 
