@@ -72,8 +72,9 @@ The first D channels of fewer images; hyperpatches 2x2xD. {MATCH} at effort {EFF
         parts.append(
             f"""## Time against threads
 
-The reference case. {MATCH} at effort {EFFORT}. The threads of the matrix products have nothing in
-common: their times tell what more threads are worth on this machine, in the same minutes.
+The reference case. {MATCH} at effort {EFFORT}. The threads of the matrix
+products have nothing in common: their times tell what more threads are worth on this machine, in
+the same minutes.
 
 ![Time against threads](images/benchmarks-threads.png)
 
