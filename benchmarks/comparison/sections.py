@@ -244,7 +244,7 @@ def against_threads(case: Case, threads: int, repeat: int) -> list[Point]:
     counts = {1, threads} | {2**n for n in range(1, 10) if 2**n <= most}
     cases = {count: (case, count) for count in sorted(counts)}
     # These are short, and it is their ratio that counts.
-    return _time_cases(cases, 2 * repeat, products=True)
+    return _time_cases(cases, 5 * repeat, products=True)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,17 @@
 #include "compnn/bank/cells.h"
 
 namespace compnn {
+namespace {
+
+using RowMatrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+}  // namespace
 
 std::vector<float> main_directions(const float* cells, Index count, Index depth, double missing,
                                    Index step) {
-  using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   // In double: directions must be orthonormal, and short moments are not to drown in rounding.
-  Eigen::MatrixXd units = Eigen::Map<const Matrix>(cells, count, depth).transpose().cast<double>();
+  Eigen::MatrixXd units =
+      Eigen::Map<const RowMatrix>(cells, count, depth).transpose().cast<double>();
   for (Index i = 0; i < count; ++i) {
     const double norm = units.col(i).norm();
     if (norm > kSmallestNorm) units.col(i) /= norm;
@@ -19,7 +24,13 @@ std::vector<float> main_directions(const float* cells, Index count, Index depth,
   if (!units.allFinite()) return {};
   Eigen::MatrixXd moments = Eigen::MatrixXd::Zero(depth, depth);
   moments.selfadjointView<Eigen::Lower>().rankUpdate(units);
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(moments);
+  return directions_of_moments(moments.data(), depth, missing, step);
+}
+
+std::vector<float> directions_of_moments(const double* moments, Index depth, double missing,
+                                         Index step) {
+  const Eigen::Map<const Eigen::MatrixXd> matrix(moments, depth, depth);
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(matrix);
   if (solver.info() != Eigen::Success) return {};
   const Eigen::VectorXd& lengths = solver.eigenvalues();  // ascending
   const double limit = missing * lengths.sum();
@@ -33,7 +44,7 @@ std::vector<float> main_directions(const float* cells, Index count, Index depth,
   const Index kept = (depth - left_out + step - 1) / step * step;
   if (kept >= depth || kept == 0) return {};
   std::vector<float> directions(static_cast<std::size_t>(kept * depth));
-  Eigen::Map<Matrix>(directions.data(), kept, depth) =
+  Eigen::Map<RowMatrix>(directions.data(), kept, depth) =
       solver.eigenvectors().rightCols(kept).transpose().cast<float>();
   return directions;
 }

@@ -41,6 +41,7 @@ void mix_directions(std::vector<float>& directions, Index kept, Index depth) {
 }  // namespace
 
 Subspace Subspace::choose(const CellBank& bank, const Query& query) {
+  const Kernels& table = kernels();
   const Index depth = bank.depth();
   Subspace all(depth);
   const auto product = [](Index a, Index b) {
@@ -52,7 +53,9 @@ Subspace Subspace::choose(const CellBank& bank, const Query& query) {
   const double directions = product(depth, depth) * static_cast<double>(kSample + 20 * depth);
   if (depth <= kStep || directions > 0.02 * search) return all;
 
-  std::vector<float> sample(static_cast<std::size_t>(kSample * depth));
+  // A column each, so that their second moments are a product of rows.
+  std::vector<float> sample(static_cast<std::size_t>(depth * kSample));
+  std::vector<float> cell_numbers(static_cast<std::size_t>(depth));
   for (Index i = 0; i < kSample; ++i) {
     // Half of them from the query, and of both every so many cells.
     const bool from_query = i % 2 == 0;
@@ -65,10 +68,22 @@ Subspace Subspace::choose(const CellBank& bank, const Query& query) {
                            ? query.cells
                            : bank.image(query.candidates[static_cast<std::size_t>(cell / cells)]);
     const Index within = cell % cells;
-    from.widen(kernels(), within / from.cols, within % from.cols, 1, sample.data() + i * depth);
+    from.widen(table, within / from.cols, within % from.cols, 1, cell_numbers.data());
+    const float norm = from.norms[within];
+    const float inverse = norm > kSmallestNorm ? 1 / norm : 0;
+    for (Index d = 0; d < depth; ++d) {
+      sample[static_cast<std::size_t>(d * kSample + i)] =
+          cell_numbers[static_cast<std::size_t>(d)] * inverse;
+    }
   }
+  std::vector<float> moments(static_cast<std::size_t>(depth * depth));
+  table.project(sample.data(), depth, kSample, sample.data(), depth, moments.data());
   Subspace subspace(depth);
-  subspace.directions_ = main_directions(sample.data(), kSample, depth, kMissing, kStep);
+  if (!std::all_of(moments.begin(), moments.end(), [](float x) { return std::isfinite(x); })) {
+    return subspace;
+  }
+  const std::vector<double> in_double(moments.begin(), moments.end());
+  subspace.directions_ = directions_of_moments(in_double.data(), depth, kMissing, kStep);
   if (!subspace.directions_.empty()) {
     subspace.kept_ = static_cast<Index>(subspace.directions_.size()) / depth;
     mix_directions(subspace.directions_, subspace.kept_, depth);
