@@ -14,7 +14,7 @@ namespace compnn {
 std::vector<float> main_directions(const float* cells, Index count, Index depth, double missing,
                                    Index step);
 
-// The same, of the second moments (depth x depth, symmetric) of unit vectors.
+// The same, of the second moments (depth x depth) of unit vectors; only the lower half is read.
 std::vector<float> directions_of_moments(const double* moments, Index depth, double missing,
                                          Index step);
 
