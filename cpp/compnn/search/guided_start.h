@@ -37,9 +37,8 @@ class GuidedStart {
   BankSample sample_;
   Codebook codebook_;
   Index probes_;
-  AlignedVector<std::int32_t> list_begins_, list_;  // of each code, and the sample's numbers
-  AlignedVector<std::int32_t> visit_begins_,
-      visits_;  // of each code, and (position, probe) of those
+  // Of each code the sample's numbers in its list, and (position, probe) of those who look it up.
+  AlignedVector<std::int32_t> list_begins_, list_, visit_begins_, visits_;
   std::vector<float> found_scores_;
   std::vector<std::int32_t> found_;
 };
