@@ -32,14 +32,8 @@ def main() -> None:
         "--sections", type=_numbers, default=_numbers("all"), help="1,3,5 or all (default: all)"
     )
     parser.add_argument("--limit", type=_positive, help="only the first validation images")
-    parser.add_argument(
-        "--exhaustive-images",
-        type=_positive,
-        default=5,
-        help="images of CamVid searched exhaustively, some 20 s each (default: 5)",
-    )
     options = parser.parse_args()
-    setting = Setting(options.work, options.output, options.limit, options.exhaustive_images)
+    setting = Setting(options.work, options.output, options.limit)
     make_folder(setting.images)
     make_folder(_texts(setting))
     for number in options.sections:

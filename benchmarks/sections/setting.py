@@ -107,14 +107,11 @@ class Setting:
         The folder docs: results.md and images/ go there.
     limit
         Take only the first validation images, this many; None for all.
-    exhaustive_images
-        Validation images of CamVid that are searched exhaustively.
     """
 
     work: Path
     output: Path
     limit: int | None
-    exhaustive_images: int
 
     @property
     def kept(self) -> Path:
