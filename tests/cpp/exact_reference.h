@@ -190,12 +190,7 @@ inline std::optional<Field> pruned_field(const CellBank& bank, const Query& aske
   const Field guess = hyperpatch_match(bank, asked, {}, nullptr);
   for (Index row = 0; row < field.rows(); ++row) {
     field.prepare_row(row);
-    for (Index col = 0; col < field.cols(); ++col) {
-      for (int k = 0; k < asked.matches; ++k) {
-        const Match& match = guess.at(row, col)[k];
-        field.offer(row, col, match.image, match.row, match.col);
-      }
-    }
+    field.offer_row(row, guess);
   }
   const Subspace subspace = fine ? Subspace(bank.depth()) : Subspace::choose(bank, asked);
   const Index cells = bank.depth() * asked.hyperpatch.height * asked.hyperpatch.width;

@@ -66,12 +66,7 @@ struct Search {
   }
 
   void offer(const Field& matches) {
-    for (Index row = 0; row < field.rows(); ++row) {
-      for (Index col = 0; col < field.cols(); ++col) {
-        const Match& match = *matches.at(row, col);
-        field.offer(row, col, match.image, match.row, match.col);
-      }
-    }
+    for (Index row = 0; row < field.rows(); ++row) field.offer_row(row, matches);
   }
 
   CellBank cells;

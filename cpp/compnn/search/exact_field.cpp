@@ -79,6 +79,15 @@ void ExactField::offer(Index row, Index col, std::int32_t image, Index match_row
   }
 }
 
+void ExactField::offer_row(Index row, const Field& found) {
+  for (Index col = 0; col < found.cols; ++col) {
+    for (int k = 0; k < found.matches; ++k) {
+      const Match& match = found.at(row, col)[k];
+      offer(row, col, match.image, match.row, match.col);
+    }
+  }
+}
+
 Field ExactField::take() {
   const Index match_rows = bank_.rows() - query_.hyperpatch.height + 1;
   const Index match_cols = bank_.cols() - query_.hyperpatch.width + 1;

@@ -27,6 +27,9 @@ class ExactField {
   // time.
   void offer(Index row, Index col, std::int32_t image, Index match_row, Index match_col);
 
+  // Offers the matches of a row of the field that another search has found.
+  void offer_row(Index row, const Field& found);
+
   // What a similarity must reach to be among the best of a position: those below cannot.
   float needed(Index row, Index col) const {
     return needed_[position(row, col)].load(std::memory_order_relaxed);

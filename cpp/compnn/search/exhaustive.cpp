@@ -51,17 +51,7 @@ void offer_guess(const CellBank& bank, const Query& query, const QueryNumbers& n
     progress.report();
     return !progress.cancelled();
   });
-  pool.run(
-      field.rows(),
-      [&](Index row, int) {
-        for (Index col = 0; col < field.cols(); ++col) {
-          for (int k = 0; k < query.matches; ++k) {
-            const Match& match = guess.at(row, col)[k];
-            field.offer(row, col, match.image, match.row, match.col);
-          }
-        }
-      },
-      progress);
+  pool.run(field.rows(), [&](Index row, int) { field.offer_row(row, guess); }, progress);
 }
 
 // What is done for a pair of hyperpatches, in multiplications of 8 bits: those of a product, and

@@ -17,4 +17,8 @@ struct HyperpatchSize {
 // similarity 0 to everything.
 float inverse_norm(const Cells& cells, HyperpatchSize size, Index row, Index col);
 
+// Whether the hyperpatches at two places are the same, number by number.
+bool same_hyperpatches(const Cells& a, Index a_row, Index a_col, const Cells& b, Index b_row,
+                       Index b_col, HyperpatchSize size);
+
 }  // namespace compnn

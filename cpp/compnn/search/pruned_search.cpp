@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <functional>
 #include <limits>
 #include <utility>
 
+#include "compnn/search/hyperpatch.h"
 #include "compnn/search/screen.h"
 
 namespace compnn {
@@ -269,7 +269,7 @@ void PrunedSearch::fill_panels(const BankSample& sample, const CodeLists& lists,
     constexpr std::size_t kCompared = 8;
     bool is_new = true;
     for (std::size_t k = seen.size(); k-- > 0 && k + kCompared >= seen.size();) {
-      if (!same_cells(sample.place(seen[k].member), sample.place(member))) continue;
+      if (!are_equal(sample.place(seen[k].member), sample.place(member))) continue;
       is_new = false;
       if (++seen[k].times > query_.matches) panels.residuals[place] = -kInfinity;
       break;
@@ -278,20 +278,9 @@ void PrunedSearch::fill_panels(const BankSample& sample, const CodeLists& lists,
   }
 }
 
-bool PrunedSearch::same_cells(const Match& a, const Match& b) const {
-  const Cells one = bank_.image(a.image), other = bank_.image(b.image);
-  const HyperpatchSize size = query_.hyperpatch;
-  for (Index row = 0; row < size.height; ++row) {
-    const Index at = (a.row + row) * one.cols + a.col, there = (b.row + row) * one.cols + b.col;
-    // Cells of integers are the same only if their norms are, too.
-    if (!std::equal(one.norms + at, one.norms + at + size.width, other.norms + there)) return false;
-    if (std::memcmp(static_cast<const char*>(one.numbers) + at * one.cell_bytes(),
-                    static_cast<const char*>(other.numbers) + there * one.cell_bytes(),
-                    static_cast<std::size_t>(size.width * one.cell_bytes())) != 0) {
-      return false;
-    }
-  }
-  return true;
+bool PrunedSearch::are_equal(const Match& a, const Match& b) const {
+  return same_hyperpatches(bank_.image(a.image), a.row, a.col, bank_.image(b.image), b.row, b.col,
+                           query_.hyperpatch);
 }
 
 bool PrunedSearch::search(Index first, Index count, Index units) {

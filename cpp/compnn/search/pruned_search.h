@@ -54,7 +54,7 @@ class PrunedSearch {
     std::vector<Index> begins;
     AlignedVector<std::int32_t> positions;
   };
-  // What is searched together, and what a thread needs for it.
+  // What is searched together.
   struct Group {
     const BankSample& sample;
     const CodeLists& lists;
@@ -70,7 +70,7 @@ class PrunedSearch {
   Panels make_panels(const BankSample& sample, const CodeLists& lists) const;
   void fill_panels(const BankSample& sample, const CodeLists& lists, Index code,
                    Panels& panels) const;
-  bool same_cells(const Match& a, const Match& b) const;
+  bool are_equal(const Match& a, const Match& b) const;
   void scan(const Group& group, const Visits& visits, Index code, Index begin, Index end);
   // Calls survived(position) for those of which some of the list survive, in scratch.
   template <typename Survived>

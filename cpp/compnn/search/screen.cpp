@@ -160,10 +160,6 @@ void ScreenedTile::drop_copies(const Cells& cells, Index count, HyperpatchSize s
     return bytes + (row * cells.cols + first_ + col) * cell_bytes;
   };
   const Index used = count + size.width - 1;
-  // Cells of integers are the same only if their norms are, too.
-  const auto norms_at = [&](Index row, Index col) {
-    return cells.norms + row * cells.cols + first_ + col;
-  };
   std::vector<std::uint64_t> hashes(static_cast<std::size_t>(rows_ * used));
   for (Index row = 0; row < rows_; ++row) {
     for (Index c = 0; c < used; ++c) {
@@ -186,15 +182,10 @@ void ScreenedTile::drop_copies(const Cells& cells, Index count, HyperpatchSize s
       }
       const auto [entry, is_new] = seen.try_emplace(hash, Seen{row, c, 1});
       if (is_new) continue;
-      bool same = true;
-      for (Index a = 0; a < size.height && same; ++a) {
-        const Index other_row = entry->second.row + a, other_col = entry->second.col;
-        same = std::memcmp(at(row + a, c), at(other_row, other_col),
-                           static_cast<std::size_t>(size.width * cell_bytes)) == 0 &&
-               std::equal(norms_at(row + a, c), norms_at(row + a, c) + size.width,
-                          norms_at(other_row, other_col));
-      }
-      if (!same || ++entry->second.times <= copies) continue;
+      Seen& first = entry->second;
+      const bool same =
+          same_hyperpatches(cells, row, first_ + c, cells, first.row, first_ + first.col, size);
+      if (!same || ++first.times <= copies) continue;
       const auto place = static_cast<std::size_t>(row * fold_count_ + c);
       inverse_norms_[place] = missing_[place] = 0;
       residuals_[place] = -std::numeric_limits<float>::infinity();
