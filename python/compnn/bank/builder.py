@@ -35,9 +35,9 @@ from compnn.bank.manifest import (
 from compnn.bank.packing import Packer
 from compnn.bank.pairs import PairReader
 from compnn.bank.partial import PartialBank
-from compnn.datasets.dataset import Dataset, Pair
-from compnn.errors import ActivationError, BankError, DatasetError, ImageError, ModelError
-from compnn.model import Model
+from compnn.data.dataset import Dataset, Pair
+from compnn.errors import ActivationError, BankError, DatasetError, ImageError, NetworkError
+from compnn.network.onnx import Model
 
 Progress = Callable[[int, int], None]
 
@@ -122,7 +122,7 @@ def build_bank(
             except (ActivationError, DatasetError):
                 partial.discard()  # resuming would fail again
                 raise
-            except (ImageError, ModelError) as error:
+            except (ImageError, NetworkError) as error:
                 if partial.done == 0:
                     partial.discard()
                     raise

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import numpy.lib.format as npy
 
-from compnn.geometry import Layer
+from compnn.network.layer import Layer
 
 FORMAT = "compnn-bank"
 FORMAT_VERSION = 2

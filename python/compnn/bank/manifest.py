@@ -14,12 +14,12 @@ from compnn.bank import layout
 from compnn.bank.disk import disk_errors
 from compnn.bank.json_fields import Field
 from compnn.bank.layout import ArraySpec
-from compnn.errors import BankError, CompnnError, LayerError, ModelError
-from compnn.geometry import Layer
-from compnn.model import Model
-from compnn.onnx_graph import OnnxGraph
-from compnn.palette import Palette
-from compnn.preprocessing import Preprocessing
+from compnn.errors import BankError, CompnnError, LayerError, NetworkError
+from compnn.network.layer import Layer
+from compnn.network.onnx import Model
+from compnn.network.onnx_graph import OnnxGraph
+from compnn.images.palette import Palette
+from compnn.network.preprocessing import Preprocessing
 
 _T = TypeVar("_T")
 _LARGEST_CRC = 0xFFFFFFFF
@@ -220,7 +220,7 @@ class Manifest:
 
         Raises
         ------
-        ModelError
+        NetworkError
             If the file is missing.
         BankError
             If it is another network.
@@ -230,7 +230,7 @@ class Manifest:
             preprocessing = replace(preprocessing, resize=resize)
         file = Path(self.model.path if path is None else path)
         if path is None and not file.is_file():
-            raise ModelError(
+            raise NetworkError(
                 f"the bank's network is no longer at {file}; give its file with `--model`, or open "
                 f"the bank with `model=`"
             )
@@ -242,7 +242,7 @@ class Manifest:
                 preprocessing=preprocessing,
                 num_threads=num_threads,
             )
-        except (LayerError, ModelError):
+        except (LayerError, NetworkError):
             # Another network need not have the bank's layers and size: then that is the message.
             self._check_fingerprint(file, OnnxGraph(file).fingerprint)
             raise

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from compnn.bank.manifest import SkippedImage
-from compnn.datasets.dataset import Dataset, Pair
+from compnn.data.dataset import Dataset, Pair
 from compnn.errors import ImageError
-from compnn.model import Model
+from compnn.network.onnx import Model
 
 
 class PairReader:
