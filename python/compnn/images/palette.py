@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import PaletteError
+from compnn.files import read_file
+from compnn.names import csv_rows
 
 BUILT_IN = ("facades", "cmp-facades", "camvid", "cityscapes")
 """Names of the palettes that come with compnn."""
@@ -101,6 +103,10 @@ class Palette:
 
     def __hash__(self) -> int:
         return hash((self.name, self.classes, self.colours.tobytes(), self.void))
+
+    def __reduce__(self) -> tuple[Callable[..., Palette], tuple[object, ...]]:
+        # Built anew: NumPy forgets that an array was read-only.
+        return Palette, (self.name, self.classes, self.colours, self.void)
 
     def __repr__(self) -> str:
         void = "" if self.void is None else f", void {self.void}"
@@ -214,7 +220,9 @@ class Palette:
             name = str(data["name"])
             classes = tuple(str(each) for each in data["classes"])
             colours = _colour_array(data["colours"])
-            void = None if data["void"] is None else int(data["void"])
+            void = data["void"]
+            if not isinstance(void, int | None):
+                raise TypeError(f"void is {void!r}")
         except (KeyError, TypeError, ValueError) as error:
             raise PaletteError(
                 f"a palette needs name, classes, colours and void; this one is malformed: {error!r}"
@@ -253,23 +261,21 @@ class Palette:
         """
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
+            rows = csv_rows(read_file(path))
+        except OSError as error:
+            raise PaletteError(f"palette file {path} cannot be read: {error.strerror}") from error
+        except ValueError as error:
             raise PaletteError(f"palette file {path} cannot be read: {error}") from error
         classes: dict[int, tuple[str, list[int]]] = {}
         void: int | None = None
-        reader = csv.reader(text.splitlines(), skipinitialspace=True)
-        header = [cell.strip().lower() for cell in next(reader, [])]
+        header = [cell.lower() for cell in rows[0][1]] if rows else []
         if header != list(_COLUMNS):
             raise PaletteError(
                 f"palette file {path} must begin with the header {','.join(_COLUMNS)}, "
                 f"not {','.join(header)!r}"
             )
-        for row in reader:
-            cells = [cell.strip() for cell in row]
-            if not any(cells):
-                continue
-            where = f"palette file {path}, line {reader.line_num}"
+        for line, cells in rows[1:]:
+            where = f"palette file {path}, line {line}"
             index, name, colour = _parse_row(cells, where)
             if index in classes or index == void:
                 raise PaletteError(f"{where}: index {index} is used twice; give each row its own")
@@ -325,7 +331,7 @@ def resolve_palette(spec: str | Path | Palette) -> Palette:
         return spec
     if isinstance(spec, str) and spec in BUILT_IN:
         return Palette.named(spec)
-    if not Path(spec).is_file():
+    if not os.path.isfile(spec):
         raise PaletteError(
             f"{str(spec)!r} is neither a built-in palette ({', '.join(BUILT_IN)}) nor a file; "
             f"give one of these names, or a CSV file with the header {','.join(_COLUMNS)}"

@@ -116,22 +116,23 @@ class Layer:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Layer:
-        """The inverse of `to_json`.
+        """The inverse of `to_json`; fields of a later version are left alone.
 
         Raises
         ------
         LayerError
             When the fields are not those of a layer.
         """
-        try:
-            height, width, depth = map(int, fields["shape"])
-            pairs = []
-            for key in ("stride", "hyperpatch", "image_size"):
-                first, second = map(int, fields[key])
-                pairs.append((first, second))
-            return cls(str(fields["name"]), (height, width, depth), *pairs)
-        except (KeyError, TypeError, ValueError) as error:
-            raise LayerError(f"a layer has other fields than these: {fields!r}") from error
+        match fields:
+            case {
+                "name": str(name),
+                "shape": [int(rows), int(cols), int(depth)],
+                "stride": [int(sy), int(sx)],
+                "hyperpatch": [int(h), int(w)],
+                "image_size": [int(height), int(width)],
+            }:
+                return cls(name, (rows, cols, depth), (sy, sx), (h, w), (height, width))
+        raise LayerError(f"a layer has other fields than these: {dict(fields)!r}")
 
     def __str__(self) -> str:
         (h, w), (sy, sx) = self.hyperpatch, self.patch

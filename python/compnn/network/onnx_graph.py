@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +13,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx.external_data_helper import (
-    ExternalDataInfo,
-    load_external_data_for_model,
-    uses_external_data,
-)
+from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from compnn.errors import NetworkError
+from compnn.files import open_file, read_file
 
 # Element types of an image input.
 FLOATS: dict[int, type[np.floating[Any]]] = {
@@ -121,12 +120,15 @@ class OnnxGraph:
 
 
 def _load(path: Path) -> tuple[onnx.ModelProto, str]:
-    if not path.is_file():
-        raise NetworkError(f"no such network: {path}; give the path of an ONNX file")
     try:
-        model = onnx.load(path, load_external_data=False)
+        data = read_file(path)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise NetworkError(f"no such network: {path}; give the path of an ONNX file") from None
     except OSError as error:
         raise NetworkError(f"{path} cannot be read: {error.strerror}; check the file") from None
+    digest = hashlib.sha256(data)
+    try:
+        model = onnx.load_model_from_string(data)
     except Exception as error:  # of protobuf, which onnx does not wrap
         raise NetworkError(
             f"{path} is not an ONNX file ({error}); export the network to ONNX"
@@ -135,27 +137,59 @@ def _load(path: Path) -> tuple[onnx.ModelProto, str]:
         raise NetworkError(
             f"{path} is not an ONNX file, or has no nodes; export the network to ONNX"
         )
-    beside = {
-        ExternalDataInfo(tensor).location
-        for tensor in model.graph.initializer
-        if uses_external_data(tensor)
-    }
-    files = [path, *(path.parent / location for location in sorted(beside))]
     try:
-        fingerprint = _fingerprint(files)
-        load_external_data_for_model(model, str(path.parent))
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        _load_weights(model, path.parent, digest)
+    except (OSError, ValueError) as error:
         raise NetworkError(f"{path}: its weights in another file cannot be read: {error}") from None
-    return model, fingerprint
+    return model, f"sha256:{digest.hexdigest()}"
 
 
-def _fingerprint(files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
+def _load_weights(model: onnx.ModelProto, folder: Path, digest: hashlib._Hash) -> None:
+    """Read the weights that are in files beside the network's, and add these to its digest."""
+    beside: dict[str, list[onnx.TensorProto]] = defaultdict(list)
+    for tensor in _tensors(model):
+        if uses_external_data(tensor):
+            beside[ExternalDataInfo(tensor).location].append(tensor)
+    for location in sorted(beside):
+        file = folder / location
+        if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder)):
+            raise ValueError(f"{file} is not in the network's folder")
+        with open_file(file) as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
-    return f"sha256:{digest.hexdigest()}"
+            size = stream.tell()
+            for tensor in beside[location]:
+                info = ExternalDataInfo(tensor)
+                start = info.offset or 0
+                length = size - start if info.length is None else info.length
+                if not 0 <= start <= start + length <= size:
+                    raise ValueError(f"{file} ends before the weights {tensor.name!r} do")
+                stream.seek(start)
+                tensor.raw_data = stream.read(length)
+                tensor.ClearField("external_data")
+                tensor.data_location = onnx.TensorProto.DEFAULT
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor that is stored in a network, in its branches and loop bodies, too."""
+    yield from _tensors_of(model.graph)
+    for function in model.functions:
+        yield from _tensors_of_nodes(function.node)
+
+
+def _tensors_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    yield from _tensors_of_nodes(graph.node)
+
+
+def _tensors_of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for node in nodes:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _tensors_of(graph)
 
 
 def _image_input(graph: onnx.GraphProto, file: str) -> ImageInput:
@@ -169,13 +203,14 @@ def _image_input(graph: onnx.GraphProto, file: str) -> ImageInput:
         )
     name = inputs[0].name
     tensor = inputs[0].type.tensor_type
-    dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+    # Some exporters write -1 where a dimension is free.
+    dims = [d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim]
     if len(dims) != 4 or dims[1] not in (1, 3) or tensor.elem_type not in FLOATS:
         raise NetworkError(
             f"{file}: input {name!r} is {_describe(inputs[0])}; compnn needs a float image input, "
             f"NCHW, with 1 or 3 channels"
         )
-    batch, channels, height, width = (d or None for d in dims)
+    batch, channels, height, width = dims
     assert channels is not None
     if batch not in (None, 1):
         raise NetworkError(

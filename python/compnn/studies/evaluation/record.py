@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from compnn.studies.evaluation.comparison import Observation
+from compnn.images.measures import Observation
 from compnn.studies.evaluation.rows import Against
 
 

@@ -1,0 +1,1 @@
+"""The searches, a build and a command, measured, beside other libraries: writes docs/benchmarks.md."""
