@@ -17,7 +17,7 @@ from comparison import building, document, end_to_end, formats, machine, plots, 
 from comparison.case import IMAGES, LAYER, Reference, open_bank
 from comparison.results import Results
 
-from compnn.atomic import write_file
+from compnn.files import write_file
 
 SECTIONS = (
     "engines",

@@ -19,7 +19,7 @@ from sections.machine import describe
 from sections.setting import SEED, SUBJECTS, Setting
 from sections.text import commands, paragraphs, table
 
-from compnn.atomic import make_folder, write_file
+from compnn.files import make_folder, write_file
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

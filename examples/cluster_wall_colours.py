@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn import SideBySide
-from compnn.atomic import write_file
+from compnn.files import write_file
 
 WORDS = {
     "white": (190, 186, 178),

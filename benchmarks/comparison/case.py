@@ -14,9 +14,9 @@ import numpy.typing as npt
 from common import facades, facades_model, shared
 
 from compnn import Bank
-from compnn.composition import provenance
-from compnn.field import Field
-from compnn.metrics import pixel_accuracy
+from compnn.explanation.composition import provenance
+from compnn.search.field import Field
+from compnn.images.measures import pixel_accuracy
 
 LAYER = "decoder_2"
 IMAGES = 16

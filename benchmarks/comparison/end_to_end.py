@@ -16,9 +16,9 @@ from comparison.verdict import Verdict
 from comparison.worker import Worker
 from compnn import Bank
 from compnn.cli.report import write_report
-from compnn.query import Query
-from compnn.scores import score
-from compnn.usage import usage
+from compnn.explanation.query import Query
+from compnn.explanation.scores import score
+from compnn.studies.usage import usage
 
 _MOST_OPENING = 0.05
 _IMAGE = Path("data/facades/val/1.jpg")

@@ -16,7 +16,7 @@ from comparison.markdown import seconds, table
 from comparison.verdict import Verdict
 from comparison.worker import Job, Worker, best_of
 from compnn import Bank
-from compnn.search import Method
+from compnn.search.search import Method
 
 DTYPES = ("float32", "float16", "bfloat16", "int8")
 _PATIENCE = 30.0

@@ -11,7 +11,7 @@ from common import facades
 from comparison.case import HYPERPATCH, LAYER
 from comparison.engine import Engine, Found
 from compnn import Bank, _core
-from compnn.search import Method, Search
+from compnn.search.search import Method, Search
 
 
 class Compnn(Engine):

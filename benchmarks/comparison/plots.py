@@ -21,7 +21,7 @@ from comparison.sections import (
     PAPER,
     Point,
 )
-from compnn.atomic import make_folder, write_file
+from compnn.files import make_folder, write_file
 
 matplotlib.use("Agg")
 _COLOURS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from compnn import Evaluation
-from compnn.evaluation import Row
+from compnn.studies.evaluation import Row
 from sections import facades_inputs, facades_outputs
 from sections.setting import LAST, Setting
 from sections.text import paragraphs, verdict

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compnn.evaluation.tables import output_table
+from compnn.studies.evaluation.tables import output_table
 from sections.setting import CAMVID, SEED, Setting
 from sections.text import commands, evaluation_table, paragraphs
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from statistics import fmean
 
 from compnn import Matching, match
-from compnn.query import Query
-from compnn.search import Method
+from compnn.explanation.query import Query
+from compnn.search.search import Method
 from sections.setting import CAMVID, SEED, Setting
 from sections.text import commands, paragraphs, table
 

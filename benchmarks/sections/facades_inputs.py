@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compnn import Evaluation
-from compnn.evaluation.tables import input_table
+from compnn.studies.evaluation.tables import input_table
 from sections.setting import LABELS_TO_PHOTO, LAST, SEED, TOP_K, Setting
 from sections.text import commands, evaluation_table, paragraphs
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compnn import Evaluation
-from compnn.evaluation.tables import output_table
+from compnn.studies.evaluation.tables import output_table
 from sections.setting import LAST, PHOTO_TO_LABELS, SEED, TOP_K, Setting
 from sections.text import commands, evaluation_table, paragraphs
 

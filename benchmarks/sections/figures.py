@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from compnn.figures import Figures
-from compnn.images import write_image
+from compnn.report.figures import Figures
+from compnn.images.files import write_image
 from sections.correspondences import DISTANCE
 from sections.setting import (
     CAMVID,

@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from compnn import Evaluation
-from compnn.evaluation import Row
+from compnn.studies.evaluation import Row
 from sections.setting import LABELS_TO_PHOTO, PHOTO_TO_LABELS, SEED, Setting, spread
 from sections.text import commands, paragraphs, table, verdict
 

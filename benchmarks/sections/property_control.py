@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn import Bank, Control
-from compnn.control import UNRESTRICTED, control, subsets_by
-from compnn.query import Query
+from compnn.studies.control import UNRESTRICTED, control, subsets_by
+from compnn.explanation.query import Query
 from sections.setting import LABELS_TO_PHOTO, SEED, Setting, spread
 from sections.text import commands, paragraphs, table, verdict
 

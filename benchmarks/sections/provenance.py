@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compnn import Usage
-from compnn.evaluation import Row
+from compnn.studies.evaluation import Row
 from sections import facades_outputs
 from sections.setting import LAST, SEED, Setting
 from sections.text import paragraphs, table

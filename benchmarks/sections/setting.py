@@ -12,8 +12,8 @@ from pathlib import Path
 from common import DESCRIPTOR, shared
 
 from compnn import Bank, CamVid, Dataset, Evaluation, Model, SideBySide, evaluate
-from compnn.composition import Composition
-from compnn.search import Method
+from compnn.explanation.composition import Composition
+from compnn.search.search import Method
 
 SEED = 0
 LAST = "decoder_2"

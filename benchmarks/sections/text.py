@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from compnn.evaluation.tables import Table
+from compnn.studies.evaluation.tables import Table
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -8,47 +8,38 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from compnn.bank.bank import Bank
-from compnn.control import Control
-from compnn.datasets import CamVid, Cityscapes, Dataset, Pair, PairedFolders, SideBySide
+from compnn.data.camvid import CamVid
+from compnn.data.cityscapes import Cityscapes
+from compnn.data.dataset import Dataset, Pair
+from compnn.data.folders import PairedFolders, SideBySide
 from compnn.errors import CompnnError
-from compnn.evaluation import Evaluation, evaluate
-from compnn.explanation import Candidate, Explanation, Source
-from compnn.field import Field
-from compnn.geometry import Layer
-from compnn.matching import Matching, match
-from compnn.model import Model
-from compnn.palette import Palette
-from compnn.preprocessing import Preprocessing
-from compnn.selection import Selection
-from compnn.usage import Usage, UsageCounter
+from compnn.images.kinds import Kind, Labels, Photo, Values
+from compnn.images.palette import Palette
+from compnn.network.layer import Layer
+from compnn.network.network import Network
+from compnn.network.onnx import OnnxNetwork
+from compnn.network.preprocessing import Preprocessing
+from compnn.network.reading import Reading
 
 __version__ = version("compnn")
 
 __all__ = [
-    "Bank",
     "CamVid",
-    "Candidate",
     "Cityscapes",
     "CompnnError",
-    "Control",
     "Dataset",
-    "Evaluation",
-    "Explanation",
-    "Field",
+    "Kind",
+    "Labels",
     "Layer",
-    "Matching",
-    "Model",
+    "Network",
+    "OnnxNetwork",
     "Pair",
     "PairedFolders",
     "Palette",
+    "Photo",
     "Preprocessing",
-    "Selection",
+    "Reading",
     "SideBySide",
-    "Source",
-    "Usage",
-    "UsageCounter",
+    "Values",
     "__version__",
-    "evaluate",
-    "match",
 ]

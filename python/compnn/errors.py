@@ -7,7 +7,7 @@ class CompnnError(Exception):
     """Base of every error that compnn raises on purpose; exit code 2 on the command line."""
 
 
-class ModelError(CompnnError):
+class NetworkError(CompnnError):
     """The network's file is missing, is not ONNX, or has no image input."""
 
 

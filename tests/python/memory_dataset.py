@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from compnn.bank.bank import Bank
-from compnn.datasets.dataset import Dataset, Pair
+from compnn.data.dataset import Dataset, Pair
 from compnn.errors import ImageError
-from compnn.palette import Palette
+from compnn.images.palette import Palette
 
 
 class MemoryDataset(Dataset):

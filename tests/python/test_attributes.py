@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compnn.attributes import resolve_attributes
+from compnn.data.attributes import resolve_attributes
 from compnn.errors import DatasetError
 
 NAMES = ("1", "2", "10", "v1.5")

@@ -25,14 +25,14 @@ from compnn.errors import (
     DatasetError,
     ImageError,
     LayerError,
-    ModelError,
+    NetworkError,
     OutputError,
     SearchError,
 )
-from compnn.images import read_image, write_image
-from compnn.model import Model
-from compnn.preprocessing import Preprocessing
-from compnn.query import Query
+from compnn.images.files import read_image, write_image
+from compnn.network.onnx import Model
+from compnn.network.preprocessing import Preprocessing
+from compnn.explanation.query import Query
 from memory_dataset import (
     MemoryDataset,
     check_that_images_find_themselves,
@@ -543,7 +543,7 @@ def test_network_that_was_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     moved = path.rename(tmp_path / "moved.onnx")
     assert len(Bank(bank)) == COUNT
-    with pytest.raises(ModelError, match=r"no longer at .*unet\.onnx.*--model"):
+    with pytest.raises(NetworkError, match=r"no longer at .*unet\.onnx.*--model"):
         Bank(bank).explain(QUERY, "encoder_1")
     again = Bank(bank, Model(moved)).explain(QUERY, "encoder_1", iterations=2)
     assert same_field(again, expected)

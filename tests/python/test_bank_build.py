@@ -26,8 +26,8 @@ from compnn.bank.builder import build_bank
 from compnn.bank.layout import ACTIVATION_DTYPES
 from compnn.bank.reader import Records, open_manifest
 from compnn.errors import ActivationError, BankError, DatasetError, ImageError
-from compnn.model import Model
-from compnn.preprocessing import Preprocessing
+from compnn.network.onnx import Model
+from compnn.network.preprocessing import Preprocessing
 from memory_dataset import MemoryDataset, StoppedError, contents, patch_call, stop_at
 from reference import stored, stored_norms
 from tiny_networks import nan_network, save_network, tiny_segnet, tiny_unet
@@ -224,7 +224,7 @@ def test_killed_build_resumes(path: Path, model: Model, reference: dict[str, byt
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         from memory_dataset import MemoryDataset
         from compnn.bank.builder import build_bank
-        from compnn.model import Model
+        from compnn.network.onnx import Model
 
         def progress(done, total):
             if done == 2:
@@ -597,7 +597,7 @@ def test_file_size_limit(path: Path, model: Model) -> None:
         from memory_dataset import MemoryDataset
         from compnn.bank.builder import build_bank
         from compnn.errors import BankError
-        from compnn.model import Model
+        from compnn.network.onnx import Model
 
         model = Model({str(model.path)!r}, {LAYERS!r}, "encoder_3")
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
@@ -660,8 +660,8 @@ def test_real_facades(shared: Path, path: Path) -> None:
     program = f"""
         from pathlib import Path
         from compnn.bank.builder import build_bank
-        from compnn.datasets.side_by_side import SideBySide
-        from compnn.model import Model
+        from compnn.data.side_by_side import SideBySide
+        from compnn.network.onnx import Model
 
         shared = Path({str(shared)!r})
         pairs = SideBySide(shared / "data/facades/train", input="right", input_palette="facades")

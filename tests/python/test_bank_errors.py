@@ -16,8 +16,8 @@ import pytest
 from compnn.bank.builder import build_bank
 from compnn.bank.reader import Records, open_manifest
 from compnn.errors import BankError
-from compnn.model import Model
-from compnn.preprocessing import Preprocessing
+from compnn.network.onnx import Model
+from compnn.network.preprocessing import Preprocessing
 from memory_dataset import MemoryDataset
 from tiny_networks import tiny_unet
 

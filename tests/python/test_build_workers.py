@@ -17,9 +17,9 @@ from compnn.bank.builder import build_bank
 from compnn.bank.directions import sampled_images
 from compnn.bank.layout import ACTIVATION_DTYPES
 from compnn.bank.reader import Records, open_manifest
-from compnn.datasets.dataset import Pair
+from compnn.data.dataset import Pair
 from compnn.errors import BankError, ImageError
-from compnn.model import Model
+from compnn.network.onnx import Model
 from memory_dataset import MemoryDataset, StoppedError, contents, patch_call, stop_at
 from reference import dequantised, stored
 from tiny_networks import wide_network

@@ -11,10 +11,10 @@ import pytest
 
 from command_line import call_main
 from compnn.bank.bank import Bank
-from compnn.datasets import Cityscapes, SideBySide
+from compnn.data import Cityscapes, SideBySide
 from compnn.errors import DatasetError
-from compnn.images import read_image, write_image
-from compnn.palette import Palette
+from compnn.images.files import read_image, write_image
+from compnn.images.palette import Palette
 from tiny_networks import tiny_unet
 
 Labels = npt.NDArray[np.uint8]

@@ -22,9 +22,9 @@ import pytest
 import compnn
 from command_line import call_main, one_line
 from compnn.bank.bank import Bank
-from compnn.datasets import SideBySide
-from compnn.images import read_image, write_image
-from compnn.model import Model
+from compnn.data import SideBySide
+from compnn.images.files import read_image, write_image
+from compnn.network.onnx import Model
 from memory_dataset import MemoryDataset, contents
 from tiny_networks import UNET_LAYERS, nan_network, tiny_unet
 

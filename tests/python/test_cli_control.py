@@ -11,8 +11,8 @@ import pytest
 
 from command_line import Run, runner
 from compnn.bank.bank import Bank
-from compnn.images import read_image, write_image
-from compnn.model import Model
+from compnn.images.files import read_image, write_image
+from compnn.network.onnx import Model
 from memory_dataset import MemoryDataset, contents
 from tiny_networks import tiny_segnet, tiny_unet
 

@@ -12,11 +12,11 @@ import pytest
 
 from command_line import Run, runner
 from compnn.bank.bank import Bank
-from compnn.datasets import SideBySide
-from compnn.evaluation import Row, evaluate
-from compnn.evaluation.measuring import Measuring
-from compnn.images import write_image
-from compnn.model import Model
+from compnn.data import SideBySide
+from compnn.studies.evaluation import Row, evaluate
+from compnn.studies.evaluation.measuring import Measuring
+from compnn.images.files import write_image
+from compnn.network.onnx import Model
 from memory_dataset import MemoryDataset, grey_palette, patch_call
 from tiny_networks import tiny_segnet, tiny_unet
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from command_line import Run, runner
-from compnn.images import read_image, write_image
-from compnn.matching import match
-from compnn.model import Model
-from compnn.palette import Palette
-from compnn.query import read_query
+from compnn.images.files import read_image, write_image
+from compnn.studies.matching import match
+from compnn.network.onnx import Model
+from compnn.images.palette import Palette
+from compnn.explanation.query import read_query
 from tiny_networks import tiny_segnet, tiny_unet
 
 FILES = {"matches.png", "a_from_b.png", "b_from_a.png", "forward.npz", "backward.npz"}

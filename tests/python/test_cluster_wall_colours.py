@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compnn.attributes import resolve_attributes
-from compnn.images import write_image
-from compnn.palette import Palette
+from compnn.data.attributes import resolve_attributes
+from compnn.images.files import write_image
+from compnn.images.palette import Palette
 
 ROOT = Path(__file__).resolve().parents[2]
 WALLS = {"white": (196, 190, 182), "brown": (92, 74, 60), "yellow": (200, 172, 110)}

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compnn.bank.bank import Bank
-from compnn.composition import Composition, compose, provenance
+from compnn.explanation.composition import Composition, compose, provenance
 from compnn.errors import BankError, SearchError
-from compnn.explanation import Explanation
-from compnn.field import Field
-from compnn.geometry import Layer
-from compnn.model import Model
-from compnn.palette import Palette
+from compnn.explanation.explanation import Explanation
+from compnn.search.field import Field
+from compnn.network.layer import Layer
+from compnn.network.onnx import Model
+from compnn.images.palette import Palette
 from memory_dataset import MemoryDataset
 from tiny_networks import tiny_segnet, tiny_unet
 

@@ -12,14 +12,14 @@ import numpy.typing as npt
 import pytest
 
 from compnn.bank.bank import Bank
-from compnn.control import UNRESTRICTED, Control, control, subsets_by
+from compnn.studies.control import UNRESTRICTED, Control, control, subsets_by
 from compnn.demo.facades import DemoFacades
-from compnn.demo.styles import CLASS_INDEX, WALL_COLOURS
+from compnn.demo.facade.styles import CLASS_INDEX, WALL_COLOURS
 from compnn.errors import ImageError, LayerError, SearchError
-from compnn.model import Model
-from compnn.query import Query
-from compnn.report.control_sheet import control_sheet, most_changed, signed
-from compnn.selection import Selection
+from compnn.network.onnx import Model
+from compnn.explanation.query import Query
+from compnn.report.sheets.control_sheet import control_sheet, most_changed, signed
+from compnn.bank.selection import Selection
 from memory_dataset import MemoryDataset, patch_call
 from tiny_networks import tiny_segnet, tiny_unet
 

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from compnn.datasets import CamVid, Cityscapes, Dataset, Pair, PairedFolders, SideBySide
+from compnn.data import CamVid, Cityscapes, Dataset, Pair, PairedFolders, SideBySide
 from compnn.errors import DatasetError, ImageError, PaletteError
-from compnn.images import write_image
-from compnn.palette import Palette
+from compnn.images.files import write_image
+from compnn.images.palette import Palette
 
 
 def photo(seed: int = 0, height: int = 8, width: int = 12) -> npt.NDArray[np.uint8]:

@@ -16,8 +16,8 @@ import pytest
 from compnn.bank.bank import Bank
 from compnn.demo.facades import COUNT, DemoFacades
 from compnn.demo.run import HELD_OUT, LAYERS, TOP_K
-from compnn.images import read_image
-from compnn.metrics import psnr
+from compnn.images.files import read_image
+from compnn.images.measures import psnr
 
 
 @dataclass

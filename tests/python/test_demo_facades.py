@@ -12,11 +12,11 @@ import onnxruntime as ort
 import pytest
 
 import compnn.demo
-from compnn.datasets import Pair
-from compnn.demo.building import choose_style, make_layout
+from compnn.data import Pair
+from compnn.demo.facade.building import choose_style, make_layout
 from compnn.demo.facades import PALETTE, DemoFacades, Facade, make_facade
-from compnn.demo.layout import label_map
-from compnn.demo.styles import STYLES, WALL_COLOURS
+from compnn.demo.facade.layout import label_map
+from compnn.demo.facade.styles import STYLES, WALL_COLOURS
 from compnn.errors import DatasetError
 
 NETWORK = Path(compnn.demo.__path__[0]) / "unet.onnx"

@@ -25,7 +25,7 @@ from compnn.bank.direct_writer import DirectWriter
 from compnn.bank.disk import DiskFullError
 from compnn.bank.layout import HEADER_BYTES, ArraySpec
 from compnn.errors import BankError
-from compnn.model import Model
+from compnn.network.onnx import Model
 from memory_dataset import MemoryDataset, contents
 from tiny_networks import wide_network
 

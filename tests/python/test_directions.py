@@ -33,8 +33,8 @@ from compnn.bank.directions import (
 from compnn.bank.layout import ACTIVATION_DTYPES
 from compnn.bank.reader import Records, open_manifest
 from compnn.errors import BankError
-from compnn.images import write_image
-from compnn.model import Model
+from compnn.images.files import write_image
+from compnn.network.onnx import Model
 from memory_dataset import MemoryDataset, check_that_images_find_themselves
 from reference import as_kept, dequantised
 from tiny_networks import WIDE_LAYERS, wide_network

@@ -19,16 +19,16 @@ from sklearn.metrics import accuracy_score, jaccard_score, recall_score
 
 import compnn
 from compnn.bank.bank import Bank
-from compnn.datasets.dataset import Dataset, Pair
+from compnn.data.dataset import Dataset, Pair
 from compnn.errors import DatasetError, EvaluationError, ImageError, LayerError, SearchError
-from compnn.evaluation import Evaluation, Line, Row, evaluate
-from compnn.evaluation.comparison import LabelComparison
-from compnn.evaluation.journal import FILE as JOURNAL
-from compnn.evaluation.journal import Journal
-from compnn.model import Model
-from compnn.palette import Palette
-from compnn.preprocessing import Preprocessing
-from compnn.selection import Selection
+from compnn.studies.evaluation import Evaluation, Line, Row, evaluate
+from compnn.studies.evaluation.comparison import LabelComparison
+from compnn.studies.evaluation.journal import FILE as JOURNAL
+from compnn.studies.evaluation.journal import Journal
+from compnn.network.onnx import Model
+from compnn.images.palette import Palette
+from compnn.network.preprocessing import Preprocessing
+from compnn.bank.selection import Selection
 from memory_dataset import MemoryDataset, contents, grey_palette, patch_call
 from tiny_networks import tiny_segnet, tiny_unet
 

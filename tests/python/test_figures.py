@@ -16,19 +16,19 @@ import pytest
 
 from command_line import Run, runner
 from compnn.bank.bank import Bank
-from compnn.control import control, subsets_by
+from compnn.studies.control import control, subsets_by
 from compnn.errors import CompnnError, DatasetError, LayerError, SearchError
-from compnn.explanation import Explanation
-from compnn.figures import FIGURES, Figures
-from compnn.images import read_image, write_image
-from compnn.matching import match
-from compnn.metrics import psnr
-from compnn.model import Model
+from compnn.explanation.explanation import Explanation
+from compnn.report.figures import FIGURES, Figures
+from compnn.images.files import read_image, write_image
+from compnn.studies.matching import match
+from compnn.images.measures import psnr
+from compnn.network.onnx import Model
 from compnn.report import correspondence_map
-from compnn.report.control_sheet import control_sheet
-from compnn.report.matches import match_sheet
-from compnn.report.reconstruction_grid import GridRow, Kind, reconstruction_grid
-from compnn.scores import Score, Scores
+from compnn.report.sheets.control_sheet import control_sheet
+from compnn.report.sheets.matches import match_sheet
+from compnn.report.sheets.reconstruction_grid import GridRow, Kind, reconstruction_grid
+from compnn.explanation.scores import Score, Scores
 from memory_dataset import MemoryDataset, contents, patch_call
 from tiny_networks import tiny_segnet, tiny_unet
 
@@ -208,7 +208,7 @@ def test_reconstructions_are_the_banks_own(photos: Bank, kind: Kind) -> None:
 def test_numbers_are_those_of_the_pictures(photos: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = patch_call(
         monkeypatch,
-        sys.modules["compnn.figures"],
+        sys.modules["compnn.report.figures"],
         "reconstruction_grid",
         lambda original, *args, **kwargs: original(*args, **kwargs),
     )

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compnn.errors import LayerError
-from compnn.geometry import Layer
+from compnn.network.layer import Layer
 from tiny_networks import tiny_unet
 
 # Paper, Table 3: hyperpatch <-> patch of each layer of the Pix2Pix generator.
@@ -140,7 +140,7 @@ def test_a_hyperpatch_that_does_not_fit_is_refused(hyperpatch: tuple[int, int]) 
 
 
 def test_table_3(shared: Path) -> None:
-    from compnn.model import Model
+    from compnn.network.onnx import Model
 
     model = Model(shared / "models" / "pix2pix-facades-labels-to-photo.onnx")
     expected = [f"{name}: hyperpatch {text}" for name, text in TABLE_3.items()]

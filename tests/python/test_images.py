@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from compnn.errors import ImageError, OutputError
-from compnn.images import IMAGE_EXTENSIONS, StoredImage, read_image, read_labels, write_image
-from compnn.palette import Palette
+from compnn.images.files import IMAGE_EXTENSIONS, StoredImage, read_image, read_labels, write_image
+from compnn.images.palette import Palette
 
 LOSSLESS = (".png", ".bmp", ".tif", ".tiff")
 

@@ -25,9 +25,9 @@ from compnn.bank.manifest import (
     write_manifest,
 )
 from compnn.errors import BankError, LayerError
-from compnn.geometry import Layer
-from compnn.palette import Palette
-from compnn.preprocessing import Preprocessing
+from compnn.network.layer import Layer
+from compnn.images.palette import Palette
+from compnn.network.preprocessing import Preprocessing
 
 NAMES = ("1", "2", "10")
 

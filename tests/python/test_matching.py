@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix
 
 from compnn.errors import ImageError, LayerError, PaletteError, SearchError
-from compnn.field import Field
-from compnn.geometry import Layer
-from compnn.images import read_image, write_image
-from compnn.matching import Matching, match
-from compnn.model import Model
-from compnn.palette import Palette
-from compnn.patch_labels import patch_labels
-from compnn.preprocessing import Preprocessing
-from compnn.query import Query
-from compnn.report.class_colours import ClassColours
-from compnn.report.colours import OTHERS, SOURCE_COLOURS
-from compnn.report.match_sample import sample_patches
-from compnn.report.matches import match_sheet
+from compnn.search.field import Field
+from compnn.network.layer import Layer
+from compnn.images.files import read_image, write_image
+from compnn.studies.matching import Matching, match
+from compnn.network.onnx import Model
+from compnn.images.palette import Palette
+from compnn.studies.patch_labels import patch_labels
+from compnn.network.preprocessing import Preprocessing
+from compnn.explanation.query import Query
+from compnn.report.sheets.class_colours import ClassColours
+from compnn.report.sheets.colours import OTHERS, SOURCE_COLOURS
+from compnn.report.sheets.match_sample import sample_patches
+from compnn.report.sheets.matches import match_sheet
 from reference import Case, hyperpatches, similarities
 from tiny_networks import tiny_segnet, tiny_unet
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compnn.errors import ImageError
-from compnn.metrics import (
+from compnn.images.measures import (
     SSIM_WINDOW,
     LabelMeasures,
     accuracies,

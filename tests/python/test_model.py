@@ -15,10 +15,10 @@ import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from compnn.errors import ActivationError, ImageError, LayerError, ModelError
-from compnn.model import Model
-from compnn.preprocessing import Preprocessing
-from compnn.sessions import available_cpus
+from compnn.errors import ActivationError, ImageError, LayerError, NetworkError
+from compnn.network.onnx import Model
+from compnn.network.preprocessing import Preprocessing
+from compnn.network.onnx_sessions import available_cpus
 from tiny_networks import (
     SEGNET_LAYERS,
     UNET_LAYERS,
@@ -175,7 +175,7 @@ def test_metadata_that_names_no_tap_is_refused(tmp_path: Path) -> None:
 
 def test_free_sizes_need_a_size(tmp_path: Path) -> None:
     path = tiny_unet(tmp_path / "unet.onnx", size=("height", "width"))
-    with pytest.raises(ModelError, match=r"unet\.onnx .*`--size HxW` or `Preprocessing\(size="):
+    with pytest.raises(NetworkError, match=r"unet\.onnx .*`--size HxW` or `Preprocessing\(size="):
         Model(path)
     model = Model(path, preprocessing=Preprocessing(size=(16, 48)))
     assert (model.input_size, model.output_size) == ((16, 48), (16, 48))
@@ -186,16 +186,16 @@ def test_free_sizes_need_a_size(tmp_path: Path) -> None:
 
 def test_a_size_that_the_network_cannot_take_is_refused(tmp_path: Path) -> None:
     fixed = tiny_unet(tmp_path / "fixed.onnx")
-    with pytest.raises(ModelError, match=r"fixed\.onnx takes images of 32x32, not 16x48"):
+    with pytest.raises(NetworkError, match=r"fixed\.onnx takes images of 32x32, not 16x48"):
         Model(fixed, preprocessing=Preprocessing(size=(16, 48)))
     free = tiny_unet(tmp_path / "free.onnx", size=("height", "width"))
-    with pytest.raises(ModelError, match=r"cannot load .*free\.onnx: .*the size of the image"):
+    with pytest.raises(NetworkError, match=r"cannot load .*free\.onnx: .*the size of the image"):
         Model(free, preprocessing=Preprocessing(size=(30, 30)))
 
 
 def test_an_unknown_range_must_be_given(tmp_path: Path) -> None:
     path = tiny_unet(tmp_path / "unet.onnx", metadata={})
-    with pytest.raises(ModelError, match=r"unet\.onnx: .*--input-range lo,hi"):
+    with pytest.raises(NetworkError, match=r"unet\.onnx: .*--input-range lo,hi"):
         Model(path)
     model = Model(path, preprocessing=Preprocessing(range=(-1, 1)))
     picture = images(1, 32, 32)
@@ -242,7 +242,7 @@ def test_half_precision_networks_give_float32(tmp_path: Path) -> None:
 def test_networks_without_per_pixel_output_are_refused(tmp_path: Path) -> None:
     nodes = [helper.make_node("ReduceMean", ["input"], ["output"], axes=[2, 3], keepdims=0)]
     path = save_network(tmp_path / "classifier.onnx", nodes, [1, 3, 8, 8], [1, 3])
-    with pytest.raises(ModelError, match=r"classifier\.onnx has no per-pixel output.*\(output\)"):
+    with pytest.raises(NetworkError, match=r"classifier\.onnx has no per-pixel output.*\(output\)"):
         Model(path, preprocessing=Preprocessing(range=(0, 1)))
 
 
@@ -273,7 +273,7 @@ def test_label_maps_are_the_largest_channel(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         np.take_along_axis(output[0], labels[None].astype(int), 0)[0], output[0].max(0)
     )
-    with pytest.raises(ModelError, match="300 classes"):
+    with pytest.raises(NetworkError, match="300 classes"):
         model.paint(np.zeros((300, 1, 1), np.float32))
 
 
@@ -319,10 +319,10 @@ def test_images_are_resized_when_asked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("num_threads", [0, -2])
 def test_a_senseless_number_of_threads_is_refused(tmp_path: Path, num_threads: int) -> None:
-    with pytest.raises(ModelError, match=f"at least 1, not {num_threads}"):
+    with pytest.raises(NetworkError, match=f"at least 1, not {num_threads}"):
         Model(tiny_unet(tmp_path / "unet.onnx"), num_threads=num_threads)
     model = Model(tiny_unet(tmp_path / "unet.onnx"))
-    with pytest.raises(ModelError, match=f"at least 1, not {num_threads}"):
+    with pytest.raises(NetworkError, match=f"at least 1, not {num_threads}"):
         model.with_threads(num_threads)
 
 
@@ -350,7 +350,7 @@ def test_a_network_that_onnx_runtime_does_not_know_is_refused(tmp_path: Path) ->
     network.graph.node[-1].op_type = "Tannh"
     network.graph.node[-1].name = "last"
     onnx.save(network, path)
-    with pytest.raises(ModelError, match=r"ONNX Runtime cannot load .*unet\.onnx"):
+    with pytest.raises(NetworkError, match=r"ONNX Runtime cannot load .*unet\.onnx"):
         Model(path)
 
 

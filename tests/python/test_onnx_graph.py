@@ -12,12 +12,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from compnn.errors import ModelError
-from compnn.onnx_graph import OnnxGraph
-from compnn.onnx_metadata import read_metadata
-from compnn.preprocessing import Preprocessing
-from compnn.sessions import MOST_SESSIONS, Sessions
-from compnn.tap_shapes import tap_shapes
+from compnn.errors import NetworkError
+from compnn.network.onnx_graph import OnnxGraph
+from compnn.network.onnx_metadata import read_metadata
+from compnn.network.preprocessing import Preprocessing
+from compnn.network.onnx_sessions import MOST_SESSIONS, Sessions
+from compnn.network.onnx_shapes import tap_shapes
 from tiny_networks import UNET_LAYERS, save_network, tiny_segnet, tiny_unet
 
 
@@ -176,7 +176,7 @@ def test_weights_beside_the_file_are_read_and_fingerprinted(tmp_path: Path) -> N
         Sessions(whole, 1).run(["output"], ones)["output"],
     )
     weights.unlink()
-    with pytest.raises(ModelError, match=r"beside\.onnx: its weights in another file"):
+    with pytest.raises(NetworkError, match=r"beside\.onnx: its weights in another file"):
         OnnxGraph(path)
 
 
@@ -186,20 +186,20 @@ def test_weights_beside_the_file_are_read_and_fingerprinted(tmp_path: Path) -> N
 def test_files_that_are_not_onnx_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "network.onnx"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match=r"network\.onnx is not an ONNX file"):
+    with pytest.raises(NetworkError, match=r"network\.onnx is not an ONNX file"):
         OnnxGraph(path)
 
 
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     path = tiny_unet(tmp_path / "unet.onnx")
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(ModelError, match=r"unet\.onnx is not an ONNX file"):
+    with pytest.raises(NetworkError, match=r"unet\.onnx is not an ONNX file"):
         OnnxGraph(path)
 
 
 @pytest.mark.parametrize("name", ["absent.onnx", "."])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ModelError, match="no such network"):
+    with pytest.raises(NetworkError, match="no such network"):
         OnnxGraph(tmp_path / name)
 
 
@@ -218,7 +218,7 @@ def test_networks_without_an_image_input_are_refused(
     tmp_path: Path, shape: list[int | str], dtype: int, message: str
 ) -> None:
     path = identity(tmp_path / "identity.onnx", shape, dtype)
-    with pytest.raises(ModelError, match=message) as caught:
+    with pytest.raises(NetworkError, match=message) as caught:
         OnnxGraph(path)
     assert "identity.onnx" in str(caught.value)
 
@@ -228,7 +228,7 @@ def test_networks_of_two_inputs_are_refused(tmp_path: Path) -> None:
     model = onnx.load(path)
     model.graph.input.append(helper.make_tensor_value_info("noise", TensorProto.FLOAT, [1]))
     onnx.save(model, path)
-    with pytest.raises(ModelError, match=r"2 inputs \(input, noise\)"):
+    with pytest.raises(NetworkError, match=r"2 inputs \(input, noise\)"):
         OnnxGraph(path)
 
 
@@ -292,5 +292,5 @@ def test_unreadable_metadata_is_named(
     tmp_path: Path, entries: dict[str, str], message: str
 ) -> None:
     model = onnx.load(tiny_unet(tmp_path / "a.onnx", metadata=entries))
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(NetworkError, match=message):
         read_metadata(model, "a.onnx")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from compnn.errors import PaletteError
-from compnn.palette import Palette, resolve_palette
+from compnn.images.palette import Palette, resolve_palette
 
 BUILT_IN = ("facades", "cmp-facades", "camvid", "cityscapes")
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compnn.errors import ImageError, ModelError
-from compnn.preprocessing import Preprocessing
+from compnn.errors import ImageError, NetworkError
+from compnn.network.preprocessing import Preprocessing
 
 
 def image(height: int = 4, width: int = 6, seed: int = 0) -> npt.NDArray[np.uint8]:
@@ -135,12 +135,12 @@ def test_json_round_trip(preprocessing: Preprocessing) -> None:
     ],
 )
 def test_senseless_values_are_refused(fields: dict[str, Any], message: str) -> None:
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(NetworkError, match=message):
         Preprocessing(**fields)
 
 
 def test_an_unknown_scaling_says_how_to_give_it() -> None:
-    with pytest.raises(ModelError, match=r"--input-range lo,hi.*Preprocessing\(range="):
+    with pytest.raises(NetworkError, match=r"--input-range lo,hi.*Preprocessing\(range="):
         Preprocessing().scaling(3)
-    with pytest.raises(ModelError, match="1 values, but the network has 3 channels"):
+    with pytest.raises(NetworkError, match="1 values, but the network has 3 channels"):
         Preprocessing(mean=(0.5,), std=(0.5,)).scaling(3)

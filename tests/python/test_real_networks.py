@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from compnn.bank.bank import Bank
-from compnn.datasets import CamVid, SideBySide
-from compnn.metrics import confusion_matrix
-from compnn.model import Model
-from compnn.scores import score
+from compnn.data import CamVid, SideBySide
+from compnn.images.measures import confusion_matrix
+from compnn.network.onnx import Model
+from compnn.explanation.scores import score
 
 CENTRE_LAYERS = ("encoder_3", "decoder_4")
 FINE_LAYERS = ("encoder_1", "decoder_2")

@@ -13,18 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compnn.datasets import SideBySide
+from compnn.data import SideBySide
 from compnn.errors import ImageError, LayerError, PaletteError, SearchError
-from compnn.explanation import Explanation
-from compnn.field import Field
-from compnn.geometry import Layer
-from compnn.palette import Palette
+from compnn.explanation.explanation import Explanation
+from compnn.search.field import Field
+from compnn.network.layer import Layer
+from compnn.images.palette import Palette
 from compnn.report import contact_sheet, correspondence_map
-from compnn.report.colours import SOURCE_COLOURS, highlight
-from compnn.report.pictures import shades
-from compnn.report.region_badges import badge_centres
-from compnn.report.shares import legend_rows
-from compnn.report.text import Style, shorten, text_width
+from compnn.report.sheets.colours import SOURCE_COLOURS, highlight
+from compnn.report.sheets.pictures import shades
+from compnn.report.sheets.region_badges import badge_centres
+from compnn.report.sheets.shares import legend_rows
+from compnn.report.sheets.text import Style, shorten, text_width
 
 FACADES = Palette.named("facades")
 # Hues that no source colour and no class of the palette has.

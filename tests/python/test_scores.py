@@ -10,10 +10,10 @@ import pytest
 
 from compnn.bank.bank import Bank
 from compnn.errors import ImageError
-from compnn.explanation import Explanation
-from compnn.model import Model
-from compnn.palette import Palette
-from compnn.scores import Score, Scores, compare, score
+from compnn.explanation.explanation import Explanation
+from compnn.network.onnx import Model
+from compnn.images.palette import Palette
+from compnn.explanation.scores import Score, Scores, compare, score
 from memory_dataset import MemoryDataset
 from tiny_networks import tiny_segnet, tiny_unet
 

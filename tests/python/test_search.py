@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from compnn import _core
 from compnn.bank.layout import ACTIVATION_DTYPES, stored_dtype
-from compnn.search import MOST_EFFORT, SCHEDULES
+from compnn.search.search import MOST_EFFORT, SCHEDULES
 from reference import (
     Case,
     cell_norms,

@@ -9,7 +9,7 @@ import pytest
 
 from compnn import _core
 from compnn.errors import SearchError
-from compnn.search import METHODS, Search
+from compnn.search.search import METHODS, Search
 
 
 @pytest.mark.parametrize(

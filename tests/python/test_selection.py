@@ -12,12 +12,12 @@ import numpy.typing as npt
 import pytest
 
 from compnn.bank.bank import Bank
-from compnn.datasets import SideBySide
-from compnn.datasets.dataset import Dataset, Pair
+from compnn.data import SideBySide
+from compnn.data.dataset import Dataset, Pair
 from compnn.errors import BankError, SearchError
-from compnn.model import Model
-from compnn.palette import Palette
-from compnn.selection import LEAST_SHARE, Selection
+from compnn.network.onnx import Model
+from compnn.images.palette import Palette
+from compnn.bank.selection import LEAST_SHARE, Selection
 from memory_dataset import MemoryDataset
 from tiny_networks import tiny_segnet, tiny_unet
 
@@ -226,7 +226,7 @@ def test_the_least_share_of_a_class(
     bank: Bank, monkeypatch: pytest.MonkeyPatch, pixels: int, occurs: bool
 ) -> None:
     """The 4 pixels of window in a2 are enough where they are at least LEAST_SHARE."""
-    monkeypatch.setattr("compnn.selection.LEAST_SHARE", LEAST_SHARE * 4 / 1.92 * pixels / 1000)
+    monkeypatch.setattr("compnn.bank.selection.LEAST_SHARE", LEAST_SHARE * 4 / 1.92 * pixels / 1000)
     assert chosen(bank, Selection(classes=("window",))) == (["a1", "a2"] if occurs else ["a1"])
 
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compnn.attributes import Attributes
+from compnn.data.attributes import Attributes
 from compnn.bank.bank import Bank
 from compnn.errors import OutputError, SearchError
-from compnn.explanation import Explanation
-from compnn.model import Model
-from compnn.usage import Usage, UsageCounter, usage
+from compnn.explanation.explanation import Explanation
+from compnn.network.onnx import Model
+from compnn.studies.usage import Usage, UsageCounter, usage
 from memory_dataset import MemoryDataset
 from tiny_networks import tiny_unet
 

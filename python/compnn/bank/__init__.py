@@ -1,1 +1,1 @@
-"""The bank: training activations and images on disk, one memory-mapped array per file."""
+"""The bank: training activations and images on disk, in shards."""

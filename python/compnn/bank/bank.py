@@ -19,17 +19,17 @@ from compnn.bank.directions import kept_share
 from compnn.bank.manifest import Manifest
 from compnn.bank.packing import Packer, pack_descriptor
 from compnn.bank.reader import Records, open_manifest
-from compnn.bank.reading import Reading
-from compnn.composition import Composition, check_composition
-from compnn.datasets.dataset import Dataset
+from compnn.network.reading import Reading
+from compnn.explanation.composition import Composition, check_composition
+from compnn.data.dataset import Dataset
 from compnn.errors import BankError, SearchError
-from compnn.explanation import Candidate, Explanation
-from compnn.field import Field
-from compnn.geometry import Layer
-from compnn.model import Model
-from compnn.palette import Palette
-from compnn.query import Query, read_query
-from compnn.search import Method, Schedule, Search
+from compnn.explanation.explanation import Candidate, Explanation
+from compnn.search.field import Field
+from compnn.network.layer import Layer
+from compnn.network.onnx import Model
+from compnn.images.palette import Palette
+from compnn.explanation.query import Query, read_query
+from compnn.search.search import Method, Schedule, Search
 
 QueryImage: TypeAlias = npt.NDArray[np.uint8] | str | Path | Query | Reading
 
@@ -115,7 +115,7 @@ class Bank:
 
         Raises
         ------
-        ModelError
+        NetworkError
             If its file is not where it was; open the bank with `model=` then.
         BankError
             If its file is no longer the same.
@@ -331,12 +331,12 @@ class Bank:
             Cells (h, w) of a hyperpatch. Default: the layer's own.
         composition
             "copy" takes each pixel from the patch that owns it (paper, section 3.1); "overlap"
-            merges the overlapping windows of all hyperpatches. See `compnn.composition`.
+            merges the overlapping windows of all hyperpatches. See `compnn.explanation.composition`.
         progress
             Called as `progress(layer, share)`, share in [0, 1]; an exception ends the search.
         **search
             `method`, `matches`, `schedule`, `effort`, `iterations`, `seed`, `stop_when_unchanged`
-            and `num_threads`: see `compnn.search.Search`.
+            and `num_threads`: see `compnn.search.search.Search`.
 
         Returns
         -------

@@ -10,7 +10,7 @@ import typer
 from compnn.bank.bank import Bank
 from compnn.cli import console, dataset_options, options
 from compnn.cli.info import bank_json, print_bank
-from compnn.model import Model
+from compnn.network.onnx import Model
 
 
 def build(

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from compnn.datasets import CamVid, Cityscapes, Dataset, PairedFolders
-from compnn.datasets import SideBySide as SideBySidePairs
+from compnn.data import CamVid, Cityscapes, Dataset, PairedFolders
+from compnn.data import SideBySide as SideBySidePairs
 from compnn.errors import DatasetError
-from compnn.palette import Palette
+from compnn.images.palette import Palette
 
 _PAIRS = "Pairs of images (one of these)"
 _KINDS = "What the images are"

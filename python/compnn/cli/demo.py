@@ -11,7 +11,7 @@ import typer
 from compnn.cli import console, options
 from compnn.cli.report import explanation_json, print_scores, write_report
 from compnn.demo.run import MAP_LAYER, TOP_K, run_demo
-from compnn.scores import score
+from compnn.explanation.scores import score
 
 _WHAT_TO_LOOK_AT = """\
 What to look at

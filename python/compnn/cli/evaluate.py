@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from compnn.atomic import check_folder
+from compnn.files import check_folder
 from compnn.bank.bank import Bank
 from compnn.bank.reader import open_manifest
 from compnn.cli import console, dataset_options, options, search_options, selection
-from compnn.evaluation.evaluate import evaluate as evaluate_bank
-from compnn.evaluation.journal import FILE as JOURNAL_FILE
-from compnn.evaluation.result import Evaluation
-from compnn.evaluation.tables import input_table, output_table
+from compnn.studies.evaluation.evaluate import evaluate as evaluate_bank
+from compnn.studies.evaluation.journal import FILE as JOURNAL_FILE
+from compnn.studies.evaluation.result import Evaluation
+from compnn.studies.evaluation.tables import input_table, output_table
 
 _INTERRUPTED = 130  # as shells say that Ctrl-C ended a program
 

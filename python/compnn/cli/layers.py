@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from compnn.cli import console, options
-from compnn.geometry import Layer
-from compnn.model import Model
+from compnn.network.layer import Layer
+from compnn.network.onnx import Model
 
 
 def layers(

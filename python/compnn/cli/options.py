@@ -7,8 +7,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from compnn.composition import Composition
-from compnn.preprocessing import Preprocessing
+from compnn.explanation.composition import Composition
+from compnn.network.preprocessing import Preprocessing
 
 _T = TypeVar("_T")
 
@@ -132,7 +132,7 @@ def preprocessing_of(
 
     Raises
     ------
-    ModelError
+    NetworkError
         If they contradict each other.
     """
     return Preprocessing(

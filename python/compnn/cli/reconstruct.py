@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from compnn.atomic import check_folder
+from compnn.files import check_folder
 from compnn.bank.bank import Bank
 from compnn.bank.reader import open_manifest
 from compnn.cli import console, options, search_options, selection
 from compnn.cli.report import explanation_json, print_scores, print_usage, write_report
-from compnn.query import read_query
-from compnn.scores import score
-from compnn.usage import usage
+from compnn.explanation.query import read_query
+from compnn.explanation.scores import score
+from compnn.studies.usage import usage
 
 
 def reconstruct(

@@ -12,12 +12,12 @@ from compnn.bank.bank import Bank
 from compnn.cli import console
 from compnn.cli.layers import layer_json
 from compnn.errors import LayerError
-from compnn.explanation import Explanation
-from compnn.images import write_image
-from compnn.query import Query
+from compnn.explanation.explanation import Explanation
+from compnn.images.files import write_image
+from compnn.explanation.query import Query
 from compnn.report import contact_sheet, correspondence_map
-from compnn.scores import Scores
-from compnn.usage import AttributeUsage, Usage
+from compnn.explanation.scores import Scores
+from compnn.studies.usage import AttributeUsage, Usage
 
 MEASURES = {"accuracy": "accuracy", "psnr": "PSNR"}
 _MOST_VALUES = 8

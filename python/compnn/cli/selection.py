@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from compnn.selection import Selection
+from compnn.bank.selection import Selection
 
 _PANEL = "Which training images may be used"
 

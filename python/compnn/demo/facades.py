@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from compnn.datasets.dataset import Dataset, Pair
-from compnn.demo.building import choose_style, make_layout
-from compnn.demo.layout import Layout, label_map
-from compnn.demo.rendering import render
-from compnn.demo.styles import CLASSES
+from compnn.data.dataset import Dataset, Pair
+from compnn.demo.facade.building import choose_style, make_layout
+from compnn.demo.facade.layout import Layout, label_map
+from compnn.demo.facade.rendering import render
+from compnn.demo.facade.styles import CLASSES
 from compnn.errors import DatasetError
-from compnn.palette import Palette
+from compnn.images.palette import Palette
 
 PALETTE = Palette(
     name="demo-facades",

@@ -1,0 +1,194 @@
+"""What every dataset offers: named training pairs, read one at a time."""
+
+from __future__ import annotations
+
+import copy
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from compnn.data.attributes import resolve_attributes
+from compnn.errors import DatasetError, ImageError
+from compnn.images.files import StoredImage
+from compnn.images.kinds import Kind, Photo, Picture
+
+_Self = TypeVar("_Self", bound="Dataset")
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """One training pair.
+
+    Attributes
+    ----------
+    name
+        Name of the pair, unique in its dataset.
+    input
+        (H, W, 3) uint8 RGB, as the network sees it; a label map is painted.
+    target
+        Of the input's height and width: photo (H, W, 3) uint8 RGB, label map (H, W) uint8, or
+        values (H, W) float32.
+    """
+
+    name: str
+    input: npt.NDArray[np.uint8]
+    target: Picture
+
+
+class Dataset(ABC):
+    """Training pairs with names in natural order (2 before 10), read only when asked for.
+
+    `dataset[i]` reads pair i; `for pair in dataset` reads all, one at a time. A dataset of one's
+    own gives the names here, and reads the pair of a name in `read`; where that has state that
+    cannot be pickled, so has the dataset.
+
+    Parameters
+    ----------
+    names
+        Unique names of the pairs, in any order.
+    input_kind, target_kind
+        What inputs and targets are: `Photo`, `Labels` or `Values`. Default: photos.
+    attributes
+        CSV file or mapping, see `compnn.data.attributes.resolve_attributes`.
+
+    Raises
+    ------
+    DatasetError
+        If a name is given twice, the attributes do not fit the names, or a kind is none.
+
+    Examples
+    --------
+    >>> class Slices(Dataset):
+    ...     def __init__(self, scans):
+    ...         self.scans = scans
+    ...         super().__init__(scans, target_kind=Labels("organs.csv"))
+    ...
+    ...     def read(self, name):
+    ...         return Pair(name, self.scans[name].picture, self.scans[name].organs)
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        *,
+        input_kind: Kind | None = None,
+        target_kind: Kind | None = None,
+        attributes: str | Path | Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
+        ordered = tuple(sorted(names, key=natural_key))
+        for first, second in pairwise(ordered):
+            if first == second:
+                raise DatasetError(f"two pairs are named {first!r}; rename one")
+        self._names = ordered
+        self._input_kind, self._target_kind = _kind(input_kind), _kind(target_kind)
+        self._attributes = resolve_attributes(attributes, ordered)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the pairs, unique, in natural order."""
+        return self._names
+
+    @property
+    def input_kind(self) -> Kind:
+        """What the inputs are."""
+        return self._input_kind
+
+    @property
+    def target_kind(self) -> Kind:
+        """What the targets are."""
+        return self._target_kind
+
+    @property
+    def attributes(self) -> dict[str, dict[str, str]]:
+        """Attributes {name: {key: value}} of the pairs that have any."""
+        return {name: dict(values) for name, values in self._attributes.items()}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> Pair:
+        """Read one pair; negative indices count from the end.
+
+        Raises
+        ------
+        ImageError
+            If a file cannot be read, or input and target differ in size.
+        IndexError
+            If there is no such pair.
+        """
+        return self.read(self._names[index])
+
+    def __iter__(self) -> Iterator[Pair]:
+        return (self.read(name) for name in self._names)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} pairs)"
+
+    def subset(self: _Self, names: Iterable[str]) -> _Self:
+        """Return the same dataset with only the pairs `names`, in natural order.
+
+        Raises
+        ------
+        DatasetError
+            If the dataset does not have one of the names, or a name is given twice.
+        """
+        chosen = tuple(sorted(names, key=natural_key))
+        known = frozenset(self._names)
+        unknown = [name for name in chosen if name not in known]
+        if unknown:
+            raise DatasetError(f"the dataset does not have {', '.join(unknown[:5])}; see its names")
+        if len(set(chosen)) != len(chosen):
+            raise DatasetError("a subset names a pair twice; name each once")
+        smaller = copy.copy(self)
+        smaller._names = chosen
+        smaller._attributes = {
+            name: self._attributes[name] for name in chosen if name in self._attributes
+        }
+        return smaller
+
+    @abstractmethod
+    def read(self, name: str) -> Pair:
+        """Read the pair of a name, as `dataset[i]` does.
+
+        Raises
+        ------
+        ImageError
+            If that fails.
+        """
+
+
+def check_same_size(given: StoredImage, wanted: StoredImage) -> None:
+    """Raise ImageError, naming both files, unless input and target have one height and width."""
+    sizes = [image.pixels.shape[:2] for image in (given, wanted)]
+    if sizes[0] != sizes[1]:
+        (height, width), (other_height, other_width) = sizes
+        raise ImageError(
+            f"{given.path} is {height}x{width} but {wanted.path} is {other_height}x{other_width} "
+            f"(height x width); bring both to one size"
+        )
+
+
+def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
+    """Return a sort key in which numbers count by value (`2` before `10`), then by spelling."""
+    parts = re.split(r"([0-9]+)", name)
+    # re.split alternates text and digits, so that position decides which kind is compared.
+    key = tuple((1, int(part)) if place % 2 else (0, part) for place, part in enumerate(parts))
+    return key, name
+
+
+def _kind(kind: Kind | None) -> Kind:
+    if kind is None:
+        return Photo()
+    if not isinstance(kind, Kind):
+        raise DatasetError(
+            f"{kind!r} is no kind of picture; give compnn.Photo(), compnn.Labels(palette) or "
+            f"compnn.Values(unit)"
+        )
+    return kind

@@ -1,0 +1,1 @@
+"""Draws the facades of the demo."""

@@ -1,0 +1,1 @@
+"""What a network painted, explained with pieces of its training set."""

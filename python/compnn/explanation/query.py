@@ -1,0 +1,86 @@
+"""Reading the image that is to be explained, and its true target where there is one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from compnn.data.dataset import check_same_size
+from compnn.data.roles import as_input, as_target
+from compnn.errors import ImageError
+from compnn.images.files import StoredImage
+from compnn.images.palette import Palette
+
+
+@dataclass(frozen=True)
+class Query:
+    """An image to explain.
+
+    Attributes
+    ----------
+    name
+        Stem of its file.
+    image
+        uint8 (H, W, 3) RGB, as the network sees it.
+    target
+        What the network should paint: uint8 (H, W, 3) or label map (H, W); None if not known.
+    file
+        What messages call it.
+    """
+
+    name: str
+    image: npt.NDArray[np.uint8]
+    target: npt.NDArray[np.uint8] | None
+    file: str = "the query image"
+
+
+def read_query(
+    path: str | Path,
+    input_palette: Palette | None,
+    target_palette: Palette | None,
+    *,
+    half: Literal["left", "right"] | None = None,
+    target: str | Path | None = None,
+) -> Query:
+    """Read a query.
+
+    Parameters
+    ----------
+    path
+        Image file.
+    input_palette, target_palette
+        Palettes of label maps, None for photos, as in the bank.
+    half
+        The file holds two images side by side: this half is the input, the other the target.
+    target
+        File of the true target, if `path` holds only the input.
+
+    Raises
+    ------
+    ImageError
+        If a file cannot be read or is not what the palettes say, `half` and `target` are both
+        given, or image and target differ in size.
+    """
+    stored = StoredImage.read(path)
+    truth = None
+    if half is not None:
+        if target is not None:
+            raise ImageError(
+                f"{path} is said to hold its target in the other half, but {target} is given as "
+                f"the target too; leave out one"
+            )
+        left, right = stored.halves()
+        stored, truth = (left, right) if half == "left" else (right, left)
+    elif target is not None:
+        truth = StoredImage.read(target)
+        check_same_size(stored, truth)
+    return Query(
+        Path(path).stem,
+        as_input(stored, input_palette),
+        None if truth is None else as_target(truth, target_palette),
+        str(path),
+    )

@@ -1,0 +1,238 @@
+"""Reading photos and label maps from image files, and writing PNG files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from compnn.errors import ImageError
+from compnn.files import write_file
+from compnn.images.file_bytes import find_damage, grey_step, has_colour_table
+from compnn.images.palette import Palette
+
+IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, eq=False)
+class StoredImage:
+    """The pixels of an image file, before it is known whether they are a photo or a label map.
+
+    Attributes
+    ----------
+    path
+        The file, for messages.
+    pixels
+        (H, W) uint8 if the file has one channel, else (H, W, 3) uint8 RGB.
+    step
+        Distance of neighbouring index values in `pixels`; more than 1 if the file has fewer than
+        8 bits.
+    colour_table
+        Whether the file stores indices into a colour table of its own.
+    """
+
+    path: Path
+    pixels: npt.NDArray[np.uint8]
+    step: int
+    colour_table: bool
+
+    @classmethod
+    def read(cls, path: str | Path) -> StoredImage:
+        """Read a file; alpha is dropped, and a photo's orientation (EXIF) is applied.
+
+        Raises
+        ------
+        ImageError
+            If the file is missing, not an image, damaged or cut short, or has 16 bits a channel.
+        """
+        path = Path(path)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise ImageError(f"image {path} does not exist; check the path") from None
+        except OSError as error:
+            raise ImageError(f"image {path} cannot be read: {error.strerror}") from error
+        damage = find_damage(data)
+        if damage is not None:
+            raise ImageError(f"image {path} {damage}; replace or remove the file")
+        pixels = _decode(data)
+        if pixels is None:
+            raise ImageError(
+                f"image {path} cannot be decoded (looked for {' '.join(IMAGE_EXTENSIONS)}); "
+                f"it is damaged or of another format, so replace or remove it"
+            )
+        if pixels.dtype != np.uint8:
+            raise ImageError(
+                f"image {path} has {pixels.dtype} pixels; convert it to 8 bits a channel"
+            )
+        stored = pixels.astype(np.uint8, copy=False)
+        if stored.ndim == 3:
+            stored = np.asarray(cv2.cvtColor(stored, cv2.COLOR_BGR2RGB), np.uint8)
+        return cls(path, stored, grey_step(data), has_colour_table(data))
+
+    def halves(self) -> tuple[StoredImage, StoredImage]:
+        """Return the left and the right half.
+
+        Raises
+        ------
+        ImageError
+            If the width is odd.
+        """
+        height, width = self.pixels.shape[:2]
+        if width % 2:
+            raise ImageError(
+                f"image {self.path} is {height}x{width} (height x width); two images side by side "
+                f"need an even width"
+            )
+        left, right = self.pixels[:, : width // 2], self.pixels[:, width // 2 :]
+        return (
+            replace(self, pixels=np.ascontiguousarray(left)),
+            replace(self, pixels=np.ascontiguousarray(right)),
+        )
+
+    def rgb(self) -> npt.NDArray[np.uint8]:
+        """Return the photo as (H, W, 3) uint8 RGB; one channel is repeated three times."""
+        if self.pixels.ndim == 3:
+            return self.pixels
+        return np.repeat(self.pixels[:, :, None], 3, axis=2)
+
+    def labels(
+        self, palette: Palette, ids: Mapping[int, int] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """Return the label map as (H, W) uint8.
+
+        One channel is an index image, taken as it is; colours are quantised to the palette.
+
+        Parameters
+        ----------
+        palette
+            Gives the labels and their colours.
+        ids
+            Label of each index of the file, if it counts otherwise; indices not in it become void.
+
+        Raises
+        ------
+        ImageError
+            If an index is not a label of the palette, or the file holds indices stored as colours.
+        """
+        if self.pixels.ndim == 3:
+            return self._labels_of_colours(palette)
+        labels: npt.NDArray[np.uint8] = self.pixels // np.uint8(self.step)
+        if ids is not None:
+            table = np.full(256, 255 if palette.void is None else palette.void, dtype=np.uint8)
+            for stored, label in ids.items():
+                table[stored] = label
+            labels = table[labels]
+        known = palette.is_label()
+        if not known[labels].all():
+            stray = int(labels[~known[labels]].min())
+            raise ImageError(
+                f"label map {self.path} holds the label {stray}, which is not in "
+                f"{palette.describe_labels()}; correct the file or choose another palette"
+            )
+        return labels
+
+    def _labels_of_colours(self, palette: Palette) -> npt.NDArray[np.uint8]:
+        labels = palette.quantise(self.pixels)
+        red, green, blue = (self.pixels[:, :, channel] for channel in range(3))
+        # Greys, or a colour table of the file's own, are often indices rather than colours: nearest
+        # colours would then give wrong labels unnoticed, so that only exact colours are believed.
+        if self.colour_table or (np.array_equal(red, green) and np.array_equal(green, blue)):
+            wrong = (palette.colourise(labels) != self.pixels).any(axis=2)
+            if wrong.any():
+                colour = tuple(self.pixels[wrong][0].tolist())
+                raise ImageError(
+                    f"label map {self.path} holds the colour {colour}, which palette "
+                    f"{palette.name!r} does not have; store the indices as an 8-bit grey PNG, "
+                    f"or choose another palette"
+                )
+        return labels
+
+    def painted(self, palette: Palette) -> npt.NDArray[np.uint8]:
+        """Return the label map as a network sees it, (H, W, 3) uint8 RGB.
+
+        An index image is painted with the palette; colours are left as they are.
+
+        Raises
+        ------
+        ImageError
+            If an index is not a label of the palette.
+        """
+        if self.pixels.ndim == 3:
+            return self.pixels
+        return palette.colourise(self.labels(palette))
+
+
+def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
+    """Read a photo as (H, W, 3) uint8 RGB; grey is widened, alpha is dropped.
+
+    Raises
+    ------
+    ImageError
+        As `StoredImage.read`.
+    """
+    return StoredImage.read(path).rgb()
+
+
+def read_labels(
+    path: str | Path, palette: Palette, *, ids: Mapping[int, int] | None = None
+) -> npt.NDArray[np.uint8]:
+    """Read a label map as (H, W) uint8; see `StoredImage.labels`.
+
+    Raises
+    ------
+    ImageError
+        As `StoredImage.read` and `StoredImage.labels`.
+    """
+    return StoredImage.read(path).labels(palette, ids)
+
+
+def write_image(path: str | Path, image: npt.NDArray[np.uint8]) -> None:
+    """Write (H, W, 3) RGB, or (H, W) grey or labels, uint8, as a PNG file, whole or not at all.
+
+    Raises
+    ------
+    ImageError
+        If the image has another shape or dtype, or the name does not end in .png.
+    OutputError
+        If writing fails.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ImageError(f"images are written as PNG: give {path} the extension .png")
+    is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+    if not is_image or image.size == 0 or image.dtype != np.uint8:
+        raise ImageError(
+            f"cannot write {path}: an image is (H, W, 3) or (H, W) uint8, "
+            f"not {image.shape} {image.dtype}"
+        )
+    stored = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    encoded = cv2.imencode(".png", np.ascontiguousarray(stored))[1]
+    write_file(path, encoded.tobytes())
+
+
+def write_images(folder: Path, images: Mapping[str, npt.NDArray[np.uint8]]) -> list[Path]:
+    """Write images as `write_image`, each as NAME.png in the folder; return their paths."""
+    paths = [folder / f"{name}.png" for name in images]
+    for path, image in zip(paths, images.values(), strict=True):
+        write_image(path, image)
+    return paths
+
+
+def _decode(data: bytes) -> npt.NDArray[np.generic] | None:
+    """Return the pixels as OpenCV stores them (BGR), or None."""
+    logging = cv2.utils.logging
+    level = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.imdecode(
+            np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+        )
+    except cv2.error:
+        return None
+    finally:
+        logging.setLogLevel(level)

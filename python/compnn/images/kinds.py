@@ -1,0 +1,437 @@
+"""What a picture is: a photo, a label map, or values such as depth.
+
+The kind of the inputs and of the targets decides how files are read and checked, how pictures are
+stored, painted and put together, and how two of them are compared.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from compnn.errors import ImageError
+from compnn.images.files import StoredImage
+from compnn.images.measures import (
+    Comparison,
+    LabelComparison,
+    PhotoComparison,
+    Score,
+    ValueComparison,
+    pixel_accuracy,
+    psnr,
+    rmse,
+)
+from compnn.images.palette import Palette, resolve_palette
+
+Picture: TypeAlias = npt.NDArray[Any]
+"""A photo uint8 (H, W, 3) RGB, a label map uint8 (H, W), or values float32 (H, W)."""
+
+Rectangle: TypeAlias = tuple[slice, slice]
+"""Rows and columns of a picture."""
+
+
+class Kind(ABC):
+    """What the inputs or the targets of a network are: `Photo`, `Labels` or `Values`.
+
+    A network sees inputs of every kind as RGB, uint8 (H, W, 3).
+
+    Attributes
+    ----------
+    name
+        "photo", "labels" or "values".
+    dtype, trailing
+        Of targets as they are stored: an array (H, W, *trailing).
+    """
+
+    name: ClassVar[str]
+    dtype: ClassVar[str]
+    trailing: ClassVar[tuple[int, ...]]
+
+    def input_of(self, stored: StoredImage) -> npt.NDArray[np.uint8]:
+        """The input in an image file as the network sees it: uint8 (H, W, 3) RGB.
+
+        Raises
+        ------
+        ImageError
+            If the file does not hold this kind.
+        """
+        return stored.rgb()
+
+    @abstractmethod
+    def target_of(self, stored: StoredImage, ids: Mapping[int, int] | None = None) -> Picture:
+        """The target in an image file, (H, W, *trailing).
+
+        Parameters
+        ----------
+        stored
+            The file.
+        ids
+            Of label maps whose file counts otherwise: see `StoredImage.labels`.
+
+        Raises
+        ------
+        ImageError
+            If the file does not hold this kind.
+        """
+
+    def check(self, picture: Picture, name: str) -> Picture:
+        """Return a target C-contiguous, once it is known to be of this kind.
+
+        Raises
+        ------
+        ImageError
+            If dtype or shape are others; `name` is what the message calls it.
+        """
+        shape = picture.shape[2:] if picture.ndim >= 2 else None
+        if shape != self.trailing or picture.dtype != self.dtype or not picture.size:
+            wanted = ", ".join(["height", "width", *map(str, self.trailing)])
+            raise ImageError(
+                f"{name} is {picture.dtype} {picture.shape}, but it should be {self.describe_one()}"
+                f", {self.dtype} ({wanted})"
+            )
+        return np.ascontiguousarray(picture)
+
+    def fit(self, picture: Picture, size: tuple[int, int]) -> Picture:
+        """The picture at `size` (height, width): colours and values smoothly, labels by nearest."""
+        if picture.shape[:2] == size:
+            return picture
+        height, width = size
+        if picture.ndim == 2 and picture.dtype == np.uint8:
+            method = cv2.INTER_NEAREST
+        elif height * width < picture.shape[0] * picture.shape[1]:
+            method = cv2.INTER_AREA
+        else:
+            method = cv2.INTER_LINEAR
+        resized = cv2.resize(picture, (width, height), interpolation=method)
+        return np.asarray(resized, picture.dtype)
+
+    @abstractmethod
+    def paint(self, picture: Picture) -> npt.NDArray[np.uint8]:
+        """The picture as it is shown: uint8 (H, W, 3) RGB. What is RGB already stays so."""
+
+    @abstractmethod
+    def merge(self, owned: Picture, pasted: Iterable[tuple[Rectangle, Picture]]) -> Picture:
+        """One picture of several that lie over each other (composition "overlap").
+
+        Parameters
+        ----------
+        owned
+            The whole picture that plain copying gives; it decides ties between classes.
+        pasted
+            Parts, with the rectangle of the picture that each fills; together they cover all.
+        """
+
+    @abstractmethod
+    def compare(self, truth: Picture, other: Picture) -> Score:
+        """How near a picture is to the truth.
+
+        Raises
+        ------
+        ImageError
+            If their sizes differ.
+        """
+
+    @abstractmethod
+    def comparison(self) -> Comparison:
+        """How pictures are compared over a whole set of images."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The kind in words, in the plural: "photos", "label maps of palette ..."."""
+
+    @abstractmethod
+    def describe_one(self) -> str:
+        """The kind in words, in the singular: "a photo"."""
+
+    def is_like(self, other: Kind) -> bool:
+        """Whether pictures of both can be compared: names of palettes may differ."""
+        return self == other
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary that JSON can hold and `kind_from_json` reads."""
+
+
+@dataclass(frozen=True)
+class Photo(Kind):
+    """Photos: uint8 (H, W, 3) RGB. Put together by the mean, compared by PSNR and SSIM."""
+
+    name: ClassVar[str] = "photo"
+    dtype: ClassVar[str] = "uint8"
+    trailing: ClassVar[tuple[int, ...]] = (3,)
+
+    def target_of(
+        self, stored: StoredImage, ids: Mapping[int, int] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """As `Kind.target_of`."""
+        return stored.rgb()
+
+    def paint(self, picture: Picture) -> npt.NDArray[np.uint8]:
+        """As `Kind.paint`."""
+        return picture
+
+    def merge(self, owned: Picture, pasted: Iterable[tuple[Rectangle, Picture]]) -> Picture:
+        """The mean, rounded."""
+        total = _mean(owned, pasted)
+        return np.rint(total, out=total).astype(np.uint8)
+
+    def compare(self, truth: Picture, other: Picture) -> Score:
+        """As `Kind.compare`, by PSNR."""
+        return Score("psnr", psnr(truth, other))
+
+    def comparison(self) -> Comparison:
+        """As `Kind.comparison`."""
+        return PhotoComparison()
+
+    def describe(self) -> str:
+        """As `Kind.describe`."""
+        return "photos"
+
+    def describe_one(self) -> str:
+        """As `Kind.describe_one`."""
+        return "a photo"
+
+    def to_json(self) -> dict[str, Any]:
+        """As `Kind.to_json`."""
+        return {"kind": self.name}
+
+
+class Labels(Kind):
+    """Label maps: uint8 (H, W), a class of a palette for each pixel. Put together by votes.
+
+    Inputs that are label maps are painted in the palette's colours, uint8 (H, W, 3), as the network
+    sees them. All methods take label maps painted or not.
+
+    Parameters
+    ----------
+    palette
+        `Palette`, name of a built-in one, or path of a palette file.
+
+    Raises
+    ------
+    PaletteError
+        If there is no such palette.
+
+    Examples
+    --------
+    >>> Labels("camvid")
+    Labels('camvid')
+    """
+
+    name: ClassVar[str] = "labels"
+    dtype: ClassVar[str] = "uint8"
+    trailing: ClassVar[tuple[int, ...]] = ()
+
+    def __init__(self, palette: str | Path | Palette) -> None:
+        self.palette: Palette = resolve_palette(palette)
+
+    def __eq__(self, other: object) -> bool:
+        return self.palette == other.palette if isinstance(other, Labels) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.palette)
+
+    def __repr__(self) -> str:
+        return f"Labels({self.palette.name!r})"
+
+    def input_of(self, stored: StoredImage) -> npt.NDArray[np.uint8]:
+        """As `Kind.input_of`: index images are painted, colours are left as they are."""
+        return stored.painted(self.palette)
+
+    def target_of(
+        self, stored: StoredImage, ids: Mapping[int, int] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """As `Kind.target_of`."""
+        return stored.labels(self.palette, ids)
+
+    def check(self, picture: Picture, name: str) -> Picture:
+        """As `Kind.check`; every label must be one of the palette's."""
+        picture = super().check(picture, name)
+        known = self.palette.is_label()
+        if not known[picture].all():
+            stray = int(picture[~known[picture]].min())
+            raise ImageError(
+                f"{name} holds the label {stray}, which is not in {self.palette.describe_labels()}"
+            )
+        return picture
+
+    def labels(self, picture: Picture) -> npt.NDArray[np.uint8]:
+        """The label map (H, W) of a label map that may be painted."""
+        return self.palette.quantise(picture) if picture.ndim == 3 else picture
+
+    def paint(self, picture: Picture) -> npt.NDArray[np.uint8]:
+        """As `Kind.paint`, in the palette's colours."""
+        return picture if picture.ndim == 3 else self.palette.colourise(picture)
+
+    def merge(self, owned: Picture, pasted: Iterable[tuple[Rectangle, Picture]]) -> Picture:
+        """The class that is pasted most often.
+
+        A tie goes to the owner's class, where that takes part, else to the lowest.
+        """
+        parts = [(where, self.labels(part)) for where, part in pasted]
+        winner = self.labels(owned).copy()
+        votes = _votes(winner, parts)
+        # To win, a class must have more votes than the owner's, and than the classes before it.
+        for label in np.unique([label for _, part in parts for label in np.unique(part)]):
+            other = np.full_like(winner, label)
+            better = (other_votes := _votes(other, parts)) > votes
+            winner[better], votes[better] = label, other_votes[better]
+        return winner if owned.ndim == 2 else self.paint(winner)
+
+    def compare(self, truth: Picture, other: Picture) -> Score:
+        """As `Kind.compare`, by pixel accuracy; pixels that are truly void are not counted."""
+        labels = self.labels(truth), self.labels(other)
+        return Score("accuracy", pixel_accuracy(*labels, self.palette.void))
+
+    def comparison(self) -> Comparison:
+        """As `Kind.comparison`."""
+        return LabelComparison(self.palette)
+
+    def describe(self) -> str:
+        """As `Kind.describe`."""
+        return f"label maps of {self.palette.describe_labels()}"
+
+    def describe_one(self) -> str:
+        """As `Kind.describe_one`."""
+        return f"a label map of {self.palette.describe_labels()}"
+
+    def is_like(self, other: Kind) -> bool:
+        """As `Kind.is_like`: classes, colours and void must be the same."""
+        if not isinstance(other, Labels):
+            return False
+        ours, theirs = ({**each.palette.to_json(), "name": ""} for each in (self, other))
+        return ours == theirs
+
+    def to_json(self) -> dict[str, Any]:
+        """As `Kind.to_json`."""
+        return {"kind": self.name, "palette": self.palette.to_json()}
+
+
+@dataclass(frozen=True)
+class Values(Kind):
+    """Values such as depth: float32 (H, W). Put together by the mean, compared by their error.
+
+    Attributes
+    ----------
+    unit
+        What they are in, "m" for example; it stands behind numbers.
+    limits
+        (low, high): the values that are painted black and white; those beyond are clipped.
+    """
+
+    unit: str = ""
+    limits: tuple[float, float] = (0.0, 1.0)
+
+    name: ClassVar[str] = "values"
+    dtype: ClassVar[str] = "float32"
+    trailing: ClassVar[tuple[int, ...]] = ()
+
+    def __post_init__(self) -> None:
+        low, high = self.limits
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise ImageError(f"limits must be (low, high) with low < high, not {self.limits}")
+
+    def target_of(
+        self, stored: StoredImage, ids: Mapping[int, int] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """As `Kind.target_of`: the file has one channel."""
+        if stored.pixels.ndim != 2:
+            raise ImageError(
+                f"{stored.path} has colours, but values have one channel; give a grey image"
+            )
+        return np.asarray(stored.pixels // np.uint8(stored.step), np.float32)
+
+    def check(self, picture: Picture, name: str) -> Picture:
+        """As `Kind.check`; every value must be finite."""
+        picture = super().check(picture, name)
+        if not np.isfinite(picture).all():
+            raise ImageError(f"{name} holds NaN or infinite values; leave it out, or fill them in")
+        return picture
+
+    def paint(self, picture: Picture) -> npt.NDArray[np.uint8]:
+        """As `Kind.paint`: greys from black (`limits[0]`) to white (`limits[1]`)."""
+        if picture.ndim == 3:
+            return picture
+        low, high = self.limits
+        grey = np.rint(255 * np.clip((picture - low) / (high - low), 0, 1)).astype(np.uint8)
+        return np.repeat(grey[..., np.newaxis], 3, axis=2)
+
+    def merge(self, owned: Picture, pasted: Iterable[tuple[Rectangle, Picture]]) -> Picture:
+        """The mean; inputs, which are RGB, stay so."""
+        mean = _mean(owned, pasted)
+        return mean if owned.ndim == 2 else np.rint(mean, out=mean).astype(np.uint8)
+
+    def compare(self, truth: Picture, other: Picture) -> Score:
+        """As `Kind.compare`, by the root of the mean squared error; inputs, RGB, by PSNR."""
+        if truth.ndim == 3:
+            return Score("psnr", psnr(truth, other))
+        return Score("rmse", rmse(truth, other), self.unit)
+
+    def comparison(self) -> Comparison:
+        """As `Kind.comparison`."""
+        return ValueComparison()
+
+    def describe(self) -> str:
+        """As `Kind.describe`."""
+        return f"values in {self.unit}" if self.unit else "values"
+
+    def describe_one(self) -> str:
+        """As `Kind.describe_one`."""
+        return self.describe()
+
+    def is_like(self, other: Kind) -> bool:
+        """As `Kind.is_like`: the unit must be the same."""
+        return isinstance(other, Values) and self.unit == other.unit
+
+    def to_json(self) -> dict[str, Any]:
+        """As `Kind.to_json`."""
+        return {"kind": self.name, "unit": self.unit, "limits": list(self.limits)}
+
+
+def kind_from_json(document: Mapping[str, Any]) -> Kind:
+    """The kind that `Kind.to_json` wrote.
+
+    Raises
+    ------
+    ImageError
+        If it is none.
+    PaletteError
+        If its palette is malformed.
+    """
+    match document:
+        case {"kind": "photo"}:
+            return Photo()
+        case {"kind": "labels", "palette": Mapping() as palette}:
+            return Labels(Palette.from_json(palette))
+        case {"kind": "values", "unit": str(unit), "limits": [int() | float() as low, high]} if (
+            isinstance(high, (int, float))
+        ):
+            return Values(unit, (float(low), float(high)))
+    raise ImageError(f"a kind of picture is photo, labels or values, not {document!r}")
+
+
+def _mean(owned: Picture, pasted: Iterable[tuple[Rectangle, Picture]]) -> npt.NDArray[np.float32]:
+    total = np.zeros(owned.shape, np.float32)
+    count = np.zeros(owned.shape[:2] + (1,) * (owned.ndim - 2), np.float32)
+    for where, part in pasted:
+        total[where] += part
+        count[where] += 1
+    total /= count
+    return total
+
+
+def _votes(
+    labels: npt.NDArray[np.uint8], pasted: list[tuple[Rectangle, npt.NDArray[np.uint8]]]
+) -> npt.NDArray[np.unsignedinteger[Any]]:
+    """How many parts paste the label that `labels` (H, W) gives a pixel: (H, W)."""
+    votes = np.zeros(labels.shape, np.min_scalar_type(len(pasted)))
+    for where, part in pasted:
+        votes[where] += part == labels[where]
+    return votes

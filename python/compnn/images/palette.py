@@ -1,0 +1,333 @@
+"""Palettes: the classes of a label map, their colours, and the way between labels and colours."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from compnn.errors import PaletteError
+
+BUILT_IN = ("facades", "cmp-facades", "camvid", "cityscapes")
+"""Names of the palettes that come with compnn."""
+
+_FOLDER = resources.files("compnn.images") / "palettes"
+_BLACK = (0, 0, 0)
+_COLUMNS = ("index", "name", "r", "g", "b")
+# Pixels quantised at a time, so that the temporary arrays stay in the processor's cache.
+_CHUNK = 1 << 15
+
+
+@dataclass(frozen=True, eq=False)
+class Palette:
+    """The classes of a label map and the colour of each.
+
+    Parameters
+    ----------
+    name
+        Name of the palette, for messages and manifests.
+    classes
+        Names of the classes; the index in this tuple is the label.
+    colours
+        (C, 3) uint8 RGB, one distinct colour for each class; kept as a read-only copy.
+    void
+        Label in C..255 of pixels that are not counted, painted black; None if there is none.
+
+    Raises
+    ------
+    PaletteError
+        If classes and colours do not agree, two classes share a name or colour, or `void` is the
+        label of a class.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    colours: npt.NDArray[np.uint8]
+    void: int | None = None
+
+    def __post_init__(self) -> None:
+        colours = np.array(self.colours)
+        count = len(self.classes)
+        if not 1 <= count <= 256 or colours.shape != (count, 3):
+            raise PaletteError(
+                f"palette {self.name!r} has {count} classes and colours of shape {colours.shape}: "
+                f"give 1 to 256 classes and one r, g, b colour for each"
+            )
+        if colours.dtype.kind not in "iu" or colours.min() < 0 or colours.max() > 255:
+            raise PaletteError(f"palette {self.name!r}: colours must be whole numbers in 0..255")
+        if self.void is not None and not count <= self.void <= 255:
+            raise PaletteError(
+                f"palette {self.name!r}: void is {self.void}, but it must be a label "
+                f"that no class has, in {count}..255"
+            )
+        colours = colours.astype(np.uint8)
+        colours.setflags(write=False)
+        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "colours", colours)
+        self._check_distinct()
+
+    def _check_distinct(self) -> None:
+        names: dict[str, int] = {}
+        seen: dict[tuple[int, ...], str] = {} if self.void is None else {_BLACK: "void"}
+        colours = self.colours.tolist()
+        for index, (name, colour) in enumerate(zip(self.classes, colours, strict=True)):
+            if name in names:
+                raise PaletteError(
+                    f"palette {self.name!r}: classes {names[name]} and {index} are both "
+                    f"named {name!r}; rename one"
+                )
+            names[name] = index
+            other = seen.setdefault(tuple(colour), name)
+            if other != name:
+                raise PaletteError(
+                    f"palette {self.name!r}: {other!r} and {name!r} have the same colour "
+                    f"{tuple(colour)}; change one"
+                )
+
+    def __len__(self) -> int:
+        """Return the number of classes (void is not one)."""
+        return len(self.classes)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Palette):
+            return NotImplemented
+        return self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.classes, self.colours.tobytes(), self.void))
+
+    def __repr__(self) -> str:
+        void = "" if self.void is None else f", void {self.void}"
+        return f"Palette({self.name!r}, {len(self.classes)} classes{void})"
+
+    def is_label(self) -> npt.NDArray[np.bool_]:
+        """Return (256,) bool: which byte values are a class or void."""
+        known = np.zeros(256, dtype=np.bool_)
+        known[: len(self.classes)] = True
+        if self.void is not None:
+            known[self.void] = True
+        return known
+
+    def quantise(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return the label of the nearest colour of every pixel.
+
+        Nearest by squared RGB distance, exactly; ties go to the lowest label. Void, where the
+        palette has it, takes part as black.
+
+        Parameters
+        ----------
+        rgb
+            (H, W, 3) uint8.
+
+        Returns
+        -------
+        (H, W) uint8 labels.
+
+        Raises
+        ------
+        PaletteError
+            If `rgb` is not (H, W, 3) uint8.
+        """
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+            raise PaletteError(
+                f"quantise takes an RGB image (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}"
+            )
+        colours, labels = self._candidates()
+        # 256 (|p - c|^2 - |p|^2) + candidate: the least of these keys tells distance and candidate.
+        # No matrix product: the threads of BLAS spin after each, and a network that runs at the
+        # same time (a bank's build) waits for the CPUs.
+        lengths = 256 * np.square(colours).sum(axis=1) + np.arange(len(colours), dtype=np.int32)
+        factors = -512 * colours
+        pixels = rgb.reshape(-1, 3)
+        nearest = np.empty(len(pixels), dtype=np.uint8)
+        for start in range(0, len(pixels), _CHUNK):
+            red, green, blue = np.ascontiguousarray(pixels[start : start + _CHUNK].T, np.int32)
+            best = np.full(len(red), np.iinfo(np.int32).max, np.int32)
+            for length, (r, g, b) in zip(lengths, factors, strict=True):
+                key = red * r
+                key += green * g
+                key += blue * b
+                key += length
+                np.minimum(best, key, out=best)
+            nearest[start : start + _CHUNK] = best & 255
+        return labels[nearest].reshape(rgb.shape[:2])
+
+    def _candidates(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+        """Return the colours that a pixel can be nearest to, and their labels, ascending."""
+        labels = list(range(len(self.classes)))
+        colours = self.colours.tolist()
+        if self.void is not None:
+            labels.append(self.void)
+            colours.append(list(_BLACK))
+        return np.array(colours, dtype=np.int32), np.array(labels, dtype=np.uint8)
+
+    def colourise(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Paint a label map: (H, W) uint8 labels to (H, W, 3) uint8 RGB; void is black.
+
+        Raises
+        ------
+        PaletteError
+            If `labels` is not (H, W) uint8 or holds a label that the palette does not have.
+        """
+        if labels.ndim != 2 or labels.dtype != np.uint8:
+            raise PaletteError(
+                f"colourise takes a label map (H, W) uint8, not {labels.shape} {labels.dtype}"
+            )
+        known = self.is_label()
+        if not known[labels].all():
+            stray = int(labels[~known[labels]].min())
+            raise PaletteError(f"label {stray} is not in {self.describe_labels()}")
+        table = np.zeros((256, 3), dtype=np.uint8)
+        table[: len(self.classes)] = self.colours
+        return table[labels]
+
+    def describe_labels(self) -> str:
+        """Return the labels in words, for messages: `palette 'camvid' (labels 0..10, void 11)`."""
+        void = "" if self.void is None else f", void {self.void}"
+        return f"palette {self.name!r} (labels 0..{len(self.classes) - 1}{void})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary that JSON can hold and `from_json` reads."""
+        return {
+            "name": self.name,
+            "classes": list(self.classes),
+            "colours": self.colours.tolist(),
+            "void": self.void,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Palette:
+        """Return the palette that `to_json` wrote.
+
+        Raises
+        ------
+        PaletteError
+            If a part is missing or malformed.
+        """
+        try:
+            name = str(data["name"])
+            classes = tuple(str(each) for each in data["classes"])
+            colours = _colour_array(data["colours"])
+            void = None if data["void"] is None else int(data["void"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise PaletteError(
+                f"a palette needs name, classes, colours and void; this one is malformed: {error!r}"
+            ) from error
+        return cls(name, classes, colours, void)
+
+    @classmethod
+    def named(cls, name: str) -> Palette:
+        """Return a built-in palette.
+
+        They are facades (12 classes; the colours in the files of the Pix2Pix layout, measured),
+        cmp-facades (the same in CMP's own colours), camvid (11, void 11) and cityscapes (19, void
+        255): the files in `compnn/images/palettes`.
+
+        Raises
+        ------
+        PaletteError
+            If there is no such palette.
+        """
+        if name not in BUILT_IN:
+            raise PaletteError(f"there is no palette {name!r}; built in are {', '.join(BUILT_IN)}")
+        with resources.as_file(_FOLDER / f"{name}.csv") as path:
+            return cls.load(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Palette:
+        """Return the palette in a CSV file with the header `index,name,r,g,b`.
+
+        The rows' indices run from 0 without gaps, in any order; a row named `void`, which may have
+        any other index, must be black (0,0,0). The palette is named after the file's stem.
+
+        Raises
+        ------
+        PaletteError
+            If the file is missing or malformed; the message gives the line.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise PaletteError(f"palette file {path} cannot be read: {error}") from error
+        classes: dict[int, tuple[str, list[int]]] = {}
+        void: int | None = None
+        reader = csv.reader(text.splitlines(), skipinitialspace=True)
+        header = [cell.strip().lower() for cell in next(reader, [])]
+        if header != list(_COLUMNS):
+            raise PaletteError(
+                f"palette file {path} must begin with the header {','.join(_COLUMNS)}, "
+                f"not {','.join(header)!r}"
+            )
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if not any(cells):
+                continue
+            where = f"palette file {path}, line {reader.line_num}"
+            index, name, colour = _parse_row(cells, where)
+            if index in classes or index == void:
+                raise PaletteError(f"{where}: index {index} is used twice; give each row its own")
+            if name != "void":
+                classes[index] = (name, colour)
+                continue
+            if void is not None:
+                raise PaletteError(f"{where}: there are two rows named void; keep one")
+            if colour != list(_BLACK):
+                raise PaletteError(
+                    f"{where}: void is always painted black; write {index},void,0,0,0"
+                )
+            void = index
+        if not classes or sorted(classes) != list(range(len(classes))):
+            raise PaletteError(
+                f"palette file {path}: the indices of its classes are {sorted(classes)}, "
+                f"but they must run 0, 1, 2, ... without gaps"
+            )
+        ordered = [classes[index] for index in range(len(classes))]
+        colours = _colour_array([colour for _, colour in ordered])
+        return cls(path.stem, tuple(name for name, _ in ordered), colours, void)
+
+
+def _colour_array(colours: Iterable[Iterable[int]]) -> npt.NDArray[np.uint8]:
+    """Return (C, 3) uint8; ValueError or TypeError unless they are whole numbers in 0..255."""
+    values = bytes(value for colour in colours for value in colour)
+    return np.frombuffer(values, dtype=np.uint8).reshape(-1, 3)
+
+
+def _parse_row(cells: list[str], where: str) -> tuple[int, str, list[int]]:
+    if len(cells) != len(_COLUMNS):
+        raise PaletteError(f"{where}: has {len(cells)} cells, not the 5 of {','.join(_COLUMNS)}")
+    try:
+        index, *colour = (int(cell) for cell in (cells[0], *cells[2:]))
+    except ValueError:
+        raise PaletteError(
+            f"{where}: index, r, g and b must be whole numbers, not {','.join(cells)!r}"
+        ) from None
+    if not all(0 <= value <= 255 for value in (index, *colour)):
+        raise PaletteError(f"{where}: index, r, g and b must be in 0..255, not {','.join(cells)!r}")
+    return index, cells[1], colour
+
+
+def resolve_palette(spec: str | Path | Palette) -> Palette:
+    """Return a palette from a palette, the name of a built-in one, or the path of a palette file.
+
+    Raises
+    ------
+    PaletteError
+        If `spec` is neither a built-in name nor a readable palette file; the names are listed.
+    """
+    if isinstance(spec, Palette):
+        return spec
+    if isinstance(spec, str) and spec in BUILT_IN:
+        return Palette.named(spec)
+    if not Path(spec).is_file():
+        raise PaletteError(
+            f"{str(spec)!r} is neither a built-in palette ({', '.join(BUILT_IN)}) nor a file; "
+            f"give one of these names, or a CSV file with the header {','.join(_COLUMNS)}"
+        )
+    return Palette.load(spec)

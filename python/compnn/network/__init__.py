@@ -1,0 +1,1 @@
+"""What gives activations: networks, their taps, and the geometry of these."""

@@ -1,0 +1,189 @@
+"""What a network is to compnn: something that gives activations, wherever it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from compnn.errors import NetworkError
+from compnn.images.kinds import Kind, Picture
+from compnn.network.layer import Layer
+from compnn.network.preprocessing import Preprocessing
+from compnn.network.reading import Reading
+
+_Self = TypeVar("_Self", bound="Network")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which network it is, as a bank remembers it.
+
+    Attributes
+    ----------
+    kind
+        Where its activations come from: "onnx".
+    fingerprint
+        Equal for equal weights: "sha256:" and the hex digest of an ONNX file.
+    path
+        Its file when it was opened, absolute; None without a file.
+    """
+
+    kind: str
+    fingerprint: str
+    path: str | None = None
+
+    @property
+    def short(self) -> str:
+        """The first 12 hex digits of the fingerprint."""
+        return self.fingerprint.removeprefix("sha256:")[:12]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Identity:
+        """The inverse of `to_json`; fields of a later version are left alone.
+
+        Raises
+        ------
+        NetworkError
+            When a field is missing or of another type.
+        """
+        match fields:
+            case {"kind": str(kind), "fingerprint": str(fingerprint), "path": str() | None as path}:
+                return cls(kind, fingerprint, path)
+        raise NetworkError(f"a network's identity has other fields than these: {dict(fields)!r}")
+
+
+class Network(Protocol):
+    """A network with per-pixel output, from which activations are taken.
+
+    Attributes
+    ----------
+    name
+        What messages call it.
+    layers
+        The layers to work with, for images of the size that it takes; where it takes any size,
+        for one that stands for all.
+    descriptor
+        The tap that serves as global image feature, or None.
+    preprocessing
+        How images become its input.
+    input_size
+        (height, width) of its input; None when it takes images of any size.
+    num_threads
+        Threads of one run.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def layers(self) -> Mapping[str, Layer]: ...
+    @property
+    def descriptor(self) -> str | None: ...
+    @property
+    def preprocessing(self) -> Preprocessing: ...
+    @property
+    def input_size(self) -> tuple[int, int] | None: ...
+    @property
+    def num_threads(self) -> int: ...
+
+    def with_threads(self: _Self, num_threads: int) -> _Self:
+        """The same network, whose runs take another number of threads."""
+
+    def layer(self, name: str) -> Layer:
+        """Any tap with its geometry, for images as those of `layers`.
+
+        Raises
+        ------
+        LayerError
+            When there is no such tap, naming the nearest; or when the hyperpatch does not fit.
+        """
+
+    def taps(self) -> list[Layer]:
+        """Every tap that can take the hyperpatch, in the order they are computed."""
+
+    def check_image(self, image: npt.NDArray[np.uint8], name: str) -> None:
+        """Refuse an image that the network cannot take; `name` is for the message.
+
+        Raises
+        ------
+        ImageError
+            When it is not uint8 (H, W, 3), or of another size while images are not resized.
+        """
+
+    def check_kind(self, kind: Kind) -> None:
+        """Refuse a kind of targets that the network's output cannot be.
+
+        Raises
+        ------
+        DatasetError
+            Saying what the output is.
+        """
+
+    def fit(self, picture: Picture, kind: Kind) -> Picture:
+        """A picture at the size that the network takes, where images are resized.
+
+        Raises
+        ------
+        ImageError
+            When it has another size and images are not resized.
+        """
+
+    def read(
+        self,
+        image: npt.NDArray[np.uint8],
+        taps: Sequence[str],
+        *,
+        output: bool = False,
+        name: str = "the image",
+    ) -> Reading:
+        """Run the network over one image, up to the last tensor that is asked for.
+
+        Parameters
+        ----------
+        image
+            uint8 (H, W, 3) RGB; one of another size than the network takes is fitted (`fit`).
+        taps
+            Names of the activations to return.
+        output
+            Whether to return the network's output, too.
+        name
+            What messages call the image.
+
+        Raises
+        ------
+        ImageError
+            When the image is not what the network takes.
+        LayerError
+            When a tap does not exist.
+        """
+
+    def paint(
+        self, output: npt.NDArray[np.float32], size: tuple[int, int], kind: Kind | None = None
+    ) -> Picture:
+        """What the network painted, as a picture of `size` (height, width).
+
+        Parameters
+        ----------
+        output
+            float32 (C, h, w).
+        size
+            Of the image that it is of.
+        kind
+            Of the targets. None: a photo where the output has 1 or 3 channels, else a map of the
+            largest channel's index.
+
+        Raises
+        ------
+        ActivationError
+            When the output has NaN or infinite values.
+        """
+
+    def identity(self) -> Identity:
+        """Which network it is."""

@@ -1,0 +1,411 @@
+"""A network in an ONNX file: its layers, and what they say about an image."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from compnn.errors import ActivationError, DatasetError, ImageError, LayerError, NetworkError
+from compnn.images.kinds import Kind, Labels, Photo, Picture, Values
+from compnn.network.layer import Layer
+from compnn.network.network import Identity
+from compnn.network.onnx_graph import OnnxGraph
+from compnn.network.onnx_metadata import read_metadata
+from compnn.network.onnx_sessions import Sessions
+from compnn.network.onnx_shapes import tap_shapes
+from compnn.network.preprocessing import Preprocessing
+from compnn.network.reading import Reading
+
+# Where a network takes images of any size, its layers are described for one of this size.
+_ANY_SIZE = (256, 256)
+
+
+class OnnxNetwork:
+    """A convolutional network with per-pixel output, read from an ONNX file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The ONNX file: one float image input, NCHW, 1 or 3 channels. It is never changed. Where it
+        leaves the size of its input free and `preprocessing` gives none, images of any size are
+        taken.
+    layers : sequence of str, optional
+        Layers to work with. Default: those that the file's metadata names, else every tap, less
+        any that the hyperpatch does not fit into.
+    descriptor : str, optional
+        Tap that serves as global image feature.
+    preprocessing : Preprocessing, optional
+        How images become input; what it leaves open is taken from the file.
+    hyperpatch : (h, w), optional
+        Cells of a hyperpatch, the same for all layers. Default: see `Layer.of`.
+    num_threads : int
+        Threads of one run; -1 means all CPUs that this process may use.
+
+    Attributes
+    ----------
+    path : Path
+    fingerprint : str
+        "sha256:<hex>" of the file (followed by the files that hold its weights, if any).
+    preprocessing : Preprocessing
+        Complete: with size unless any is taken, and with range or mean and std.
+    input_size : (height, width), or None for any
+    input_channels, output_channels : int
+    layers : dict of str to Layer
+        For images of the input size; where any is taken, of 256x256.
+    descriptor : str or None
+
+    Raises
+    ------
+    NetworkError
+        When the file is missing, is not ONNX, has no image input or no per-pixel output, or leaves
+        open the range of its input (or the size, for images that are to be resized) and
+        `preprocessing` does not give it.
+    LayerError
+        When a layer does not exist, or cannot take the hyperpatch.
+
+    Examples
+    --------
+    >>> network = OnnxNetwork("pix2pix-facades-labels-to-photo.onnx")  # doctest: +SKIP
+    >>> network.activations(image, ["decoder_2"])["decoder_2"].shape   # doctest: +SKIP
+    (128, 128, 128)
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        layers: Sequence[str] | None = None,
+        descriptor: str | None = None,
+        *,
+        preprocessing: Preprocessing | None = None,
+        hyperpatch: tuple[int, int] | None = None,
+        num_threads: int = -1,
+    ) -> None:
+        self.path = Path(path)
+        graph = OnnxGraph(self.path)
+        metadata = read_metadata(graph.proto, self.path.name)
+        self.fingerprint = graph.fingerprint
+        self.input_channels = graph.input.channels
+        self.preprocessing = (preprocessing or Preprocessing()).completed(metadata.preprocessing)
+        self._file_size = graph.input.size
+        self.input_size = _input_size(graph, self.preprocessing)
+        self.preprocessing = self.preprocessing.completed(Preprocessing(size=self.input_size))
+        try:
+            self.preprocessing.scaling(self.input_channels)
+        except NetworkError as error:
+            raise NetworkError(f"{self.path.name}: {error}") from None
+        self._input_dtype = graph.input.dtype
+        self._sessions = Sessions(graph, num_threads)
+        height, width = self.input_size or self._file_size
+        self._size = height or _ANY_SIZE[0], width or _ANY_SIZE[1]
+        self._shapes = self._tap_shapes(graph)
+        self._output = next((name for name in graph.outputs if name in self._shapes), "")
+        if not self._output:
+            raise NetworkError(
+                f"{self.path.name} has no per-pixel output: none of its outputs "
+                f"({', '.join(graph.outputs)}) is a float tensor NCHW computed from the image"
+            )
+        self.output_channels = self._shapes[self._output][2]
+        self._output_scaling = (
+            self.preprocessing
+            if metadata.output_range is None
+            else Preprocessing(
+                channel_order=self.preprocessing.channel_order, range=metadata.output_range
+            )
+        )
+        self._hyperpatch = hyperpatch
+        self._named = metadata.layers
+        if layers is None:
+            self.layers = {layer.name: layer for layer in self.named_layers()}
+            if not self.layers:
+                raise LayerError(
+                    f"no layer of {self.path.name} can take a hyperpatch of {hyperpatch} cells; "
+                    f"ask for a smaller one"
+                )
+        else:
+            self.layers = {name: self.layer(name) for name in layers}
+        if descriptor is not None:
+            self.tap_shape(descriptor)
+        self.descriptor = descriptor
+
+    def __repr__(self) -> str:
+        size = "any size" if self.input_size is None else "x".join(map(str, self.input_size))
+        return (
+            f"OnnxNetwork({str(self.path)!r}: {size}, {self.input_channels} -> "
+            f"{self.output_channels} channels, layers {', '.join(self.layers)}, "
+            f"descriptor {self.descriptor})"
+        )
+
+    def __reduce__(self) -> tuple[Callable[..., OnnxNetwork], tuple[object, ...]]:
+        return _reopened, (
+            self.path.absolute(),
+            list(self.layers),
+            self.descriptor,
+            self.preprocessing,
+            self._hyperpatch,
+            self.num_threads,
+            self.fingerprint,
+        )
+
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return self.path.name
+
+    def identity(self) -> Identity:
+        """Which network it is."""
+        return Identity("onnx", self.fingerprint, str(self.path.absolute()))
+
+    @property
+    def num_threads(self) -> int:
+        """Threads of one run."""
+        return self._sessions.num_threads
+
+    def with_threads(self, num_threads: int) -> OnnxNetwork:
+        """The same network, whose runs take another number of threads."""
+        other = copy.copy(self)
+        other._sessions = self._sessions.with_threads(num_threads)
+        return other
+
+    def layer(self, name: str) -> Layer:
+        """The tap `name` with its geometry, for images as those of `layers`.
+
+        Raises
+        ------
+        LayerError
+            When there is none, naming the nearest; or when the hyperpatch does not fit into it.
+        """
+        return Layer.of(name, self.tap_shape(name), self._size, self._hyperpatch)
+
+    def taps(self) -> list[Layer]:
+        """Every tap of the network that can take the hyperpatch, in the order they are computed."""
+        return self._fitting(self._shapes)
+
+    def named_layers(self) -> list[Layer]:
+        """The layers that the file's metadata names (every tap when it names none), as `taps`.
+
+        Raises
+        ------
+        LayerError
+            When the metadata names a tap that does not exist.
+        """
+        return self._fitting(self._named or self._shapes)
+
+    def tap_shape(self, name: str) -> tuple[int, int, int]:
+        """Shape (H, W, D) of a tap's activation, whether or not the hyperpatch fits into it.
+
+        Raises
+        ------
+        LayerError
+            When there is no such tap, naming the nearest.
+        """
+        if name in self._shapes:
+            return self._shapes[name]
+        nearest = difflib.get_close_matches(name, self._shapes, n=3)
+        hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
+        raise LayerError(
+            f"unknown layer {name!r} in {self.path.name}{hint}; `compnn layers {self.path} --all` "
+            f"lists all"
+        )
+
+    def read(
+        self,
+        image: npt.NDArray[np.uint8],
+        taps: Sequence[str],
+        *,
+        output: bool = False,
+        name: str = "the image",
+    ) -> Reading:
+        """As `Network.read`."""
+        self.check_image(image, name)
+        image = np.ascontiguousarray(self.fit(image, Photo()))
+        for tap in taps:
+            self.tap_shape(tap)
+        wanted = list(dict.fromkeys([*taps, self._output] if output else taps))
+        if not wanted:
+            return Reading(image, {}, name=name)
+        # Images go through one at a time: that is as fast as in batches, takes less memory, and
+        # the result for an image does not depend on its neighbours.
+        values = self.preprocessing.apply(image[np.newaxis], self.input_channels)
+        found = {
+            tensor: value[0].astype(np.float32, copy=False)
+            for tensor, value in self._sessions.run(
+                wanted, values.astype(self._input_dtype, copy=False)
+            ).items()
+        }
+        return Reading(
+            image,
+            {tap: found[tap] for tap in taps},
+            output=found[self._output] if output else None,
+            name=name,
+        )
+
+    def activations(
+        self, image: npt.NDArray[np.uint8], layers: Sequence[str] | None = None
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Activations of one image, channels last.
+
+        Parameters
+        ----------
+        image : uint8 (H, W, 3), RGB
+        layers : names of taps; default: the network's layers
+
+        Returns
+        -------
+        dict of name to float32 (H, W, D), C-contiguous
+        """
+        reading = self.read(image, list(self.layers) if layers is None else layers)
+        return {
+            name: np.ascontiguousarray(values.transpose(1, 2, 0))
+            for name, values in reading.taps.items()
+        }
+
+    def paint(
+        self, output: npt.NDArray[np.float32], size: tuple[int, int], kind: Kind | None = None
+    ) -> Picture:
+        """As `Network.paint`.
+
+        Photos take their values from the metadata's `output_range`, or else as in the network's
+        input. Outputs of 1 or 3 channels that are label maps are taken for colours, and become the
+        nearest of the palette, unless the palette has as many classes. Outputs of another size
+        than the image are resized.
+        """
+        if not np.isfinite(output).all():
+            raise ActivationError(
+                f"{self.name} gives NaN or infinite values in its output {self._output!r}; "
+                f"check the network and the range of its input"
+            )
+        if isinstance(kind, Values):
+            return kind.fit(np.ascontiguousarray(output[0]), size)
+        classes = len(kind.palette) if isinstance(kind, Labels) else None
+        if len(output) in (1, 3) and len(output) != classes:
+            colours = self._output_scaling.to_image(output)
+            # A network that paints label maps in colours (Pix2Pix): back to labels.
+            painted = kind.labels(colours) if isinstance(kind, Labels) else colours
+        elif len(output) > 256:
+            raise NetworkError(
+                f"{self.name} tells {len(output)} classes apart; label maps hold at most 256"
+            )
+        else:
+            painted = output.argmax(axis=0).astype(np.uint8)
+        return (kind or Photo()).fit(painted, size)
+
+    def check_kind(self, kind: Kind) -> None:
+        """As `Network.check_kind`."""
+        channels = self.output_channels
+        if isinstance(kind, Photo) and channels not in (1, 3):
+            raise DatasetError(
+                f"{self.name} tells {channels} classes apart, so that its targets are label maps, "
+                f"not photos. Name their palette (`--target-palette`)."
+            )
+        if isinstance(kind, Values) and channels != 1:
+            raise DatasetError(
+                f"{self.name} has {channels} output channels, but values have one; name another "
+                f"kind of targets"
+            )
+
+    def fit(self, picture: Picture, kind: Kind) -> Picture:
+        """As `Network.fit`."""
+        if self.input_size is None or picture.shape[:2] == self.input_size:
+            return picture
+        if not self.preprocessing.resize:
+            height, width = self.input_size
+            raise ImageError(
+                f"the image is {picture.shape[0]}x{picture.shape[1]} (height x width), but "
+                f"{self.name} takes {height}x{width}; resize it, or let compnn do so with "
+                f"`--resize`"
+            )
+        return kind.fit(picture, self.input_size)
+
+    def check_image(self, image: npt.NDArray[np.uint8], name: str) -> None:
+        """Refuse an `image` that the network cannot take; `name` (of its file) is for the message.
+
+        Raises
+        ------
+        ImageError
+            When it is not uint8 (H, W, 3), or of another size while `preprocessing.resize` is off.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ImageError(
+                f"{name} is {image.dtype} {image.shape}; {self.path.name} takes RGB images, uint8 "
+                f"(H, W, 3)"
+            )
+        if self.preprocessing.resize:
+            return
+        sizes = zip(self.input_size or self._file_size, image.shape[:2], strict=True)
+        if any(taken is not None and taken != found for taken, found in sizes):
+            height, width = (taken or "any" for taken in self.input_size or self._file_size)
+            raise ImageError(
+                f"{name} is {image.shape[0]}x{image.shape[1]} (height x width), but "
+                f"{self.path.name} takes {height}x{width}; resize it, or let compnn do so with "
+                f"`--resize`"
+            )
+
+    def _fitting(self, names: Iterable[str]) -> list[Layer]:
+        layers = []
+        for name in names:
+            shape = self.tap_shape(name)
+            with suppress(LayerError):
+                layers.append(Layer.of(name, shape, self._size, self._hyperpatch))
+        return layers
+
+    def _tap_shapes(self, graph: OnnxGraph) -> dict[str, tuple[int, int, int]]:
+        try:
+            return tap_shapes(graph, self._size)
+        except NetworkError as error:
+            if self.input_size is not None:
+                raise
+            height, width = self._size
+            raise NetworkError(
+                f"{error}. Its file leaves the size of its input free, and {height}x{width} was "
+                f"tried; give one with `--size HxW` or `Preprocessing(size=(H, W))`"
+            ) from error
+
+
+def _input_size(graph: OnnxGraph, preprocessing: Preprocessing) -> tuple[int, int] | None:
+    height, width = graph.input.size
+    asked = preprocessing.size
+    if height is None or width is None:
+        if asked is None and not preprocessing.resize:
+            return None
+        if asked is None:
+            raise NetworkError(
+                f"{graph.path.name} leaves the size of its input free, so that images are taken as "
+                f"they are; to resize them, give the size with `--size HxW` or "
+                f"`Preprocessing(size=(H, W))`"
+            )
+        height, width = height or asked[0], width or asked[1]
+    if asked is not None and asked != (height, width):
+        raise NetworkError(
+            f"{graph.path.name} takes images of {height}x{width}, not {asked[0]}x{asked[1]}; leave "
+            f"the size out, or give {height}x{width}"
+        )
+    return height, width
+
+
+def _reopened(
+    path: Path,
+    layers: list[str],
+    descriptor: str | None,
+    preprocessing: Preprocessing,
+    hyperpatch: tuple[int, int] | None,
+    num_threads: int,
+    fingerprint: str,
+) -> OnnxNetwork:
+    """A network that was pickled, from its file, which must be the same still."""
+    network = OnnxNetwork(
+        path,
+        layers,
+        descriptor,
+        preprocessing=preprocessing,
+        hyperpatch=hyperpatch,
+        num_threads=num_threads,
+    )
+    if network.fingerprint != fingerprint:
+        raise NetworkError(f"{path} is no longer the network that was pickled; pickle it again")
+    return network

@@ -1,0 +1,209 @@
+"""The graph in an ONNX file: its image input, the tensors inside it, and cuts of it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx.external_data_helper import (
+    ExternalDataInfo,
+    load_external_data_for_model,
+    uses_external_data,
+)
+
+from compnn.errors import NetworkError
+
+# Element types of an image input.
+FLOATS: dict[int, type[np.floating[Any]]] = {
+    onnx.TensorProto.FLOAT: np.float32,
+    onnx.TensorProto.FLOAT16: np.float16,
+    onnx.TensorProto.DOUBLE: np.float64,
+}
+# Larger weights do not tell shapes: shapes, paddings, scales and axes have fewer numbers.
+_SMALL_WEIGHT = 1024
+# Operators whose result tells the shape of a tensor, not what is in it.
+SHAPE_OPERATORS = {"Shape", "Size"}
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """The image input of a graph, NCHW; None where the file leaves a dimension free.
+
+    `batch`: images per run; `channels`: 1 or 3; `size`: (height, width); `dtype`: float type.
+    """
+
+    name: str
+    batch: int | None
+    channels: int
+    size: tuple[int | None, int | None]
+    dtype: type[np.floating[Any]]
+
+
+class OnnxGraph:
+    """An ONNX file in memory. The file itself is never changed.
+
+    Parameters
+    ----------
+    path : path of the file; weights in files beside it are read too
+
+    Raises
+    ------
+    NetworkError
+        When the file is missing, is not ONNX, or has no image input.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.proto, self.fingerprint = _load(path)
+        self.input = _image_input(self.proto.graph, path.name)
+        self.outputs = [output.name for output in self.proto.graph.output]
+
+    def cut(
+        self,
+        outputs: Sequence[str],
+        size: tuple[int, int] | None = None,
+        *,
+        weights: bool = True,
+    ) -> bytes:
+        """A serialised model with the tensors `outputs` as its outputs and nothing after them.
+
+        With `size` (height, width) it takes one image of that size only, so that the shapes of its
+        tensors are known before it runs. Without `weights` the large ones are inputs, too: enough
+        for shapes, and quickly loaded.
+        """
+        graph = self.proto.graph
+        needed, nodes = set(outputs), []
+        for node in reversed(graph.node):  # ONNX keeps nodes in the order they run
+            if needed.intersection(node.output):
+                needed.update(_reads(node))
+                nodes.append(node)
+        cut = _empty_like(self.proto)
+        cut.graph.node.extend(reversed(nodes))
+        image = cut.graph.input.add()
+        image.CopyFrom(next(value for value in graph.input if value.name == self.input.name))
+        if size is not None:
+            one_image = (1, self.input.channels, *size)
+            for dim, extent in zip(image.type.tensor_type.shape.dim, one_image, strict=True):
+                dim.dim_value = extent
+        for tensor in graph.initializer:
+            if tensor.name not in needed:
+                continue
+            if weights or math.prod(tensor.dims) <= _SMALL_WEIGHT:
+                cut.graph.initializer.append(tensor)
+            else:
+                value = onnx.helper.make_tensor_value_info(
+                    tensor.name, tensor.data_type, tensor.dims
+                )
+                cut.graph.input.append(value)
+        cut.graph.sparse_initializer.extend(
+            t for t in graph.sparse_initializer if t.values.name in needed
+        )
+        cut.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+        return bytes(cut.SerializeToString())
+
+    def image_tensors(self) -> list[str]:
+        """Every tensor computed from the values of the image, in the order they are computed.
+
+        Widened weights and the shapes of tensors are not among them.
+        """
+        names: dict[str, None] = {self.input.name: None}
+        for node in self.proto.graph.node:
+            if node.op_type not in SHAPE_OPERATORS and any(n in names for n in _reads(node)):
+                names.update((name, None) for name in node.output if name)
+        del names[self.input.name]
+        return list(names)
+
+
+def _load(path: Path) -> tuple[onnx.ModelProto, str]:
+    if not path.is_file():
+        raise NetworkError(f"no such network: {path}; give the path of an ONNX file")
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except OSError as error:
+        raise NetworkError(f"{path} cannot be read: {error.strerror}; check the file") from None
+    except Exception as error:  # of protobuf, which onnx does not wrap
+        raise NetworkError(
+            f"{path} is not an ONNX file ({error}); export the network to ONNX"
+        ) from None
+    if not model.graph.node:
+        raise NetworkError(
+            f"{path} is not an ONNX file, or has no nodes; export the network to ONNX"
+        )
+    beside = {
+        ExternalDataInfo(tensor).location
+        for tensor in model.graph.initializer
+        if uses_external_data(tensor)
+    }
+    files = [path, *(path.parent / location for location in sorted(beside))]
+    try:
+        fingerprint = _fingerprint(files)
+        load_external_data_for_model(model, str(path.parent))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise NetworkError(f"{path}: its weights in another file cannot be read: {error}") from None
+    return model, fingerprint
+
+
+def _fingerprint(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _image_input(graph: onnx.GraphProto, file: str) -> ImageInput:
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs) or "none"
+        raise NetworkError(
+            f"{file} has {len(inputs)} inputs ({names}); compnn needs a network with one "
+            f"image input"
+        )
+    name = inputs[0].name
+    tensor = inputs[0].type.tensor_type
+    dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+    if len(dims) != 4 or dims[1] not in (1, 3) or tensor.elem_type not in FLOATS:
+        raise NetworkError(
+            f"{file}: input {name!r} is {_describe(inputs[0])}; compnn needs a float image input, "
+            f"NCHW, with 1 or 3 channels"
+        )
+    batch, channels, height, width = (d or None for d in dims)
+    assert channels is not None
+    if batch not in (None, 1):
+        raise NetworkError(
+            f"{file}: input {name!r} takes exactly {batch} images a run; export the network with a "
+            f"batch of 1 or a free batch"
+        )
+    return ImageInput(name, batch, channels, (height, width), FLOATS[tensor.elem_type])
+
+
+def _describe(value: onnx.ValueInfoProto) -> str:
+    tensor = value.type.tensor_type
+    dims = ", ".join(str(d.dim_param or d.dim_value or "?") for d in tensor.shape.dim)
+    return f"{onnx.TensorProto.DataType.Name(tensor.elem_type).lower()} ({dims})"
+
+
+def _empty_like(model: onnx.ModelProto) -> onnx.ModelProto:
+    empty = onnx.ModelProto(ir_version=model.ir_version)
+    empty.opset_import.extend(model.opset_import)
+    empty.functions.extend(model.functions)
+    empty.graph.name = model.graph.name
+    return empty
+
+
+def _reads(node: onnx.NodeProto) -> Iterator[str]:
+    """Names that a node reads, those read inside its branches and loop bodies included."""
+    yield from filter(None, node.input)
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                yield from _reads(inner)
+            yield from (output.name for output in graph.output)

@@ -1,0 +1,75 @@
+"""What a network's ONNX file says about itself: value ranges, order of channels, named layers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import onnx
+
+from compnn.errors import NetworkError
+from compnn.network.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The metadata of an ONNX file that compnn understands.
+
+    Keys: `layers` (names, separated by commas, or a JSON list), `input_range` and `output_range`
+    ("[lo, hi]"), `mean` and `std` ("[...]", of values in [0, 1]), `channel_order` (RGB or BGR).
+    """
+
+    layers: tuple[str, ...]
+    preprocessing: Preprocessing
+    output_range: tuple[float, float] | None
+
+
+def read_metadata(model: onnx.ModelProto, file: str) -> Metadata:
+    """Read the metadata of `model`; `file` names it in messages.
+
+    Raises
+    ------
+    NetworkError
+        When a value cannot be read.
+    """
+    values = {entry.key: entry.value for entry in model.metadata_props}
+
+    def numbers(key: str, count: int | None = None) -> tuple[float, ...] | None:
+        if key not in values:
+            return None
+        try:
+            parsed = tuple(float(number) for number in json.loads(values[key]))
+        except (TypeError, ValueError):
+            parsed = ()
+        if not parsed or (count is not None and len(parsed) != count):
+            raise NetworkError(
+                f"{file}: metadata {key} is {values[key]!r}; it must be a list of numbers such as "
+                f'"[-1, 1]"'
+            )
+        return parsed
+
+    def pair(key: str) -> tuple[float, float] | None:
+        parsed = numbers(key, count=2)
+        return None if parsed is None else (parsed[0], parsed[1])
+
+    input_range, output_range = pair("input_range"), pair("output_range")
+    mean, std = numbers("mean"), numbers("std")
+    try:
+        Preprocessing(range=output_range)
+        preprocessing = Preprocessing(
+            channel_order=values.get("channel_order"), range=input_range, mean=mean, std=std
+        )
+    except NetworkError as error:
+        raise NetworkError(f"{file}: in its metadata, {error}") from None
+    return Metadata(_layers(values.get("layers", ""), file), preprocessing, output_range)
+
+
+def _layers(text: str, file: str) -> tuple[str, ...]:
+    if not text.lstrip().startswith("["):
+        return tuple(name.strip() for name in text.split(",") if name.strip())
+    try:
+        return tuple(str(name) for name in json.loads(text))
+    except ValueError:
+        raise NetworkError(
+            f"{file}: metadata layers is {text!r}; it must be names separated by commas"
+        ) from None

@@ -1,0 +1,121 @@
+"""ONNX Runtime sessions for the tensors that are asked for, kept between runs."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from compnn.errors import NetworkError
+from compnn.network.onnx_graph import OnnxGraph
+
+# Each session holds the network's weights, widened to float.
+MOST_SESSIONS = 3
+
+
+def available_cpus() -> int:
+    """Number of CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Sessions:
+    """Runs a graph up to any of its tensors; the latest few sessions are kept. Thread-safe.
+
+    Parameters
+    ----------
+    graph : the network
+    num_threads : threads of one run; -1 means all CPUs that this process may use
+    """
+
+    def __init__(self, graph: OnnxGraph, num_threads: int = -1) -> None:
+        if num_threads < 1 and num_threads != -1:
+            raise NetworkError(f"num_threads must be -1 (all) or at least 1, not {num_threads}")
+        self._graph = graph
+        self.num_threads = available_cpus() if num_threads == -1 else num_threads
+        self._sessions: OrderedDict[tuple[str, ...], onnxruntime.InferenceSession] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def run(
+        self, outputs: Sequence[str], images: npt.NDArray[np.floating[Any]]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """The tensors `outputs` for preprocessed `images` (B, C, H, W), as the network gives them.
+
+        Raises
+        ------
+        NetworkError
+            When ONNX Runtime cannot load or run the network.
+        """
+        names = tuple(sorted(set(outputs)))
+        return run_session(self._graph, self._session(names), names, images)
+
+    def with_threads(self, num_threads: int) -> Sessions:
+        """Sessions of the same graph with another number of threads."""
+        return Sessions(self._graph, num_threads)
+
+    def _session(self, names: tuple[str, ...]) -> onnxruntime.InferenceSession:
+        with self._lock:
+            if names not in self._sessions:
+                if len(self._sessions) == MOST_SESSIONS:
+                    self._sessions.popitem(last=False)
+                options = onnxruntime.SessionOptions()
+                options.intra_op_num_threads = self.num_threads
+                options.inter_op_num_threads = 1
+                cut = self._graph.cut(names)
+                self._sessions[names] = open_session(self._graph, cut, options)
+            self._sessions.move_to_end(names)
+            return self._sessions[names]
+
+
+def open_session(
+    graph: OnnxGraph, cut: bytes, options: onnxruntime.SessionOptions
+) -> onnxruntime.InferenceSession:
+    """A session for `cut`, a part of `graph`; ONNX Runtime prints no warnings.
+
+    Raises
+    ------
+    NetworkError
+        When ONNX Runtime cannot load it.
+    """
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(cut, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no base of their own
+        raise NetworkError(
+            f"ONNX Runtime cannot load {graph.path}: {_first_line(error)}; check the file with "
+            f"onnx.checker, and the size of the image"
+        ) from error
+
+
+def run_session(
+    graph: OnnxGraph,
+    session: onnxruntime.InferenceSession,
+    names: Sequence[str],
+    images: npt.NDArray[np.floating[Any]],
+) -> dict[str, npt.NDArray[Any]]:
+    """The tensors `names` for preprocessed `images` (B, C, H, W), as the network gives them.
+
+    Raises
+    ------
+    NetworkError
+        When the run fails.
+    """
+    try:
+        values = session.run(list(names), {graph.input.name: images})
+    except Exception as error:  # ONNX Runtime's errors share no base of their own
+        raise NetworkError(
+            f"{graph.path} does not run on {len(images)} images of "
+            f"{images.shape[2]}x{images.shape[3]}: {_first_line(error)}"
+        ) from error
+    return dict(zip(names, values, strict=True))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,1 @@
+"""The sheets that explanations and studies are drawn on."""

@@ -1,0 +1,137 @@
+"""Lines between two matched images, with dots or numbers at their ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+
+from compnn.network.layer import Layer
+from compnn.report.sheets.canvas import Canvas
+from compnn.report.sheets.class_colours import ClassColours
+from compnn.report.sheets.colours import SOURCE_COLOURS, WHITE, Colour
+from compnn.report.sheets.match_sample import CONSISTENT, sample_patches
+
+if TYPE_CHECKING:
+    from compnn.studies.matching import Matching
+
+# OpenCV draws at fractions of pixels: its coordinates are multiples of 1 / 2**_SHIFT.
+_SHIFT = 4
+
+_Place = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class MatchLine:
+    """A match to draw.
+
+    Attributes
+    ----------
+    start, end
+        Pixels (y, x) of A and of B.
+    start_colour, end_colour
+        Of the class in A, and in B; the same colour where there are no classes.
+    consistent
+        Whether the match is mutually consistent.
+    number
+        Of the chosen point, from 1; 0 for a patch of the sample.
+    """
+
+    start: _Place
+    end: _Place
+    start_colour: Colour
+    end_colour: Colour
+    consistent: bool
+    number: int
+
+
+def match_lines(
+    matching: Matching,
+    points: Sequence[tuple[int, int]],
+    count: int,
+    colours: ClassColours | None,
+) -> list[MatchLine]:
+    """Return the matches of the points (y, x) of A, or of about `count` patches if there are none.
+
+    Raises
+    ------
+    SearchError
+        If A has no such point.
+    """
+    layer, field = matching.layer, matching.forward
+    ends: list[tuple[tuple[int, int], _Place, _Place]]
+    if points:
+        found = [(y, x, matching.point(y, x)) for y, x in points]
+        rows, cols = layer.owners()
+        ends = [((int(rows[y]), int(cols[x])), (y, x), (to.y, to.x)) for y, x, to in found]
+    else:
+        ends = []
+        for at in sample_patches(matching, count):
+            matched = int(field.row[0][at]), int(field.col[0][at])
+            ends.append((at, _centre(layer, at), _centre(layer, matched)))
+    lines = []
+    for number, (at, start, end) in enumerate(ends):
+        start_colour = end_colour = SOURCE_COLOURS[number % len(SOURCE_COLOURS)]
+        if colours is not None:
+            start_colour = colours[matching.classes_a[at]]
+            end_colour = colours[matching.matched_classes[at]]
+        consistent = bool(matching.cycle[at] <= CONSISTENT)
+        label = number + 1 if points else 0
+        lines.append(MatchLine(start, end, start_colour, end_colour, consistent, label))
+    return lines
+
+
+def draw_match_lines(
+    canvas: Canvas,
+    lines: Sequence[MatchLine],
+    corners: tuple[tuple[int, int], tuple[int, int]],
+    scale: float,
+    badge: int,
+) -> None:
+    """Draw over pictures of A and B with these corners (top, left), enlarged by `scale`.
+
+    Lines that are not consistent are thin and lie below the others; all ends lie above all lines.
+    `badge` is the radius of numbers.
+    """
+    ordered = sorted(lines, key=lambda line: line.consistent)
+    starts = [_on_sheet(line.start, corners[0], scale) for line in ordered]
+    ends = [_on_sheet(line.end, corners[1], scale) for line in ordered]
+    placed = list(zip(ordered, starts, ends, strict=True))
+    for line, start, end in placed:
+        _draw_line(canvas, start, end, line.start_colour, thin=not line.consistent)
+    for line, start, end in placed:
+        _draw_end(canvas, start, line.start_colour, line.number, badge)
+        _draw_end(canvas, end, line.end_colour, line.number, badge)
+
+
+def _centre(layer: Layer, at: tuple[int, int]) -> _Place:
+    """The pixel (y, x) in the middle of the hyperpatch at a grid position."""
+    sizes = zip(at, layer.stride, layer.hyperpatch, layer.image_size, strict=True)
+    y, x = (min(s * (i + h / 2) - 0.5, pixels - 1.0) for i, s, h, pixels in sizes)
+    return y, x
+
+
+def _on_sheet(place: _Place, corner: tuple[int, int], scale: float) -> _Place:
+    return corner[0] + (place[0] + 0.5) * scale, corner[1] + (place[1] + 0.5) * scale
+
+
+def _draw_line(canvas: Canvas, start: _Place, end: _Place, colour: Colour, *, thin: bool) -> None:
+    ends = _fixed_point(start), _fixed_point(end)
+    for shade, thickness in ((WHITE, 3 if thin else 6), (colour, 2 if thin else 4)):
+        cv2.line(canvas.pixels, *ends, shade, thickness, cv2.LINE_AA, _SHIFT)
+
+
+def _draw_end(canvas: Canvas, place: _Place, colour: Colour, number: int, badge: int) -> None:
+    if number:
+        canvas.badge(number, (round(place[0]), round(place[1])), badge, colour)
+        return
+    for shade, radius in ((WHITE, 8), (colour, 6)):
+        at, fine = _fixed_point(place), radius << _SHIFT
+        cv2.circle(canvas.pixels, at, fine, shade, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+
+
+def _fixed_point(place: _Place) -> tuple[int, int]:
+    """(y, x) as OpenCV takes it: (x, y) in fractions."""
+    return round(place[1] * 2**_SHIFT), round(place[0] * 2**_SHIFT)

@@ -1,0 +1,215 @@
+"""The grid of reconstructions: a row for each query, a column for each layer (Figures 5 and 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from compnn.errors import LayerError
+from compnn.report.sheets.canvas import Canvas, stacked, with_margin
+from compnn.report.sheets.grid import Grid, GridKind, equal_rows
+from compnn.report.sheets.layer_words import layer_title, patch_words
+from compnn.report.sheets.palette_legend import palette_legends
+from compnn.report.sheets.pictures import resized
+from compnn.report.sheets.text import Style, text_width
+
+if TYPE_CHECKING:
+    from compnn.explanation.explanation import Explanation
+    from compnn.explanation.scores import Score, Scores
+
+Kind = Literal["input", "output"]
+
+_KIND = GridKind(widest=2600, widest_cell=480, em_in_cell=10, em_limits=(15, 30), gap=0.7, margin=1)
+_MOST_LAYERS_IN_ONE_BLOCK = 8
+_MEASURES = {"accuracy": "MPA", "psnr": "PSNR"}
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """One query of the grid.
+
+    Attributes
+    ----------
+    name
+        What the query is called.
+    explanations
+        Of the query, one for each layer, in the order of the columns; at least one.
+    scores
+        What is measured of each of them.
+    target
+        True target of the query: photo (H, W, 3) uint8 or label map (H, W) uint8, if known.
+    """
+
+    name: str
+    explanations: Sequence[Explanation]
+    scores: Sequence[Scores]
+    target: npt.NDArray[np.uint8] | None = None
+
+
+def reconstruction_grid(
+    rows: Sequence[GridRow], kind: Kind, *, note: str = ""
+) -> npt.NDArray[np.uint8]:
+    """Show the input or the output reconstructions of several queries, layer by layer.
+
+    On the left of each row is the query; with output reconstructions also its target, if all rows
+    have one, and the network's output. Then comes a column for each layer, with the mean
+    similarity and the measure under each picture: of inputs against the query, of outputs against
+    the target (without one, against the network's output). More than eight layers take several
+    blocks of columns, below each other.
+
+    Parameters
+    ----------
+    rows
+        The queries, of one bank and with the same layers.
+    kind
+        Which reconstructions.
+    note
+        A sentence at the foot, such as what was searched.
+
+    Returns
+    -------
+    (height, width, 3) uint8 RGB, at most 2600 pixels wide.
+
+    Raises
+    ------
+    LayerError
+        If there is no row, or the rows do not have the same layers.
+    """
+    _check(rows)
+    first = rows[0].explanations[0]
+    leads = [_leads(row, kind, all(each.target is not None for each in rows)) for row in rows]
+    layers = range(len(rows[0].explanations))
+    blocks = equal_rows(layers, -(-len(layers) // _MOST_LAYERS_IN_ONE_BLOCK))
+    grid = _KIND.fit(first.layer.image_size, len(leads[0]) + len(blocks[0]))
+    bands = [_block_band(grid, rows, leads, kind, block) for block in blocks]
+    bands.append(_foot(grid, rows[0], kind, leads[0], note))
+    return with_margin(stacked(bands, grid.gap), grid.margin)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A picture with a title for its column, and the lines under it."""
+
+    title: str
+    detail: str
+    pixels: npt.NDArray[np.uint8]
+    caption: tuple[str, ...]
+
+
+def _check(rows: Sequence[GridRow]) -> None:
+    if not rows or not rows[0].explanations:
+        raise LayerError("a grid of reconstructions needs at least one query and one layer")
+    layers = [[each.layer.name for each in row.explanations] for row in rows]
+    for row, names in zip(rows, layers, strict=True):
+        if names != layers[0]:
+            raise LayerError(
+                f"a grid shows the same layers of each query, but {rows[0].name!r} has "
+                f"{', '.join(layers[0])}, and {row.name!r} has {', '.join(names)}"
+            )
+
+
+def _leads(row: GridRow, kind: Kind, has_target: bool) -> list[_Picture]:
+    """What stands left of the reconstructions."""
+    first = row.explanations[0]
+    leads = [_Picture("query", "", first.query, ())]
+    if kind == "output":
+        if has_target and row.target is not None:
+            leads.append(_Picture("target", "", first.painted(row.target), ()))
+        measured = row.scores[0].network_to_target
+        caption = () if measured is None else (_words(measured),)
+        output = first.painted(first.network_output)
+        leads.append(_Picture("network output", "", output, caption))
+    return leads
+
+
+def _reconstruction(row: GridRow, layer: int, kind: Kind) -> _Picture:
+    explanation, scores = row.explanations[layer], row.scores[layer]
+    pixels = explanation.input if kind == "input" else explanation.painted(explanation.output)
+    return _Picture(
+        layer_title(explanation.layer),
+        patch_words(explanation.layer),
+        pixels,
+        (f"similarity {scores.similarity:.3f}", _words(_measured(scores, kind))),
+    )
+
+
+def _measured(scores: Scores, kind: Kind) -> Score:
+    return scores.input if kind == "input" else scores.output_to_target or scores.output_to_network
+
+
+def _words(score: Score) -> str:
+    return f"{_MEASURES[score.measure]} {score}"
+
+
+def _block_band(
+    grid: Grid,
+    rows: Sequence[GridRow],
+    leads: Sequence[Sequence[_Picture]],
+    kind: Kind,
+    block: Sequence[int],
+) -> npt.NDArray[np.uint8]:
+    """The columns of some layers, with their titles above and all rows below them."""
+    head = grid.name.line_height + grid.detail.line_height + grid.gap // 2
+    row_height = grid.cell[0] + grid.gap // 3 + 2 * grid.detail.line_height + grid.gap
+    canvas = Canvas(head + len(rows) * row_height, grid.width)
+    for number, (row, lead) in enumerate(zip(rows, leads, strict=True)):
+        top = head + number * row_height
+        canvas.upward_text(row.name, top, 0, grid.cell[0], grid.detail)
+        pictures = [*lead, *(_reconstruction(row, layer, kind) for layer in block)]
+        for column, picture in enumerate(pictures):
+            left = grid.column(column)
+            if number == 0:
+                canvas.text(picture.title, 0, left, grid.name, width=grid.cell[1])
+                detail_top = grid.name.line_height
+                canvas.text(picture.detail, detail_top, left, grid.detail, width=grid.cell[1])
+            canvas.framed(resized(picture.pixels, grid.cell[1]), top, left)
+            below = top + grid.cell[0] + grid.gap // 3
+            canvas.lines(picture.caption, below, left, grid.detail, grid.cell[1])
+    return canvas.pixels
+
+
+def _foot(
+    grid: Grid, row: GridRow, kind: Kind, leads: Sequence[_Picture], note: str
+) -> npt.NDArray[np.uint8]:
+    """The classes of the label maps that are shown, what the numbers are, and the note."""
+    first = row.explanations[0]
+    target_palette = first.target_palette if kind == "output" else None
+    width = grid.width - grid.left
+    legends = palette_legends(first.input_palette, target_palette, width, grid.detail.size)
+    lines = _wrapped(f"{_key(row, kind)} {note}".strip(), grid.detail, width)
+    words = Canvas(len(lines) * grid.detail.line_height, width)
+    words.lines(lines, 0, 0, grid.detail, width)
+    return grid.indented(stacked([*legends, words.pixels], grid.gap))
+
+
+def _key(row: GridRow, kind: Kind) -> str:
+    """What the numbers under the pictures are."""
+    scores = row.scores[0]
+    truth = "query" if kind == "input" else "network's output"
+    if kind == "output" and scores.output_to_target is not None:
+        truth = "target"
+    measure = _measured(scores, kind).measure
+    meaning = {
+        "accuracy": f"share of the pixels that have the same class as in the {truth}",
+        "psnr": f"against the {truth}",
+    }
+    return (
+        f"{kind.capitalize()} reconstructions; under the names: size of a patch. "
+        f"Similarity: mean cosine of the matches. {_MEASURES[measure]}: {meaning[measure]}."
+    )
+
+
+def _wrapped(text: str, style: Style, width: int) -> list[str]:
+    """Divide a text between words into lines that fit."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if text_width(longer, style) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines

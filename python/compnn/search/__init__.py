@@ -1,0 +1,1 @@
+"""Finding the nearest training hyperpatches: how to search, and what was found."""

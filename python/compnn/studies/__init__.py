@@ -1,0 +1,1 @@
+"""What explanations are used for: evaluation, matching, property control, usage."""

@@ -1,0 +1,46 @@
+"""The tables of an evaluation as a document for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compnn.studies.evaluation.result import Evaluation
+from compnn.studies.evaluation.tables import Table, input_table, output_table
+
+_LEGEND = """\
+- network: the network's own output, the baseline. GR: global reconstruction, the target of the
+  training image that is nearest by the descriptor, or by the whole activation of the layer.
+  OR, IR: output and input reconstruction, with matches from the top k images or from all.
+- MPA: mean over images of pixel accuracy. Class accuracy, mean IoU and frequency-weighted IoU are
+  taken of the pixel counts of all images. PSNR (dB) and SSIM are means over images.
+- In brackets: the difference to the network (in percentage points, dB for PSNR).
+- As network: the first measure of the picture against the network's own output.
+- Similarity: mean cosine similarity of the best matches. Seconds: median time of a search.
+"""
+
+
+def markdown(found: Evaluation) -> str:
+    """The document results.md."""
+    settings, plan = found.settings, found.plan
+    parts = [
+        f"# Evaluation of {plan.bank.path.name}\n",
+        f"{settings['validation_images']} validation images; {settings['training_images']} of "
+        f"{len(plan.bank)} training images ({settings['selection']}); {settings['method']}, "
+        f"seed {settings['seed']}, composition {settings['composition']}.\n",
+        *(f"Note: {note}.\n" for note in plan.notes),
+        "## Output, against the true target\n",
+        _table(output_table(found)),
+        "## Input reconstructions, against the query\n",
+        _table(input_table(found)),
+        _LEGEND,
+    ]
+    return "\n".join(parts)
+
+
+def _table(table: Table) -> str:
+    rule = ["---", *("--:" for _ in table.columns[1:])]
+    return "".join(map(_line, (table.columns, rule, *table.rows)))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"

@@ -1,0 +1,121 @@
+"""What an evaluation measures, given what the bank can answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from compnn.bank.bank import Bank
+from compnn.errors import EvaluationError
+from compnn.studies.evaluation.comparison import Comparison
+from compnn.studies.evaluation.rows import Against, Row
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is evaluated.
+
+    Attributes
+    ----------
+    bank
+        The bank that is searched.
+    allowed
+        Indices of its images that may be used.
+    layers
+        Layers of the output and input reconstructions.
+    top_k
+        Numbers of nearest images that are searched, None for all.
+    nearest_by
+        The layers of the global reconstructions: None for the descriptor, and the bank's layer
+        nearest to the network's output.
+    notes
+        What is left out, and why.
+    """
+
+    bank: Bank
+    allowed: tuple[int, ...]
+    layers: tuple[str, ...]
+    top_k: tuple[int | None, ...]
+    nearest_by: tuple[str | None, ...]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        bank: Bank,
+        layers: Sequence[str] | None,
+        top_k: Sequence[int | None],
+        allowed: Sequence[int],
+    ) -> Plan:
+        """Plan an evaluation, leaving out what the bank cannot answer.
+
+        Raises
+        ------
+        LayerError
+            If the bank does not hold a layer.
+        EvaluationError
+            If a k is below 1, or none is left.
+        """
+        names = list(bank.layers) if not layers else list(dict.fromkeys(layers))
+        for name in names:
+            bank.manifest.layer(name)
+        counts, notes = [], []
+        for k in dict.fromkeys(top_k):
+            if k is not None and k < 1:
+                raise EvaluationError(f"top_k must be at least 1, or None for all, not {k}")
+            if k is not None and bank.descriptor is None:
+                notes.append(f"top {k} is left out: the bank has no descriptor (`--descriptor`)")
+            elif k is not None and k > len(allowed):
+                notes.append(
+                    f"top {k} is left out: only {len(allowed)} training images may be used"
+                )
+            else:
+                counts.append(k)
+        if not counts:
+            raise EvaluationError(
+                f"there is nothing to search: {'; '.join(notes) or 'top_k is empty'}. "
+                f"Search all images (`--top-k all`), or fewer."
+            )
+        if bank.descriptor is None:
+            notes.append("the global reconstruction by the descriptor is left out: there is none")
+        order = {layer.name: place for place, layer in enumerate(bank.model.taps())}
+        last = max(bank.layers, key=lambda name: order.get(name, -1))
+        if bank.descriptor is None:
+            nearest_by: tuple[str | None, ...] = (last,)
+        else:
+            nearest_by = (None,) if last == bank.descriptor else (None, last)
+        return cls(
+            bank,
+            tuple(allowed),
+            tuple(names),
+            tuple(counts),
+            nearest_by,
+            tuple(notes),
+        )
+
+    @property
+    def taps(self) -> list[str]:
+        """Layers of the bank whose activations are needed."""
+        return list(dict.fromkeys([*self.layers, *filter(None, self.nearest_by)]))
+
+    def rows(self) -> list[Row]:
+        """All rows, in the order of the table."""
+        return [
+            Row("network"),
+            *(self.global_row(layer) for layer in self.nearest_by),
+            *(Row("OR", layer, top_k) for layer, top_k in self.searches()),
+            *(Row("IR", layer, top_k) for layer, top_k in self.searches()),
+        ]
+
+    def searches(self) -> list[tuple[str, int | None]]:
+        """The layer and the number of images, None for all, of each search."""
+        return [(layer, top_k) for layer in self.layers for top_k in self.top_k]
+
+    def global_row(self, layer: str | None) -> Row:
+        """The row of the global reconstruction by a layer, or by the descriptor (None)."""
+        return Row("GR", layer or self.bank.descriptor)
+
+    def comparison(self, against: Against) -> Comparison:
+        """How pictures are compared with the truth `against`."""
+        bank = self.bank
+        return Comparison.of(bank.input_palette if against == "input" else bank.target_palette)

@@ -1,0 +1,75 @@
+"""What is measured in one image of a validation set, and its form in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from compnn.studies.evaluation.comparison import Observation
+from compnn.studies.evaluation.rows import Against
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A row's measurements in one image.
+
+    Attributes
+    ----------
+    observations
+        The comparison with each truth.
+    similarity
+        Mean similarity of the best matches; None where nothing is searched.
+    seconds
+        Time of the search; None where nothing is searched.
+    used
+        {index: pixels} that training images gave; empty except for output reconstructions.
+    """
+
+    observations: Mapping[Against, Observation]
+    similarity: float | None = None
+    seconds: float | None = None
+    used: Mapping[int, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {
+            "observations": dict(self.observations),
+            "similarity": self.similarity,
+            "seconds": self.seconds,
+            "used": list(map(list, self.used.items())),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Measured:
+        """The inverse of `to_json`; KeyError, TypeError or ValueError for anything else."""
+        return cls(
+            dict(document["observations"]),
+            document["similarity"],
+            document["seconds"],
+            dict(document["used"]),
+        )
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is measured in one image: for each row, by its text."""
+
+    image: str
+    rows: Mapping[str, Measured]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {
+            "image": self.image,
+            "rows": {key: measured.to_json() for key, measured in self.rows.items()},
+        }
+
+    @classmethod
+    def from_json(cls, document: Any) -> Record | None:
+        """The record that `to_json` made JSON of; None for anything else."""
+        try:
+            rows = {key: Measured.from_json(each) for key, each in document["rows"].items()}
+            return cls(document["image"], rows)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None

@@ -1,0 +1,36 @@
+"""The class of each patch, from the class of each pixel."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from compnn.network.layer import Layer
+
+
+def patch_labels(labels: npt.NDArray[np.uint8], layer: Layer) -> npt.NDArray[np.uint8]:
+    """The most frequent label of each patch, uint8 (gh, gw), of a label map uint8 (H, W).
+
+    The lowest of equally frequent ones. A patch that owns no pixels (where the stride does not
+    divide the image) takes the label of the pixels nearest to it.
+    """
+    starts, ends = [], []
+    for bounds, pixels in zip(
+        (layer.row_bounds(), layer.col_bounds()), layer.image_size, strict=True
+    ):
+        starts.append(np.minimum(bounds[:-1], pixels - 1))
+        ends.append(np.maximum(bounds[1:], starts[-1] + 1))
+    most = np.zeros(layer.grid, dtype=np.int32)
+    winners = np.zeros(layer.grid, dtype=np.uint8)
+    for label in np.unique(labels):
+        sums = np.asarray(cv2.integral((labels == label).astype(np.uint8)))
+        counts = (
+            sums[np.ix_(ends[0], ends[1])]
+            - sums[np.ix_(starts[0], ends[1])]
+            - sums[np.ix_(ends[0], starts[1])]
+            + sums[np.ix_(starts[0], starts[1])]
+        )
+        winners[counts > most] = label
+        most = np.maximum(most, counts)
+    return winners
