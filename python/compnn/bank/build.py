@@ -76,6 +76,8 @@ def build_bank(
     if len(dataset) == 0:
         raise DatasetError("the dataset has no pairs. A bank needs at least one.")
     network.check_kind(dataset.target_kind)
+    if copy_network and network.identity().path is None:
+        raise BankError(f"{network.name} has no file that could be copied into the bank.")
     check_place(path, overwrite=overwrite)
     with Writer(path, create=True) as writer:
         check_place(path, overwrite=overwrite)
@@ -103,7 +105,13 @@ def append_pairs(
                 f"{', '.join(sorted(known)[:5])}. Leave them out, or drop them first."
             )
         build = _Build(
-            writer, network, dataset, base.manifest.dtype, base, skip_bad=skip_bad, progress=progress
+            writer,
+            network,
+            dataset,
+            base.manifest.dtype,
+            base,
+            skip_bad=skip_bad,
+            progress=progress,
         )
         _run(build, restart=restart)
 
@@ -312,7 +320,9 @@ class _Build:
             If every pair has been skipped.
         """
         count = len(self._dataset)
-        for number, first in zip(self._plan.shards, range(0, count, layout.SHARD_IMAGES), strict=True):
+        for number, first in zip(
+            self._plan.shards, range(0, count, layout.SHARD_IMAGES), strict=True
+        ):
             self._build_shard(number, first, min(first + layout.SHARD_IMAGES, count))
         if not self._shards:
             skipped = next(iter(self._skipped.values()))
@@ -613,8 +623,8 @@ class _Build:
             link_or_copy(source, shard.folder / layout.directions_file(layer))
         *cells, input_pixels, target_pixels = shard.rows
         layers = {}
-        for (name, layer), rows in zip(self._layers.items(), cells, strict=True):
-            channels = layer.shape[2]
+        for (name, geometry), rows in zip(self._layers.items(), cells, strict=True):
+            channels = geometry.shape[2]
             kept = len(directions[name]) if name in directions else channels
             layers[name] = ShardLayer(
                 rows, channels, kept, self._digests[name] if name in directions else None
@@ -677,7 +687,7 @@ class _Build:
         """Write the tables; return the manifest of the bank, once all images are done."""
         dataset, base = self._dataset, self._base
         names = [dataset.names[index] for index in self._kept]
-        attributes = dataset.attributes
+        attributes: Attributes = dataset.attributes
         skipped = list(self._skipped.values())
         shards, images = tuple(self._shards), _places_of(self._shards)
         if base is not None:
@@ -687,7 +697,7 @@ class _Build:
             added = set(names)
             skipped = [each for each in base.tables.skipped if each.name not in added] + skipped
             names = [*base.tables.names, *names]
-            attributes = {**base.tables.attributes, **attributes}
+            attributes = {**base.tables.attributes, **dataset.attributes}
         tables = write_new_tables(self._writer, names, images, attributes, skipped)
         version = importlib.metadata.version("compnn")
         if base is not None:
@@ -701,7 +711,9 @@ class _Build:
                 attachments={},
             )
         network, newest = self._network, self._writer.newest
-        known = {name: (len(found), self._digests[name]) for name, found in self._directions.items()}
+        known = {
+            name: (len(found), self._digests[name]) for name, found in self._directions.items()
+        }
         return Manifest(
             generation=1 if newest is None else newest.generation + 1,
             images=len(names),

@@ -273,4 +273,3 @@ class BankDescriptors:
     def places(self, images: Sequence[int]) -> int:
         """How many descriptors the images have."""
         return len(images)
-

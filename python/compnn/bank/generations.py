@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.bank import layout
+from compnn.bank.attachments import read_attached
 from compnn.bank.json_fields import write_document
 from compnn.bank.manifest import Manifest, read_manifest, read_number
 from compnn.bank.partial import Plan, read_plan
-from compnn.bank.attachments import read_attached
 from compnn.bank.shard import Shard
 from compnn.bank.tables import Tables
 from compnn.bank.writing import disk_errors
@@ -229,9 +229,7 @@ def _lock_generation(path: Path, wanted: int | None) -> tuple[int, int]:
             if wanted is None and newest_number(path) != number:
                 continue
             if wanted is None:
-                raise BankError(
-                    f"{file} is missing. Rebuild the bank, or copy it again."
-                ) from None
+                raise BankError(f"{file} is missing. Rebuild the bank, or copy it again.") from None
             raise BankError(
                 f"generation {wanted} of the bank {path} is no longer there: the bank has been "
                 f"changed since. Open the bank again."
@@ -312,8 +310,10 @@ class Writer:
         return Generation(self.path)
 
     def new_id(self, kind: str) -> int:
-        """Return a number that no folder of a kind (`layout.SHARDS`, ...) has yet."""
-        return max(_numbers(self.path / kind), default=-1) + 1
+        """Return a number that no folder of a kind (`layout.SHARDS`, ...) has, or is to have."""
+        number = max(_numbers(self.path / kind), default=-1) + 1
+        plan = self.plan()
+        return number if plan is None else max(number, plan.after(kind))
 
     def publish(self, manifest: Manifest) -> None:
         """Make a generation, all of whose parts are on the disk, the newest one.

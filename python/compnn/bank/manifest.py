@@ -18,6 +18,7 @@ from compnn.network.preprocessing import Preprocessing
 _T = TypeVar("_T")
 _Place: TypeAlias = tuple[str | int, ...]
 
+
 @dataclass(frozen=True)
 class BankDescriptor:
     """The tap that gives the descriptors, and their number of values."""
@@ -185,9 +186,7 @@ class Manifest:
         BankError
             If it is not a bank's manifest, is of another format, or a field is malformed.
         """
-        layers = {
-            name: layer for name, layer in map(_layer, root.child("layers").elements())
-        }
+        layers = dict(map(_layer, root.child("layers").elements()))
         if not layers or len(layers) != len(root.child("layers").elements()):
             raise root.child("layers").malformed("an array of layers of distinct names")
         found = cls(

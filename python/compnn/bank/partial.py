@@ -37,6 +37,12 @@ class Plan:
             return number in self.shards
         return kind == layout.DIRECTIONS and number == self.directions
 
+    def after(self, kind: str) -> int:
+        """A number above those of all folders of a kind that the build writes."""
+        return {layout.SHARDS: self.shards.stop, layout.DIRECTIONS: self.directions + 1}.get(
+            kind, 0
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the journal's first entry."""
         return {"plan": [self.shards.start, self.shards.stop, self.directions]}
@@ -285,12 +291,13 @@ class BuildJournal:
                 f"(restart=True)."
             )
 
-    def start(self, digests: Mapping[str, str], plan: Plan) -> None:
-        """Begin a new build."""
+    def start(self, digests: Mapping[str, str], plan: Plan | None = None) -> None:
+        """Begin a new build; without a plan it can only be begun again."""
         self.header, self.plan = dict(digests), plan
         with disk_errors(self._journal.path):
             self._journal.start(digests)
-            self._journal.append(plan.to_json(), sync=True)
+            if plan is not None:
+                self._journal.append(plan.to_json(), sync=True)
 
     def begin_shard(self) -> frozenset[str]:
         """Come to the entries of the next shard; return the layers that it keeps whole."""

@@ -49,9 +49,7 @@ def map_array(path: Path, shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any
         raise _unreadable(path, error) from error
 
 
-def _mapped(
-    file: BinaryIO, dtype: str, offset: int, shape: tuple[int, ...]
-) -> npt.NDArray[Any]:
+def _mapped(file: BinaryIO, dtype: str, offset: int, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     try:
         return np.memmap(file, dtype, "r", offset, shape)
     except OSError as error:
@@ -104,10 +102,10 @@ def save_strings(folder: Path, name: str, strings: Sequence[str]) -> dict[str, i
     encoded = [each.encode("utf-8", "surrogatepass") for each in strings]
     text = np.frombuffer(b"".join(encoded), np.uint8)
     ends = np.cumsum([len(each) for each in encoded], dtype=np.int64)
-    files = _string_files(name)
+    text_file, ends_file = _string_files(name)
     return {
-        file: save_array(folder / file, array)
-        for file, array in zip(files, (text, ends), strict=True)
+        text_file: save_array(folder / text_file, text),
+        ends_file: save_array(folder / ends_file, ends),
     }
 
 

@@ -272,6 +272,7 @@ class Shard:
         number = self.numbers[file]
         verified, checksums = self._verified[:, number], self.checksums[:, number]
         chosen = np.asarray(slots, np.int64)
+        slot: int
         for slot in chosen[~verified[chosen]].tolist():
             data = self.record(file, slot).reshape(-1).view(np.uint8).data
             if zlib.crc32(data) != checksums[slot]:

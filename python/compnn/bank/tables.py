@@ -177,6 +177,4 @@ class _Checksums(dict[str, int]):
         self._folder = folder
 
     def __missing__(self, file: str) -> int:
-        raise BankError(
-            f"{self._folder / file} has no checksum in the manifest. Rebuild the bank."
-        )
+        raise BankError(f"{self._folder / file} has no checksum in the manifest. Rebuild the bank.")

@@ -135,18 +135,33 @@ def _load(path: Path) -> tuple[onnx.ModelProto, str]:
         raise NetworkError(
             f"{path} is not an ONNX file, or has no nodes; export the network to ONNX"
         )
-    beside = {
-        ExternalDataInfo(tensor).location
-        for tensor in model.graph.initializer
-        if uses_external_data(tensor)
-    }
-    files = [path, *(path.parent / location for location in sorted(beside))]
+    files = [path, *_files_beside(path, model)]
     try:
         fingerprint = _fingerprint(files)
         load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         raise NetworkError(f"{path}: its weights in another file cannot be read: {error}") from None
     return model, fingerprint
+
+
+def network_files(path: Path) -> list[Path]:
+    """The file of a network, and those that hold its weights, if any.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    return [path, *_files_beside(path, onnx.load(path, load_external_data=False))]
+
+
+def _files_beside(path: Path, model: onnx.ModelProto) -> list[Path]:
+    beside = {
+        ExternalDataInfo(tensor).location
+        for tensor in model.graph.initializer
+        if uses_external_data(tensor)
+    }
+    return [path.parent / location for location in sorted(beside)]
 
 
 def _fingerprint(files: Iterable[Path]) -> str:
