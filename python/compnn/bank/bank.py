@@ -22,14 +22,14 @@ from compnn.bank.reader import Records, open_manifest
 from compnn.bank.reading import Reading
 from compnn.composition import Composition, check_composition
 from compnn.datasets.dataset import Dataset
-from compnn.errors import BankError, SearchError
+from compnn.errors import SearchError
 from compnn.explanation import Candidate, Explanation
 from compnn.field import Field
 from compnn.geometry import Layer
 from compnn.model import Model
 from compnn.palette import Palette
 from compnn.query import Query, read_query
-from compnn.search import Method, Schedule, Search
+from compnn.search import Method, Schedule, Search, bank_of
 
 QueryImage: TypeAlias = npt.NDArray[np.uint8] | str | Path | Query | Reading
 
@@ -421,22 +421,16 @@ class Bank:
         )
         cells, norms = packer.records({layer.name: raw}, query)
         bank = self._cells(layer, images)
-        field = how.field(bank, cells, norms, images, hyperpatch, progress)
-        if directions is None:
-            return field
-        # What lies outside of the directions is like nothing in the bank.
-        share = kept_share(packer.lost[layer.name], norms, hyperpatch, self.manifest.dtype)
-        return dataclasses.replace(field, similarity=field.similarity * share)
+        share = None
+        if directions is not None:
+            # What lies outside of the directions is like nothing in the bank.
+            share = kept_share(packer.lost[layer.name], norms, hyperpatch, self.manifest.dtype)
+        return how.field(bank, cells, norms, images, hyperpatch, progress, share)
 
     def _cells(self, layer: Layer, images: Sequence[int]) -> _core.CellBank:
         """The cells of a layer, once those of `images` have been checked."""
         files = layout.activations_file(layer.name), layout.norms_file(layer.name)
-        for file in files:
-            self._records.verify(file, images)
-        try:
-            return _core.CellBank.open(*(str(self.path / file) for file in files))
-        except _core.FileError as error:
-            raise BankError(f"{error}. Rebuild the bank, or copy it again.") from error
+        return bank_of(*(self._checked(file, images) for file in files))
 
     def _nearest(
         self,
@@ -462,9 +456,7 @@ class Bank:
         if layer is None:
             stored = self._checked(layout.DESCRIPTORS_FILE, allowed)
             norms = self._checked(layout.DESCRIPTOR_NORMS_FILE, allowed)
-            bank = _core.CellBank.from_arrays(
-                stored.reshape(len(stored), 1, 1, -1), norms[:, np.newaxis, np.newaxis]
-            )
+            bank = bank_of(stored.reshape(len(stored), 1, 1, -1), norms[:, np.newaxis, np.newaxis])
             descriptor, norm = pack_descriptor(raw, str(self.descriptor), query)
             field = how.field(bank, descriptor[None, None], norm[None, None], allowed, (1, 1))
         else:
