@@ -11,7 +11,7 @@ from common import facades
 from comparison.case import HYPERPATCH, LAYER
 from comparison.engine import Engine, Found
 from compnn import Bank, _core
-from compnn.search.search import Method, Search
+from compnn.search.search import Method, Search, bank_of
 
 
 class Compnn(Engine):
@@ -35,7 +35,7 @@ class Compnn(Engine):
         cells = np.empty((height, width, depth), np.float32)
         norms = np.empty((height, width), np.float32)
         _core.pack_activations(self._query, cells, norms)
-        bank = _core.CellBank.from_arrays(self._cells, self._norms)
+        bank = bank_of(self._cells, self._norms)
         images = range(len(self._cells))
         field = self.how(setting).field(bank, cells, norms, images, HYPERPATCH)
         gh, gw = self.case.grid

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compnn import _core
-from compnn.bank.layout import ACTIVATION_DTYPES, stored_dtype
-from compnn.search.search import MOST_EFFORT, SCHEDULES
+from compnn.bank.layout import ACTIVATION_DTYPES
+from compnn.search.search import MOST_EFFORT, SCHEDULES, bank_of
 from reference import (
     Case,
     cell_norms,
@@ -40,15 +40,14 @@ SEARCHES = ["exhaustive", "hyperpatch_match"]
 
 def search(case: Case, kind: str = "exhaustive", **options: Any) -> tuple[np.ndarray, ...]:
     """(image, row, col, similarity), each (K, rows, cols)."""
-    bank = _core.CellBank.from_arrays(numbers(case, case.bank), cell_norms(case.bank))
+    bank = bank_of(numbers(case, case.bank), cell_norms(case.bank))
     function = {
         "exhaustive": _core.exhaustive_search,
         "hyperpatch_match": _core.hyperpatch_match,
     }[kind]
     return function(
         bank,
-        numbers(case, case.query),
-        cell_norms(case.query),
+        [(numbers(case, case.query), cell_norms(case.query), None)],
         case.candidates,
         case.hyperpatch,
         matches=case.matches,
@@ -369,8 +368,6 @@ def test_another_thread_runs_during_a_search() -> None:
         ({"query": np.zeros((5, 6, 11), np.float64)}, r"float16, uint16 \(bfloat16\) or int8"),
         ({"query": np.zeros((5, 6, 11), ">f4")}, "byte order"),
         ({"query": np.zeros((5, 11, 6), np.float32).transpose(0, 2, 1)}, "contiguous"),
-        ({"bank": np.zeros((6, 7, 11), np.float32)}, r"\(N, H, W, D\)"),
-        ({"bank": np.zeros((2, 6, 7, 11), np.float32)[:, ::2]}, "contiguous"),
     ],
 )
 @pytest.mark.parametrize("kind", SEARCHES)
@@ -379,12 +376,8 @@ def test_wrong_arguments(kind: str, change: dict[str, Any], message: str) -> Non
         search(replace(random_case(9), **change), kind)
 
 
-def test_wrong_norms_options_and_layouts() -> None:
+def test_wrong_options() -> None:
     case = random_case(10)
-    norms = cell_norms(case.bank)
-    for wrong in (norms[:3], norms.astype(np.float64), norms[..., None], norms.astype(">f4")):
-        with pytest.raises(ValueError, match="norms must"):
-            _core.CellBank.from_arrays(case.bank, wrong)
     with pytest.raises(ValueError, match="num_threads must be positive"):
         search(case, num_threads=0)
     with pytest.raises(ValueError, match="iterations must be at least 0"):
@@ -393,9 +386,6 @@ def test_wrong_norms_options_and_layouts() -> None:
         search(case, "hyperpatch_match", effort=9)
     with pytest.raises(ValueError, match="schedule must be fast or paper"):
         search(case, "hyperpatch_match", schedule="slow")
-    shifted = np.zeros(case.bank.nbytes + 1, np.uint8)[1:].view(np.float32)
-    with pytest.raises(ValueError, match="align"):
-        _core.CellBank.from_arrays(shifted.reshape(case.bank.shape), norms)
 
 
 def test_more_threads_than_the_system_has_is_no_crash() -> None:
@@ -412,41 +402,6 @@ def test_more_threads_than_the_system_has_is_no_crash() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], env=_env(), capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
-
-
-@pytest.mark.parametrize("dtype", ACTIVATION_DTYPES)
-def test_opened_bank_equals_arrays(dtype: str, tmp_path: Path) -> None:
-    case = random_case(11, dtype=dtype, matches=2)
-    np.save(tmp_path / "cells.npy", numbers(case, case.bank))
-    np.save(tmp_path / "norms.npy", cell_norms(case.bank))
-    bank = _core.CellBank.open(str(tmp_path / "cells.npy"), str(tmp_path / "norms.npy"))
-    assert bank.shape == case.bank.shape
-    assert bank.dtype == stored_dtype(dtype)
-    opened = _core.exhaustive_search(
-        bank,
-        numbers(case, case.query),
-        cell_norms(case.query),
-        case.candidates,
-        case.hyperpatch,
-        matches=2,
-    )
-    for a, b in zip(opened, search(case), strict=True):
-        np.testing.assert_array_equal(a, b)
-    with pytest.raises(_core.FileError, match=r"nowhere\.npy"):
-        _core.CellBank.open(str(tmp_path / "nowhere.npy"), str(tmp_path / "norms.npy"))
-    with pytest.raises(_core.FileError, match=r"cells\.npy: norms must"):
-        _core.CellBank.open(str(tmp_path / "cells.npy"), str(tmp_path / "cells.npy"))
-
-
-def test_bank_keeps_its_arrays_alive() -> None:
-    case = random_case(12)
-    bank = _core.CellBank.from_arrays(case.bank.copy(), cell_norms(case.bank))
-    again = np.empty_like(case.bank)  # would take the memory if it were free
-    again[:] = np.nan
-    field = _core.exhaustive_search(
-        bank, case.query, cell_norms(case.query), case.candidates, case.hyperpatch
-    )
-    check_field(case, field)
 
 
 def test_faiss_finds_the_same_similarities() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from compnn import _core
 from compnn.errors import SearchError
-from compnn.search.search import METHODS, Search
+from compnn.search.search import METHODS, Search, bank_of
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_options_at_the_ends_of_their_ranges() -> None:
 def bank() -> _core.CellBank:
     random = np.random.default_rng(0)
     cells = random.standard_normal((3, 4, 4, 5)).astype(np.float32)
-    return _core.CellBank.from_arrays(cells, np.linalg.norm(cells, axis=3))
+    return bank_of(cells, np.linalg.norm(cells, axis=3))
 
 
 def query() -> tuple[np.ndarray, np.ndarray]:

@@ -24,6 +24,15 @@ MOST_EFFORT = 8
 Progress = Callable[[float], None]
 
 
+def bank_of(cells: npt.NDArray[Any], norms: npt.NDArray[np.float32]) -> _core.CellBank:
+    """Return a bank of images of one size: cells (N, H, W, K), norms (N, H, W)."""
+    count, rows, cols, depth = cells.shape
+    images = np.zeros((count, 4), np.int64)
+    images[:, 1] = np.arange(count) * rows * cols
+    images[:, 2:] = rows, cols
+    return _core.CellBank([(cells.reshape(-1, depth), norms.reshape(-1), 0)], images)
+
+
 @dataclass(frozen=True)
 class Search:
     """How to search; the same search gives the same field, bit for bit, on any number of threads.
@@ -94,6 +103,7 @@ class Search:
         candidates: Sequence[int] | npt.NDArray[np.int32],
         hyperpatch: tuple[int, int],
         progress: Progress | None = None,
+        share: npt.NDArray[np.float32] | None = None,
     ) -> Field:
         """Search the candidates for the matches of one image's hyperpatches.
 
@@ -111,6 +121,8 @@ class Search:
             Cells (h, w) of a hyperpatch.
         progress
             Called now and then with the finished share in [0, 1]; an exception ends the search.
+        share
+            float32 (gh, gw): what similarities are multiplied by.
 
         Raises
         ------
@@ -123,8 +135,7 @@ class Search:
             if self.method == "exhaustive":
                 found = _core.exhaustive_search(
                     bank,
-                    cells,
-                    norms,
+                    [(cells, norms, share)],
                     ascending,
                     hyperpatch,
                     matches=self.matches,
@@ -134,8 +145,7 @@ class Search:
             else:
                 found = _core.hyperpatch_match(
                     bank,
-                    cells,
-                    norms,
+                    [(cells, norms, share)],
                     ascending,
                     hyperpatch,
                     matches=self.matches,

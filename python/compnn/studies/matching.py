@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from compnn import _core
 from compnn.files import make_folder
 from compnn.bank.packing import Packer
 from compnn.explanation.composition import Provenance, provenance
@@ -26,7 +25,7 @@ from compnn.network.onnx import Model
 from compnn.images.palette import Palette, resolve_palette
 from compnn.studies.patch_labels import patch_labels
 from compnn.explanation.query import Query, read_query
-from compnn.search.search import Search
+from compnn.search.search import Search, bank_of
 
 # One comparison needs no memory saved, so that activations keep the precision of the network.
 _DTYPE = "float32"
@@ -306,7 +305,7 @@ def match(
 
     def field(direction: str, query: _Activation, bank: _Activation) -> Field:
         report = None if progress is None else lambda share: progress(direction, share)
-        cells = _core.CellBank.from_arrays(bank.cells[np.newaxis], bank.norms[np.newaxis])
+        cells = bank_of(bank.cells[np.newaxis], bank.norms[np.newaxis])
         found = how.field(cells, query.cells, query.norms, [0], tap.hyperpatch, report)
         if report is not None:
             report(1.0)
