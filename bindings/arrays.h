@@ -66,20 +66,23 @@ inline void need_norms(const py::array& norms, const py::array& cells,
   }
 }
 
-// Cells of one image from the last three dimensions of an array.
-inline Cells cells_of(const py::array& cells, const py::array& norms) {
+inline Precision precision_of_cells(const py::array& cells) {
   const std::optional<Precision> precision = precision_of(cells);
   need(precision.has_value(), "cells must be float32, float16, uint16 (bfloat16) or int8");
   need_contiguous(cells, "cells");
-  need_norms(norms, cells);
-  const py::ssize_t n = cells.ndim();
+  return *precision;
+}
+
+// Cells of one image, (H, W, D).
+inline Cells cells_of(const py::array& cells, const py::array& norms) {
   Cells view;
+  view.precision = precision_of_cells(cells);
+  need_norms(norms, cells);
   view.numbers = cells.data();
   view.norms = static_cast<const float*>(norms.data());
-  view.precision = *precision;
-  view.rows = cells.shape(n - 3);
-  view.cols = cells.shape(n - 2);
-  view.depth = cells.shape(n - 1);
+  view.rows = cells.shape(0);
+  view.cols = cells.shape(1);
+  view.depth = cells.shape(2);
   return view;
 }
 

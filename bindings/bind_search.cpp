@@ -1,6 +1,9 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <optional>
+#include <tuple>
+#include <vector>
 
 #include "arrays.h"
 #include "compnn/search/exhaustive.h"
@@ -22,17 +25,39 @@ Monitor monitor_of(const Callback& progress) {
   };
 }
 
-Query query_of(const py::array& cells, const py::array& norms, const Candidates& candidates,
-               std::pair<Index, Index> hyperpatch, int matches, int num_threads) {
-  need(cells.ndim() == 3, "cells must have the shape (H, W, D)");
-  need(candidates.ndim() == 1, "candidates must have one dimension");
-  Query query;
+// Of one basis: cells, norms, share.
+using QueryArrays = std::tuple<py::array, py::array, std::optional<py::array>>;
+
+QueryCells query_cells_of(const QueryArrays& arrays, HyperpatchSize hyperpatch) {
+  const auto& [cells, norms, share] = arrays;
+  need(cells.ndim() == 3, "a query's cells must have the shape (H, W, D)");
+  QueryCells query;
   query.cells = cells_of(cells, norms);
-  query.candidates.assign(candidates.data(), candidates.data() + candidates.size());
-  query.hyperpatch = {hyperpatch.first, hyperpatch.second};
-  query.matches = matches;
-  query.num_threads = num_threads;
+  if (!share) return query;
+  need(is_float(*share) && share->ndim() == 2 && share->shape(0) == hyperpatch.rows(query.cells) &&
+           share->shape(1) == hyperpatch.cols(query.cells),
+       "share must be float32 with one number for each hyperpatch");
+  need_contiguous(*share, "share");
+  query.share = static_cast<const float*>(share->data());
+  need(std::all_of(query.share, query.share + share->size(),
+                   [](float factor) { return factor >= 0 && factor <= 1; }),
+       "share must be in [0, 1]");
   return query;
+}
+
+// Looks into the arrays.
+Request request_of(const std::vector<QueryArrays>& queries, const Candidates& candidates,
+                   std::pair<Index, Index> hyperpatch, int matches, int num_threads) {
+  need(candidates.ndim() == 1, "candidates must have one dimension");
+  Request request;
+  request.hyperpatch = {hyperpatch.first, hyperpatch.second};
+  for (const QueryArrays& arrays : queries) {
+    request.query.push_back(query_cells_of(arrays, request.hyperpatch));
+  }
+  request.candidates.assign(candidates.data(), candidates.data() + candidates.size());
+  request.matches = matches;
+  request.num_threads = num_threads;
+  return request;
 }
 
 // (image, row, col, similarity), each (K, rows, cols).
@@ -72,36 +97,38 @@ py::tuple run(const Search& search, const Callback& progress) {
 void BindSearch(py::module_& m) {
   m.def(
       "exhaustive_search",
-      [](const CellBank& bank, const py::array& cells, const py::array& norms,
+      [](const CellBank& bank, const std::vector<QueryArrays>& queries,
          const Candidates& candidates, std::pair<Index, Index> hyperpatch, int matches,
          int num_threads, const Callback& progress) {
-        const Query query = query_of(cells, norms, candidates, hyperpatch, matches, num_threads);
-        return run([&](const Monitor& monitor) { return exhaustive_search(bank, query, monitor); },
-                   progress);
+        const Request request = request_of(queries, candidates, hyperpatch, matches, num_threads);
+        return run(
+            [&](const Monitor& monitor) { return exhaustive_search(bank, request, monitor); },
+            progress);
       },
-      py::arg("bank"), py::arg("cells"), py::arg("norms"), py::arg("candidates"),
-      py::arg("hyperpatch"), py::kw_only(), py::arg("matches") = 1, py::arg("num_threads") = -1,
+      py::arg("bank"), py::arg("queries"), py::arg("candidates"), py::arg("hyperpatch"),
+      py::kw_only(), py::arg("matches") = 1, py::arg("num_threads") = -1,
       py::arg("progress") = py::none());
   m.def(
       "hyperpatch_match",
-      [](const CellBank& bank, const py::array& cells, const py::array& norms,
+      [](const CellBank& bank, const std::vector<QueryArrays>& queries,
          const Candidates& candidates, std::pair<Index, Index> hyperpatch, int matches,
          const std::string& schedule, int effort, int iterations, std::uint64_t seed,
          bool stop_when_unchanged, int num_threads, const Callback& progress) {
-        const Query query = query_of(cells, norms, candidates, hyperpatch, matches, num_threads);
+        const Request request = request_of(queries, candidates, hyperpatch, matches, num_threads);
         need(schedule == "fast" || schedule == "paper", "schedule must be fast or paper");
         const HyperPatchMatchOptions options{
             schedule == "fast" ? Schedule::kFast : Schedule::kPaper, effort, iterations, seed,
             stop_when_unchanged};
         return run(
-            [&](const Monitor& monitor) { return hyperpatch_match(bank, query, options, monitor); },
+            [&](const Monitor& monitor) {
+              return hyperpatch_match(bank, request, options, monitor);
+            },
             progress);
       },
-      py::arg("bank"), py::arg("cells"), py::arg("norms"), py::arg("candidates"),
-      py::arg("hyperpatch"), py::kw_only(), py::arg("matches") = 1, py::arg("schedule") = "fast",
-      py::arg("effort") = 4, py::arg("iterations") = kUsual, py::arg("seed") = 0,
-      py::arg("stop_when_unchanged") = false, py::arg("num_threads") = -1,
-      py::arg("progress") = py::none());
+      py::arg("bank"), py::arg("queries"), py::arg("candidates"), py::arg("hyperpatch"),
+      py::kw_only(), py::arg("matches") = 1, py::arg("schedule") = "fast", py::arg("effort") = 4,
+      py::arg("iterations") = kUsual, py::arg("seed") = 0, py::arg("stop_when_unchanged") = false,
+      py::arg("num_threads") = -1, py::arg("progress") = py::none());
 }
 
 }  // namespace compnn::bindings

@@ -17,7 +17,6 @@ void BindSearch(py::module_& m);
 
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The C++ engine of compnn; use the functions of the package compnn instead.";
-  py::register_exception<compnn::FileError>(m, "FileError", PyExc_ValueError);
   py::register_exception<compnn::NotFinite>(m, "NotFinite", PyExc_ValueError);
   py::register_exception<compnn::OutOfRange>(m, "OutOfRange", PyExc_ValueError);
   py::register_exception<compnn::Cancelled>(m, "Cancelled", PyExc_RuntimeError);

@@ -1,15 +1,11 @@
 // Searches at the reference shape, 128 x 128 cells of 128 channels and hyperpatches of 2 x 2 cells:
 // an image that is not in the bank among 1, 4 and 16 images, on 1 and 2 threads.
 //   bench_search --benchmark_filter='fast/effort:4.*threads:1'
-//   bench_search --bank activations.npy norms.npy      (a layer of a bank; its last image is asked)
 #include <benchmark/benchmark.h>
 
-#include <exception>
-#include <iostream>
 #include <map>
 #include <numeric>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "compnn/search/exhaustive.h"
@@ -20,14 +16,13 @@ using namespace compnn;
 
 namespace {
 
-Query query_among(const CellBank& bank, Index images, int threads) {
-  Query query;
-  query.cells = bank.image(bank.images() - 1);
-  query.candidates.resize(static_cast<std::size_t>(images));
-  std::iota(query.candidates.begin(), query.candidates.end(), 0);
-  query.hyperpatch = {2, 2};
-  query.num_threads = threads;
-  return query;
+Request request_among(const CellBank& bank, Index images, int threads) {
+  Request request;
+  request.query.emplace_back().cells = bank.image(bank.images() - 1);
+  request.candidates.resize(static_cast<std::size_t>(images));
+  std::iota(request.candidates.begin(), request.candidates.end(), 0);
+  request.num_threads = threads;
+  return request;
 }
 
 // How good a field is: `exact`, the share of positions whose match is as similar as the nearest,
@@ -37,8 +32,8 @@ void compare_with_exact(benchmark::State& state, const CellBank& bank, const Fie
   const Index images = state.range(0);
   auto exact = exact_fields.find(images);
   if (exact == exact_fields.end()) {
-    const Query query = query_among(bank, images, -1);
-    exact = exact_fields.emplace(images, exhaustive_search(bank, query, nullptr)).first;
+    const Request request = request_among(bank, images, -1);
+    exact = exact_fields.emplace(images, exhaustive_search(bank, request, nullptr)).first;
   }
   double found = 0, loss = 0;
   const auto positions = static_cast<double>(field.best.size());
@@ -52,10 +47,10 @@ void compare_with_exact(benchmark::State& state, const CellBank& bank, const Fie
 }
 
 void exhaustive(benchmark::State& state, const CellBank& bank) {
-  const Query query = query_among(bank, state.range(0), static_cast<int>(state.range(1)));
-  for (auto _ : state) benchmark::DoNotOptimize(exhaustive_search(bank, query, nullptr));
-  const Index positions = query.hyperpatch.rows(query.cells) * query.hyperpatch.cols(query.cells);
-  const Index places = state.range(0) * (bank.rows() - 1) * (bank.cols() - 1);
+  const Request request = request_among(bank, state.range(0), static_cast<int>(state.range(1)));
+  for (auto _ : state) benchmark::DoNotOptimize(exhaustive_search(bank, request, nullptr));
+  const Index positions = request.hyperpatch.count(request.query.front().cells);
+  const Index places = state.range(0) * request.hyperpatch.count(bank.image(0));
   state.counters["pairs"] =
       benchmark::Counter(static_cast<double>(positions) * static_cast<double>(places),
                          benchmark::Counter::kIsIterationInvariantRate);
@@ -63,9 +58,9 @@ void exhaustive(benchmark::State& state, const CellBank& bank) {
 
 void approximate(benchmark::State& state, const CellBank& bank,
                  const HyperPatchMatchOptions& options) {
-  const Query query = query_among(bank, state.range(0), static_cast<int>(state.range(1)));
+  const Request request = request_among(bank, state.range(0), static_cast<int>(state.range(1)));
   Field field(0, 0, 1);
-  for (auto _ : state) field = hyperpatch_match(bank, query, options, nullptr);
+  for (auto _ : state) field = hyperpatch_match(bank, request, options, nullptr);
   compare_with_exact(state, bank, field);
 }
 
@@ -97,23 +92,11 @@ void add_all(const CellBank& bank) {
 
 }  // namespace
 
-int main(int argc, char** argv) try {
+int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
-  const bool on_disk = argc == 4 && std::string_view(argv[1]) == "--bank";
-  if (argc > 1 && !on_disk) {
-    std::cerr << "usage: bench_search [--benchmark_...] [--bank ACTIVATIONS.npy NORMS.npy]\n";
-    return 2;
-  }
-  const CellBank bank =
-      on_disk ? CellBank::open(argv[2], argv[3]) : benchmarks::synthetic_bank(17, 128, 128, 128);
-  if (bank.images() < 2) {
-    std::cerr << "the bank must have at least 2 images: one is the query\n";
-    return 2;
-  }
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  const CellBank bank = benchmarks::synthetic_bank(17, 128, 128, 128);
   add_all(bank);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
-} catch (const std::exception& error) {
-  std::cerr << error.what() << "\n";
-  return 2;
 }

@@ -70,14 +70,15 @@ inline CellBank synthetic_bank(Index images, Index rows, Index cols, Index depth
     pack_activations(from, Precision::kFloat16, memory->numbers.data() + image * cells * depth,
                      memory->norms.data() + image * cells);
   }
-  Cells first;
-  first.numbers = memory->numbers.data();
-  first.norms = memory->norms.data();
-  first.precision = Precision::kFloat16;
-  first.rows = rows;
-  first.cols = cols;
-  first.depth = depth;
-  return CellBank(first, images, memory);
+  Shard shard;
+  shard.numbers = memory->numbers.data();
+  shard.norms = memory->norms.data();
+  shard.precision = Precision::kFloat16;
+  shard.count = images * cells;
+  shard.depth = depth;
+  std::vector<ImagePlace> places;
+  for (Index image = 0; image < images; ++image) places.push_back({0, image * cells, rows, cols});
+  return CellBank({shard}, places, memory);
 }
 
 }  // namespace compnn::benchmarks

@@ -3,9 +3,9 @@
 Banks, evaluations and figures at full size are kept in the work folder: what is there is used and
 resumed, what is missing is built.
 
-    python benchmarks/results.py --work /tmp/results
-    python benchmarks/results.py --work /tmp/results --sections 1,10    # the others stay
-    python benchmarks/results.py --work /tmp/results --limit 2 --output /tmp/docs    # to try it
+    python -m benchmarks.paper --work /tmp/results
+    python -m benchmarks.paper --work /tmp/results --sections 1,10    # the others stay
+    python -m benchmarks.paper --work /tmp/results --limit 2 --output /tmp/docs    # to try it
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from benchmarks.paper.sections import SECTIONS
 from benchmarks.paper.sections.machine import describe
 from benchmarks.paper.setting import SEED, SUBJECTS, Setting
 from benchmarks.paper.text import commands, paragraphs, table
-
 from compnn.files import make_folder, write_file
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def main() -> None:
@@ -61,12 +60,13 @@ def _head(setting: Setting) -> str:
     return paragraphs(
         "# Results",
         trial if setting.limit else "",
-        f"Written by `python benchmarks/results.py --work FOLDER`; no number or verdict is typed "
+        f"Written by `python -m benchmarks.paper --work FOLDER`; no number or verdict is typed "
         f"in. It builds the banks that are missing and resumes what was interrupted; with the "
         f"banks it takes about half an hour on 2 cores; `--sections 1,3` runs some sections alone. "
         f"It needs `pip install '.[results]'` and the real data and networks of `../shared`. All "
         f"random numbers come from seed {SEED}: apart from the seconds, the same numbers come out "
-        f"again.",
+        f"again. Searches are by HyperPatch-Match, as in the paper, or exhaustive, as the sections "
+        f"say; left to itself (`--method auto`), compnn searches exhaustively where that is quick.",
         "The commands below print the same numbers. They are to be run in the work folder, where "
         "the banks are; `$DATA` and `$MODELS` are the folders of `../shared`, `$COMPNN` is the "
         "checkout. The banks:",
@@ -95,7 +95,7 @@ def _head(setting: Setting) -> str:
 
 
 def _bank_row(setting: Setting, number: int) -> tuple[str, ...]:
-    bank = setting.bank(SUBJECTS[number])
+    bank = setting.explainer(SUBJECTS[number]).bank
     return SUBJECTS[number].bank, str(len(bank)), str(len(bank.layers)), str(bank.descriptor)
 
 

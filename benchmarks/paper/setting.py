@@ -10,12 +10,24 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks.common import DESCRIPTOR, shared
-
-from compnn import Bank, CamVid, Dataset, Evaluation, Model, SideBySide, evaluate
+from compnn import (
+    CamVid,
+    Dataset,
+    Evaluation,
+    Explainer,
+    HyperPatchMatch,
+    Labels,
+    OnnxNetwork,
+    SideBySide,
+    build,
+    evaluate,
+)
 from compnn.explanation.composition import Composition
-from compnn.search.search import Method
+from compnn.search.search import Search
 
 SEED = 0
+SEARCH = f"--method hyperpatch-match --seed {SEED}"
+"""The search of most sections, as options of `compnn`."""
 LAST = "decoder_2"
 """The last layer of Pix2Pix."""
 TOP_K: tuple[int | None, ...] = (1, 16, 32, 64, None)
@@ -56,14 +68,17 @@ class Subject:
         if self is CAMVID:
             return CamVid(data / "camvid", split)
         folder = data / "facades" / split
+        labels = Labels("facades")
         if self is PHOTO_TO_LABELS:
-            return SideBySide(folder, "left", target_palette="facades", attributes=attributes)
-        return SideBySide(folder, "right", input_palette="facades", attributes=attributes)
+            return SideBySide(folder, "left", target_kind=labels, attributes=attributes)
+        return SideBySide(folder, "right", input_kind=labels, attributes=attributes)
 
-    def model(self) -> Model:
+    def open_network(self) -> OnnxNetwork:
         """The network, with the layers of the bank."""
         path = shared() / "models" / self.network
-        return Model(path, None if self.layers is None else list(self.layers), self.descriptor)
+        return OnnxNetwork(
+            path, None if self.layers is None else list(self.layers), self.descriptor
+        )
 
     def command(self, verb: str, *options: str) -> str:
         """A command of `compnn` with this bank and the validation pairs."""
@@ -128,21 +143,19 @@ class Setting:
         return count if self.limit is None else min(count, self.limit)
 
     @cached_property
-    def _banks(self) -> dict[str, Bank]:
+    def _explainers(self) -> dict[str, Explainer]:
         return {}
 
-    def bank(self, subject: Subject) -> Bank:
-        """The bank of a network, which is built if it is missing."""
-        if subject.slug not in self._banks:
-            path, model = self.work / subject.bank, subject.model()
-            if path.exists():
-                self._banks[subject.slug] = Bank(path, model)
-            else:
+    def explainer(self, subject: Subject) -> Explainer:
+        """The network and its bank, which is built, or its build resumed, if it is not there."""
+        if subject.slug not in self._explainers:
+            path, network = self.work / subject.bank, subject.open_network()
+            if not (path / "manifest.json").exists():
                 print(f"building {path}", flush=True)
                 attributes = None if subject is CAMVID else self._walls()
-                pairs = subject.pairs("train", attributes)
-                self._banks[subject.slug] = Bank.build(path, model, pairs)
-        return self._banks[subject.slug]
+                build(path, network, subject.pairs("train", attributes))
+            self._explainers[subject.slug] = Explainer(path, network)
+        return self._explainers[subject.slug]
 
     def _walls(self) -> Path:
         path = self.work / "walls.csv"
@@ -156,32 +169,30 @@ class Setting:
         self,
         subject: Subject,
         name: str,
+        search: Search | None = None,
         *,
         layers: Sequence[str] | None = None,
         top_k: Sequence[int | None],
-        method: Method = "hyperpatch-match",
         composition: Composition = "copy",
-        matches: int = 1,
         images: Sequence[str] | None = None,
     ) -> Evaluation:
         """An evaluation of the validation pairs, or of those that `images` names.
 
+        Searches are by HyperPatch-Match, as in the paper, unless another is given.
         What is found in the folder of this name is not measured again.
         """
         pairs = subject.pairs("val")
         if images is not None:
             pairs = pairs.subset(images)
         return evaluate(
-            self.bank(subject),
+            self.explainer(subject),
             pairs,
             self.kept / "evaluations" / f"{subject.slug}-{name}",
+            search or HyperPatchMatch(seed=SEED),
             layers=layers,
             top_k=top_k,
             composition=composition,
             limit=self.limit,
-            method=method,
-            matches=matches,
-            seed=SEED,
         )
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from benchmarks.speed import building, document, end_to_end, formats, machine, plots, sections
 from benchmarks.speed.case import IMAGES, LAYER, Reference, open_bank
 from benchmarks.speed.results import Results
-
 from compnn.files import write_file
 
 SECTIONS = (

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.common import DESCRIPTOR, FACADES_LAYERS, facades, facades_model
-
 from benchmarks.speed.markdown import megabytes, seconds, table
 from benchmarks.speed.verdict import Verdict
 from benchmarks.speed.worker import Answer, Worker

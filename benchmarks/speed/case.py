@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from benchmarks.common import facades, facades_model, shared
 
+from benchmarks.common import facades, facades_model, shared
 from compnn import Bank
 from compnn.explanation.composition import provenance
-from compnn.search.field import Field
 from compnn.images.measures import pixel_accuracy
+from compnn.search.field import Field
 
 LAYER = "decoder_2"
 IMAGES = 16

@@ -8,14 +8,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.common import facades, shared
+from compnn.cli.report import write_report
 
+from benchmarks.common import facades, shared
 from benchmarks.speed.case import IMAGES, LAYER
 from benchmarks.speed.markdown import seconds, table
 from benchmarks.speed.verdict import Verdict
 from benchmarks.speed.worker import Worker
 from compnn import Bank
-from compnn.cli.report import write_report
 from compnn.explanation.query import Query
 from compnn.explanation.scores import score
 from compnn.studies.usage import usage

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from benchmarks.common import facades, facades_model
 
+from benchmarks.common import facades, facades_model
 from benchmarks.speed.case import LAYER, Reference
 from benchmarks.speed.engine import Found
 from benchmarks.speed.markdown import seconds, table

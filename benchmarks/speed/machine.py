@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from benchmarks.common import cores, processor
 from onnx import TensorProto, helper
 
+from benchmarks.common import cores, processor
 from compnn import _core
 
 _SIZE = 2048

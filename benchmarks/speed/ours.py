@@ -6,12 +6,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from benchmarks.common import facades
 
+from benchmarks.common import facades
 from benchmarks.speed.case import HYPERPATCH, LAYER
 from benchmarks.speed.engine import Engine, Found
 from compnn import Bank, _core
-from compnn.search.search import Method, Search
+from compnn.search.search import Method, Search, bank_of
 
 
 class Compnn(Engine):
@@ -35,7 +35,7 @@ class Compnn(Engine):
         cells = np.empty((height, width, depth), np.float32)
         norms = np.empty((height, width), np.float32)
         _core.pack_activations(self._query, cells, norms)
-        bank = _core.CellBank.from_arrays(self._cells, self._norms)
+        bank = bank_of(self._cells, self._norms)
         images = range(len(self._cells))
         field = self.how(setting).field(bank, cells, norms, images, HYPERPATCH)
         gh, gw = self.case.grid

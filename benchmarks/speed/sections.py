@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import numpy as np
-from benchmarks.common import cores
 
+from benchmarks.common import cores
 from benchmarks.speed import machine, ours, peers
 from benchmarks.speed.case import LAYER, Case, Reference
 from benchmarks.speed.engine import Engine, Found

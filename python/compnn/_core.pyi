@@ -1,13 +1,10 @@
 """The C++ engine, private to the package; arrays are C-contiguous, in native byte order."""
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-
-class FileError(ValueError):
-    """A file cannot be opened, or is not what it should be; the message names it."""
 
 class NotFinite(ValueError):
     """Activations hold NaN or infinity."""
@@ -37,29 +34,38 @@ Numbers: TypeAlias = (
     | npt.NDArray[np.int8]
 )
 
+# A query in one basis of a bank: cells (H, W, K), norms (H, W), and for each hyperpatch the share
+# of it in [0, 1] that lies in the basis, (H - h + 1, W - w + 1), which its similarities are multiplied
+# by; None stands for 1.
+Query: TypeAlias = tuple[Numbers, npt.NDArray[np.float32], npt.NDArray[np.float32] | None]
+
 class CellBank:
     """The cells of one layer for every training image, and their L2 norms."""
 
-    @staticmethod
-    def open(activations_path: str, norms_path: str) -> CellBank:
-        """Map two .npy files: (N, H, W, D) of a dtype of `Numbers`, and (N, H, W) float32.
+    def __init__(
+        self,
+        shards: Sequence[tuple[Numbers, npt.NDArray[np.float32], int]],
+        images: npt.NDArray[np.int64],
+    ) -> None:
+        """A bank over arrays that are kept alive, not copied.
 
-        Raises FileError when a file is not that.
+        Each of `shards` holds the cells (n, K) of some images, one after the other, their norms
+        (n,), and the basis that the cells are coordinates along, 0..B-1: only cells of one basis
+        can be compared. All shards have one dtype, those of a basis one K.
+
+        `images` (N, 4) says for each image of the bank, in the bank's order, its shard, first cell,
+        rows and columns; it is copied. Sizes may differ.
+
+        Raises ValueError where an array is not C-contiguous, aligned and of its dtype, shards do
+        not fit one another, a basis has no shard, or an image is not within its shard.
         """
 
-    @staticmethod
-    def from_arrays(
-        cells: Numbers,
-        norms: npt.NDArray[np.float32],
-    ) -> CellBank:
-        """Use arrays without a copy: cells (N, H, W, D), norms (N, H, W). They are kept alive."""
+    @property
+    def images(self) -> int:
+        """Number N of images."""
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(N, H, W, D)."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype[np.float32 | np.float16 | np.uint16 | np.int8]:
         """Of the cells."""
 
 def pack_activations(
@@ -88,8 +94,7 @@ def main_directions(
 
 def exhaustive_search(
     bank: CellBank,
-    cells: Numbers,
-    norms: npt.NDArray[np.float32],
+    queries: Sequence[Query],
     candidates: npt.NDArray[np.int32],
     hyperpatch: tuple[int, int],
     *,
@@ -101,17 +106,18 @@ def exhaustive_search(
 ]:
     """Compare each hyperpatch (h, w) of a query with all of the candidates (paper section 3.2).
 
-    `cells` (H, W, D) and `norms` (H, W) are the query's; `candidates` (n,) ascend, each once.
-    Returns (image, row, col, similarity), each (matches, H - h + 1, W - w + 1), best first; equal
-    similarities in the order of image, row, column. `progress` is called on the calling thread,
-    about ten times a second, with the finished fraction in [0, 1]; what it raises ends the search.
-    num_threads = -1 takes all processors. Raises ValueError for arguments that do not fit.
+    `queries[b]` is the query in the bank's basis b, one for each; `candidates` (n,) ascend, each
+    once. Candidates that are too small for a hyperpatch are left out. Returns (image, row, col,
+    similarity), each (matches, H - h + 1, W - w + 1), best first; equal similarities in the order
+    of image, row, column. `progress` is called on the calling thread, about ten times a second,
+    with the finished fraction in [0, 1]; what it raises ends the search. num_threads = -1 takes all
+    processors. Raises ValueError for arguments that do not fit, and where all candidates together
+    have fewer hyperpatches than `matches`.
     """
 
 def hyperpatch_match(
     bank: CellBank,
-    cells: Numbers,
-    norms: npt.NDArray[np.float32],
+    queries: Sequence[Query],
     candidates: npt.NDArray[np.int32],
     hyperpatch: tuple[int, int],
     *,
@@ -128,8 +134,8 @@ def hyperpatch_match(
 ]:
     """Search approximately, by propagation and random search (paper section 3.2).
 
-    As `exhaustive_search`. The schedule "fast" starts from a codebook, on which it spends by
-    `effort`, 1 to 8; "paper" starts at random. `iterations` rounds follow, -1 for the schedule's
-    own number; `stop_when_unchanged` ends after the first that improves nothing. Both draw from
-    `seed` in [0, 2**64).
+    As `exhaustive_search`; candidates in several bases are one list. The schedule "fast" starts
+    from a codebook of each basis, on which it spends by `effort`, 1 to 8; "paper" starts at random.
+    `iterations` rounds follow, -1 for the schedule's own number; `stop_when_unchanged` ends after
+    the first that improves nothing. Both draw from `seed` in [0, 2**64).
     """

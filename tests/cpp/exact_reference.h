@@ -35,12 +35,12 @@ inline double dot_in_double(const float* a, const float* b, Index count) {
 
 class ExactReference {
  public:
-  ExactReference(const TestCells& query, const TestCells& bank, const Query& asked)
+  ExactReference(const TestCells& query, const TestCells& bank, const TestQuery& asked)
       : query_(query), bank_(bank), asked_(asked) {
     const HyperpatchSize size = asked.hyperpatch;
     for (const std::int32_t image : asked.candidates) {
-      for (std::int32_t row = 0; row + size.height <= bank.shape().rows; ++row) {
-        for (std::int32_t col = 0; col + size.width <= bank.shape().cols; ++col) {
+      for (std::int32_t row = 0; row + size.height <= bank.rows(image); ++row) {
+        for (std::int32_t col = 0; col + size.width <= bank.cols(image); ++col) {
           places_.push_back({0, image, row, col});
         }
       }
@@ -113,13 +113,19 @@ class ExactReference {
     }
   }
 
+  // Of each cell of the query with all cells of the candidates.
   void multiply_cells() {
-    const Index cells = bank_.shape().rows * bank_.shape().cols, depth = bank_.shape().depth;
+    const Index depth = bank_.shape().depth;
+    for (const std::int32_t image : asked_.candidates) {
+      begins_.resize(static_cast<std::size_t>(image) + 1);
+      begins_.back() = all_cells_;
+      all_cells_ += bank_.rows(image) * bank_.cols(image);
+    }
     const Index query_cells = query_.shape().rows * query_.shape().cols;
     for (Index q = 0; q < query_cells; ++q) {
       const float* cell = query_.cell(0, 0, 0) + q * depth;
       for (const std::int32_t image : asked_.candidates) {
-        for (Index c = 0; c < cells; ++c) {
+        for (Index c = 0; c < bank_.rows(image) * bank_.cols(image); ++c) {
           products_.push_back(dot_in_double(cell, bank_.cell(image, 0, 0) + c * depth, depth));
         }
       }
@@ -131,18 +137,16 @@ class ExactReference {
     const double query_norm = norm(query_, here);
     std::vector<double> similarities(places_.size());
     if (query_norm == 0) return similarities;
-    const Index bank_cols = bank_.shape().cols, cells = bank_.shape().rows * bank_cols;
-    const Index all_cells = cells * static_cast<Index>(asked_.candidates.size());
-    const Index in_image = static_cast<Index>(places_.size() / asked_.candidates.size());
     for (std::size_t i = 0; i < places_.size(); ++i) {
       if (norms_[i] == 0) continue;
-      const Index first =
-          static_cast<Index>(i) / in_image * cells + places_[i].row * bank_cols + places_[i].col;
+      const Match& place = places_[i];
+      const Index bank_cols = bank_.cols(place.image);
+      const Index first = begins_[at(place.image)] + place.row * bank_cols + place.col;
       double dot = 0;
       for (Index a = 0; a < asked_.hyperpatch.height; ++a) {
         for (Index b = 0; b < asked_.hyperpatch.width; ++b) {
           const Index query_cell = (row + a) * query_.shape().cols + col + b;
-          dot += products_[at(query_cell * all_cells + first + a * bank_cols + b)];
+          dot += products_[at(query_cell * all_cells_ + first + a * bank_cols + b)];
         }
       }
       similarities[i] = dot / query_norm / norms_[i];
@@ -174,30 +178,33 @@ class ExactReference {
 
   const TestCells& query_;
   const TestCells& bank_;
-  const Query& asked_;
+  const TestQuery& asked_;
   std::vector<Match> places_;
   std::vector<Index> equal_before_;
+  std::vector<Index> begins_;  // of the cells of each image, in a row of products
+  Index all_cells_ = 0;
   std::vector<double> norms_, products_;
 };
 
 // The field of a search that excludes by codes what it can, though that may not pay here; of all
 // candidates in two groups, from what HyperPatch-Match finds. None where the search gives up.
-inline std::optional<Field> pruned_field(const CellBank& bank, const Query& asked, bool fine) {
+inline std::optional<Field> pruned_field(const CellBank& bank, const TestQuery& asked, bool fine) {
   ThreadPool pool(asked.num_threads);
   Progress progress(1, nullptr);
-  const QueryNumbers numbers(asked, pool, progress);
-  ExactField field(bank, asked, numbers);
+  const Query query = asked.request().in_bases(bank).front();
+  const QueryNumbers numbers(query, pool, progress);
+  ExactField field(bank, query, numbers);
   const Field guess = hyperpatch_match(bank, asked, {}, nullptr);
   for (Index row = 0; row < field.rows(); ++row) {
     field.prepare_row(row);
     field.offer_row(row, guess);
   }
-  const Subspace subspace = fine ? Subspace(bank.depth()) : Subspace::choose(bank, asked);
-  const Index cells = bank.depth() * asked.hyperpatch.height * asked.hyperpatch.width;
-  const VectorFormat format(asked.hyperpatch, subspace,
+  const Subspace subspace = fine ? Subspace(query.cells.depth) : Subspace::choose(bank, query);
+  const Index cells = query.cells.depth * query.hyperpatch.height * query.hyperpatch.width;
+  const VectorFormat format(query.hyperpatch, subspace,
                             fine ? fine_screen(kernels(), cells) : fast_screen(kernels(), cells));
-  PrunedSearch search(bank, asked, numbers, format, field, pool, progress);
-  const auto all = static_cast<Index>(asked.candidates.size()), half = (all + 1) / 2;
+  PrunedSearch search(bank, query, numbers, format, field, pool, progress);
+  const auto all = static_cast<Index>(query.candidates.size()), half = (all + 1) / 2;
   if (!search.search(0, half, 0)) return std::nullopt;
   if (half < all && !search.search(half, all - half, 0)) return std::nullopt;
   return field.take();
@@ -205,7 +212,7 @@ inline std::optional<Field> pruned_field(const CellBank& bank, const Query& aske
 
 // Searches with several numbers of threads and in both ways, and compares with the reference and
 // with one another.
-inline Field check_exactness(const TestCells& query, const TestCells& bank, Query asked,
+inline Field check_exactness(const TestCells& query, const TestCells& bank, TestQuery asked,
                              std::initializer_list<int> threads = {1, 3}) {
   asked.num_threads = *threads.begin();
   const Field field = exhaustive_search(bank.bank(), asked, nullptr);

@@ -17,9 +17,9 @@ namespace {
 
 using Generator = std::mt19937;
 
-Query query_of(const TestCells& query, const TestCells& bank, HyperpatchSize hyperpatch,
-               int matches) {
-  Query asked;
+TestQuery query_of(const TestCells& query, const TestCells& bank, HyperpatchSize hyperpatch,
+                   int matches) {
+  TestQuery asked;
   asked.cells = query.cells();
   asked.candidates = all_images(bank);
   asked.hyperpatch = hyperpatch;
@@ -79,7 +79,7 @@ void make_near_duplicates(TestCells& cells, Generator& generator, float differen
   });
 }
 
-bool uses_subspace(const TestCells& bank, const Query& asked) {
+bool uses_subspace(const TestCells& bank, const TestQuery& asked) {
   return Subspace::choose(bank.bank(), asked).kept() < bank.shape().depth;
 }
 
@@ -92,7 +92,7 @@ TEST(low_rank_cells_in_a_subspace) {
       TestCells query({1, 34, 35, 24}, precision), bank({12, 15, 15, 24}, precision);
       make_low_rank(query, generator, 6, 1e-2F);
       make_low_rank(bank, generator, 6, 1e-2F);
-      const Query asked = query_of(query, bank, size, 3);
+      const TestQuery asked = query_of(query, bank, size, 3);
       CHECK(uses_subspace(bank, asked));
       check_exactness(query, bank, asked);
     }
@@ -120,7 +120,7 @@ TEST(cells_outside_the_subspace) {
   scale(query, generator, -12, 15);
   scale(bank, generator, -12, 15);
   for (const int matches : {1, 7}) {
-    const Query asked = query_of(query, bank, {2, 2}, matches);
+    const TestQuery asked = query_of(query, bank, {2, 2}, matches);
     CHECK(uses_subspace(bank, asked));
     check_exactness(query, bank, asked);
   }
@@ -147,7 +147,7 @@ TEST(cells_half_outside_the_subspace) {
   };
   query.change(replace_some);
   bank.change(replace_some);
-  const Query asked = query_of(query, bank, {1, 1}, 1);
+  const TestQuery asked = query_of(query, bank, {1, 1}, 1);
   CHECK(uses_subspace(bank, asked));
   check_exactness(query, bank, asked, {2});
 }
@@ -228,7 +228,7 @@ TEST(tiles_of_a_subspace_that_are_searched_again) {
   TestCells query({1, 32, 33, 17}, Precision::kFloat32), bank({6, 19, 19, 17}, Precision::kFloat32);
   make_near_duplicates(query, generator, 1e-5F);
   make_near_duplicates(bank, generator, 1e-5F);
-  const Query asked = query_of(query, bank, {2, 2}, 3);
+  const TestQuery asked = query_of(query, bank, {2, 2}, 3);
   CHECK(uses_subspace(bank, asked));
   check_exactness(query, bank, asked, {2});
 }
@@ -322,7 +322,7 @@ TEST(zeros_in_query_and_bank) {
         if (share == 5)
           for (Index d = 0; d < 9; ++d) cell[d] = std::fabs(cell[d]);
       });
-      Query asked = query_of(query, bank, {2, 2}, 50);
+      TestQuery asked = query_of(query, bank, {2, 2}, 50);
       check_exactness(query, bank, asked);
       asked = query_of(query, bank, {1, 1}, 1);
       asked.candidates = {1, 3};

@@ -48,8 +48,8 @@ TestCells smooth_cells(Shape shape, Index rank, float noise, std::uint32_t seed)
   return cells;
 }
 
-Query query_of(const Cells& cells, const TestCells& bank, HyperpatchSize size) {
-  Query asked;
+TestQuery query_of(const Cells& cells, const TestCells& bank, HyperpatchSize size) {
+  TestQuery asked;
   asked.cells = cells;
   asked.candidates = all_images(bank);
   asked.hyperpatch = size;
@@ -66,7 +66,7 @@ struct Asked {
 // The places for each position of the query, row by row.
 using Suggestions = std::vector<std::vector<Match>>;
 
-Suggestions suggest(const TestCells& bank, const Query& query, const Asked& asked,
+Suggestions suggest(const TestCells& bank, const TestQuery& query, const Asked& asked,
                     std::size_t most = kAll) {
   const CellBank cells = bank.bank();
   ThreadPool pool(asked.threads);
@@ -94,7 +94,7 @@ bool same_suggestions(const Suggestions& a, const Suggestions& b) {
   });
 }
 
-void check_valid(const Suggestions& suggestions, const TestCells& bank, const Query& query,
+void check_valid(const Suggestions& suggestions, const TestCells& bank, const TestQuery& query,
                  std::size_t most) {
   for (const std::vector<Match>& places : suggestions) {
     CHECK(places.size() <= most);
@@ -118,7 +118,7 @@ double rounding_error() {
 }
 
 // Share of every `step`th position whose first place is the nearest of all.
-double share_of_nearest(const TestCells& query, const TestCells& bank, const Query& asked,
+double share_of_nearest(const TestCells& query, const TestCells& bank, const TestQuery& asked,
                         Index step, int probes = kAllLists) {
   Asked how;
   how.probes = probes;
@@ -135,7 +135,7 @@ double share_of_nearest(const TestCells& query, const TestCells& bank, const Que
 
 // Largest difference of an estimate, times the one factor that fits its position best, from the
 // true cosine: the query's own scale is left out of estimates.
-double largest_error(const TestCells& query, const TestCells& bank, const Query& asked) {
+double largest_error(const TestCells& query, const TestCells& bank, const TestQuery& asked) {
   const Index cols = asked.hyperpatch.cols(asked.cells);
   const Suggestions suggestions = suggest(bank, asked, {});
   double largest = 0;
@@ -167,7 +167,7 @@ std::vector<Places> sampled(const TestCells& bank, HyperpatchSize size, Index mo
                             std::uint64_t seed) {
   std::vector<Places> of_images;
   for (const std::int32_t image : all_images(bank)) {
-    const Query asked = query_of(bank.bank().image(image), bank, size);
+    const TestQuery asked = query_of(bank.bank().image(image), bank, size);
     const Index cols = size.cols(asked.cells);
     Asked how;
     how.most_places = most_places;
@@ -192,8 +192,8 @@ TEST(first_place_is_the_nearest_of_all_nearly_everywhere) {
   const TestCells smooth_query = smooth_cells({1, 13, 13, 24}, 6, 0.1F, 3);
   const TestCells smooth_bank = smooth_cells({3, 26, 25, 24}, 6, 0.1F, 4);
   for (const HyperpatchSize size : {HyperpatchSize{1, 1}, {2, 2}, {1, 3}}) {
-    const Query random = query_of(random_query.cells(), random_bank, size);
-    const Query smooth = query_of(smooth_query.cells(), smooth_bank, size);
+    const TestQuery random = query_of(random_query.cells(), random_bank, size);
+    const TestQuery smooth = query_of(smooth_query.cells(), smooth_bank, size);
     // 8 bits find 97 % or more of them, 16 bits and floats all.
     CHECK(share_of_nearest(random_query, random_bank, random, 1) > 0.94);
     CHECK(share_of_nearest(smooth_query, smooth_bank, smooth, 1) > 0.94);
@@ -205,7 +205,7 @@ TEST(first_place_is_the_nearest_of_all_nearly_everywhere) {
 TEST(first_place_is_the_nearest_of_all_nearly_everywhere_in_a_subspace) {
   const TestCells query = smooth_cells({1, 40, 40, 32}, 8, 0.1F, 5);
   const TestCells bank = smooth_cells({2, 40, 41, 32}, 8, 0.1F, 6);
-  const Query asked = query_of(query.cells(), bank, {2, 2});
+  const TestQuery asked = query_of(query.cells(), bank, {2, 2});
   CHECK_EQUAL(Subspace::choose(bank.bank(), asked).kept(), 16);
   CHECK(share_of_nearest(query, bank, asked, 17) > 0.88);  // 94 % with 8 bits, else 98 %
   CHECK(largest_error(query, bank, asked) < rounding_error() + 0.004);
@@ -214,7 +214,7 @@ TEST(first_place_is_the_nearest_of_all_nearly_everywhere_in_a_subspace) {
 TEST(few_lists_hold_the_nearest) {
   const TestCells query = smooth_cells({1, 24, 25, 16}, 3, 0.05F, 17);
   const TestCells bank = smooth_cells({4, 50, 51, 16}, 3, 0.05F, 18);
-  const Query asked = query_of(query.cells(), bank, {2, 2});  // 19 lists
+  const TestQuery asked = query_of(query.cells(), bank, {2, 2});  // 19 lists
   // 97 % of those that all lists hold; of lists drawn at random it would be 2 in 19.
   CHECK(share_of_nearest(query, bank, asked, 13, 2) >
         0.85 * share_of_nearest(query, bank, asked, 13));
@@ -256,7 +256,7 @@ TEST(places_are_valid_different_sorted_and_no_more_than_asked) {
   const TestCells query = TestCells::random({1, 9, 10, 12}, Precision::kBfloat16, 8);
   const TestCells bank = TestCells::random({5, 24, 25, 12}, Precision::kInt8, 9);
   for (const HyperpatchSize size : {HyperpatchSize{1, 1}, {2, 2}, {3, 1}}) {
-    Query asked = query_of(query.cells(), bank, size);
+    TestQuery asked = query_of(query.cells(), bank, size);
     asked.candidates = {0, 2, 3};
     for (const Index most_places : {kEverything, Index{700}, Index{40}}) {
       for (const int probes : {1, 2, kAllLists}) {
@@ -283,7 +283,7 @@ TEST(places_are_valid_different_sorted_and_no_more_than_asked) {
 TEST(same_for_any_number_of_threads) {
   const TestCells query = smooth_cells({1, 21, 22, 24}, 6, 0.1F, 10);
   const TestCells bank = smooth_cells({3, 26, 25, 24}, 6, 0.1F, 11);
-  const Query asked = query_of(query.cells(), bank, {2, 2});
+  const TestQuery asked = query_of(query.cells(), bank, {2, 2});
   for (const Index most_places : {kEverything, Index{900}}) {
     Asked how;
     how.most_places = most_places;
@@ -304,7 +304,7 @@ TEST(zero_hyperpatches_have_estimates_of_zero) {
   };
   query.change(clear);
   bank.change(clear);
-  const Query asked = query_of(query.cells(), bank, {2, 2});
+  const TestQuery asked = query_of(query.cells(), bank, {2, 2});
   const Suggestions suggestions = suggest(bank, asked, {});
   check_valid(suggestions, bank, asked, kAll);
   for (std::size_t i = 0; i < suggestions.size(); ++i) {
@@ -313,7 +313,7 @@ TEST(zero_hyperpatches_have_estimates_of_zero) {
     }
     if (i >= 18) CHECK(suggestions[i].front().similarity > 0);
   }
-  Query of_zeros = asked;
+  TestQuery of_zeros = asked;
   of_zeros.candidates = {1};
   check_valid(suggest(bank, of_zeros, {}), bank, of_zeros, kAll);
 }
@@ -323,7 +323,7 @@ TEST(smallest_searches) {
   for (const Index images : {1, 70}) {
     const TestCells bank = TestCells::random({images, 4, 5, 3}, Precision::kFloat32, 15);
     for (const HyperpatchSize size : {HyperpatchSize{4, 5}, {4, 1}, {1, 1}}) {
-      Query asked = query_of(query.cells(), bank, size);
+      TestQuery asked = query_of(query.cells(), bank, size);
       for (const Index most_places : {Index{1}, Index{7}, kEverything}) {
         Asked how;
         how.most_places = most_places;
@@ -352,7 +352,7 @@ TEST(fast_search_finds_a_copy_of_the_query) {
   for (const Shape shape : {Shape{3, 24, 25, 12}, Shape{20, 45, 46, 12}}) {
     const TestCells bank = TestCells::random(shape, Precision::kFloat16, 16);
     const std::int32_t copied = 2;
-    Query asked = query_of(bank.bank().image(copied), bank, {2, 2});
+    TestQuery asked = query_of(bank.bank().image(copied), bank, {2, 2});
     asked.num_threads = 2;
     for (const int effort : {1, 4}) {
       HyperPatchMatchOptions options;

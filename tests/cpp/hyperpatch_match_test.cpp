@@ -20,7 +20,7 @@ constexpr int kDraws = 2;  // random matches offered to a position in a round
 
 struct Case {
   TestCells query, bank;
-  Query asked;
+  TestQuery asked;
 };
 
 Case random_case(HyperpatchSize hyperpatch, int matches, std::uint32_t seed,
@@ -46,7 +46,7 @@ HyperPatchMatchOptions paper_options(int iterations, std::uint64_t seed, bool st
 
 Field search(const Case& c, int iterations, std::uint64_t seed = 0, int threads = 1,
              bool stop_when_unchanged = false) {
-  Query asked = c.asked;
+  TestQuery asked = c.asked;
   asked.cells = c.query.cells();
   asked.num_threads = threads;
   return hyperpatch_match(c.bank.bank(), asked,
@@ -54,7 +54,7 @@ Field search(const Case& c, int iterations, std::uint64_t seed = 0, int threads 
 }
 
 Field exact(const Case& c) {
-  Query asked = c.asked;
+  TestQuery asked = c.asked;
   asked.cells = c.query.cells();
   return exhaustive_search(c.bank.bank(), asked, nullptr);
 }
@@ -77,7 +77,7 @@ TestCells smooth_cells(Shape shape, double phase) {
 // The algorithm once more, plainly: every neighbour is asked in every round, nothing is skipped.
 class PlainHyperPatchMatch {
  public:
-  PlainHyperPatchMatch(const CellBank& bank, const Query& query, std::uint64_t seed)
+  PlainHyperPatchMatch(const CellBank& bank, const TestQuery& query, std::uint64_t seed)
       : bank_(bank),
         query_(query),
         seed_(seed),
@@ -111,8 +111,8 @@ class PlainHyperPatchMatch {
   }
 
  private:
-  Index bank_rows() const { return bank_.rows() - query_.hyperpatch.height + 1; }
-  Index bank_cols() const { return bank_.cols() - query_.hyperpatch.width + 1; }
+  Index bank_rows(Index image) const { return bank_.rows(image) - query_.hyperpatch.height + 1; }
+  Index bank_cols(Index image) const { return bank_.cols(image) - query_.hyperpatch.width + 1; }
   std::uint64_t position(Index row, Index col) const {
     return static_cast<std::uint64_t>(row * cols_ + col);
   }
@@ -120,8 +120,10 @@ class PlainHyperPatchMatch {
   Match draw(CounterRandom& random) const {
     Match match;
     match.image = query_.candidates[random.below(query_.candidates.size())];
-    match.row = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(bank_rows())));
-    match.col = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(bank_cols())));
+    match.row =
+        static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(bank_rows(match.image))));
+    match.col =
+        static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(bank_cols(match.image))));
     return match;
   }
 
@@ -142,9 +144,9 @@ class PlainHyperPatchMatch {
 
   // The next place in the order of image, row, column.
   void next(Match& match) const {
-    if (++match.col < bank_cols()) return;
+    if (++match.col < bank_cols(match.image)) return;
     match.col = 0;
-    if (++match.row < bank_rows()) return;
+    if (++match.row < bank_rows(match.image)) return;
     match.row = 0;
     const auto& all = query_.candidates;
     const auto at = std::find(all.begin(), all.end(), match.image) + 1;
@@ -157,8 +159,8 @@ class PlainHyperPatchMatch {
       Match match = before.at(row + down, col + right)[k];
       match.row -= static_cast<std::int32_t>(down);
       match.col -= static_cast<std::int32_t>(right);
-      const bool inside =
-          match.row >= 0 && match.row < bank_rows() && match.col >= 0 && match.col < bank_cols();
+      const bool inside = match.row >= 0 && match.row < bank_rows(match.image) && match.col >= 0 &&
+                          match.col < bank_cols(match.image);
       if (inside) offer(row, col, match);
     }
   }
@@ -179,7 +181,7 @@ class PlainHyperPatchMatch {
   }
 
   const CellBank& bank_;
-  const Query& query_;
+  const TestQuery& query_;
   std::uint64_t seed_;
   Index rows_, cols_;
   std::vector<float> numbers_;

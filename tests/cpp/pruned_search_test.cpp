@@ -37,8 +37,8 @@ TestCells clustered_cells(Shape shape, float spread, std::uint32_t seed) {
   return cells;
 }
 
-Query query_of(const TestCells& query, const TestCells& bank, HyperpatchSize size) {
-  Query asked;
+TestQuery query_of(const TestCells& query, const TestCells& bank, HyperpatchSize size) {
+  TestQuery asked;
   asked.cells = query.cells();
   asked.candidates = all_images(bank);
   asked.hyperpatch = size;
@@ -52,7 +52,7 @@ VectorFormat format_of(const Query& query, const Subspace& subspace) {
 
 // A pruned search and all that it needs; the field has no matches yet.
 struct Search {
-  Search(const TestCells& bank, const Query& asked, const Monitor& monitor = nullptr)
+  Search(const TestCells& bank, const TestQuery& asked, const Monitor& monitor = nullptr)
       : cells(bank.bank()),
         query(asked),
         pool(asked.num_threads),
@@ -70,7 +70,7 @@ struct Search {
   }
 
   CellBank cells;
-  const Query& query;
+  const TestQuery& query;
   ThreadPool pool;
   Progress progress;
   QueryNumbers numbers;
@@ -86,7 +86,7 @@ TEST(excludes_most_where_cells_lie_in_clusters) {
   const TestCells query = clustered_cells({1, 40, 40, 24}, 0.1F, 1);
   const TestCells bank = clustered_cells({6, 30, 30, 24}, 0.1F, 2);
   for (const HyperpatchSize size : {HyperpatchSize{1, 1}, HyperpatchSize{2, 2}}) {
-    const Query asked = query_of(query, bank, size);
+    const TestQuery asked = query_of(query, bank, size);
     Search search(bank, asked);
     // As long as nothing is known, all survives.
     CHECK(search.pruned.estimate().products >= 1);
@@ -101,7 +101,7 @@ TEST(excludes_most_where_cells_lie_in_clusters) {
 TEST(excludes_little_where_all_directions_are_alike) {
   const TestCells query = TestCells::random({1, 40, 40, 24}, Precision::kFloat32, 3);
   const TestCells bank = TestCells::random({6, 30, 30, 24}, Precision::kFloat32, 4);
-  const Query asked = query_of(query, bank, {2, 2});
+  const TestQuery asked = query_of(query, bank, {2, 2});
   Search search(bank, asked);
   search.offer(hyperpatch_match(bank.bank(), asked, {}, nullptr));
   const PrunedSearch::Estimate estimate = search.pruned.estimate();
@@ -113,7 +113,7 @@ TEST(is_not_tried_where_vectors_need_too_much_room_or_time) {
   const TestCells query = TestCells::random({1, 130, 130, 24}, Precision::kFloat32, 5);
   const TestCells bank = TestCells::random({3, 130, 130, 24}, Precision::kFloat32, 6);
   const auto is_worth_trying = [&](const TestCells& cells, HyperpatchSize size) {
-    const Query asked = query_of(query, cells, size);
+    const TestQuery asked = query_of(query, cells, size);
     const Subspace subspace(24);
     return PrunedSearch::is_worth_trying(cells.bank(), asked, format_of(asked, subspace));
   };
@@ -127,7 +127,7 @@ TEST(is_not_tried_where_vectors_need_too_much_room_or_time) {
 TEST(a_search_that_excludes_most_is_exact) {
   const TestCells query = clustered_cells({1, 52, 50, 12}, 0.15F, 6);
   const TestCells bank = clustered_cells({9, 31, 30, 12}, 0.15F, 7);
-  Query asked = query_of(query, bank, {2, 2});
+  TestQuery asked = query_of(query, bank, {2, 2});
   Search search(bank, asked);
   search.offer(hyperpatch_match(bank.bank(), asked, {}, nullptr));
   CHECK(search.pruned.estimate().products < 0.2);
@@ -138,7 +138,7 @@ TEST(a_search_that_excludes_most_is_exact) {
 TEST(groups_in_any_order) {
   const TestCells query = clustered_cells({1, 20, 21, 12}, 0.2F, 8);
   const TestCells bank = clustered_cells({7, 15, 16, 12}, 0.2F, 9);
-  const Query asked = query_of(query, bank, {2, 2});
+  const TestQuery asked = query_of(query, bank, {2, 2});
   const Field expected = exhaustive_search(bank.bank(), asked, nullptr);
   Search search(bank, asked);
   search.offer(hyperpatch_match(bank.bank(), asked, {}, nullptr));
@@ -153,7 +153,7 @@ TEST(groups_in_any_order) {
 TEST(gives_up_among_near_duplicates) {
   const TestCells query = clustered_cells({1, 30, 30, 8}, 1e-6F, 10);
   const TestCells bank = clustered_cells({8, 30, 30, 8}, 1e-6F, 11);
-  Query asked = query_of(query, bank, {1, 1});
+  TestQuery asked = query_of(query, bank, {1, 1});
   Search search(bank, asked);
   search.offer(hyperpatch_match(bank.bank(), asked, {}, nullptr));
   CHECK(!search.pruned.search(0, 8, 0));
@@ -163,7 +163,7 @@ TEST(gives_up_among_near_duplicates) {
 TEST(monitor_ends_it) {
   const TestCells query = clustered_cells({1, 60, 60, 24}, 0.3F, 12);
   const TestCells bank = clustered_cells({20, 40, 40, 24}, 0.3F, 13);
-  const Query asked = query_of(query, bank, {2, 2});
+  const TestQuery asked = query_of(query, bank, {2, 2});
   bool go_on = true;
   Search search(bank, asked, [&](double) { return go_on; });
   go_on = false;

@@ -230,12 +230,17 @@ TEST(all_directions_change_nothing) {
   CHECK_EQUAL(everything.missing(3.0F, cell, kernels()), 0.0F);
 }
 
+// How the candidates' cells are cut into shards, and the images into sizes, does not matter.
 TEST(equal_choices_for_equal_searches) {
   const TestCells query = low_rank({1, 70, 70, 32}, 4, 1e-3F, 17);
   const TestCells bank = low_rank({4, 40, 40, 32}, 4, 1e-3F, 18);
-  Query one = query_of(query, bank), seven = one;
-  one.num_threads = 1;
-  seven.num_threads = 7;
-  CHECK(directions_of(Subspace::choose(bank.bank(), one), 32) ==
-        directions_of(Subspace::choose(bank.bank(), seven), 32));
+  const Query asked = query_of(query, bank);
+  const std::vector<float> expected = directions_of(Subspace::choose(bank.bank(), asked), 32);
+  CHECK(directions_of(Subspace::choose(bank.bank(), asked), 32) == expected);
+  CHECK(directions_of(Subspace::choose(bank.bank(3), asked), 32) == expected);
+  const std::vector<ImagePlace> places = {{0, 0, 1, 100}, {0, 100, 30, 100}, {0, 3100, 33, 100}};
+  Query other = asked;
+  other.candidates = {0, 1, 2};
+  const CellBank cut({bank.shard(0, 4)}, places);
+  CHECK(directions_of(Subspace::choose(cut, other), 32) == expected);
 }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 
-from compnn import Evaluation
-from compnn.studies.evaluation import Row
 from benchmarks.paper.sections import facades_inputs, facades_outputs
 from benchmarks.paper.setting import LAST, Setting
 from benchmarks.paper.text import paragraphs, verdict
+from compnn import Evaluation
+from compnn.studies.evaluation import Row
 
 SLACK = 0.005
 NEAR = 0.03

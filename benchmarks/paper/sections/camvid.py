@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from compnn.studies.evaluation.tables import output_table
-from benchmarks.paper.setting import CAMVID, SEED, Setting
+from benchmarks.paper.setting import CAMVID, SEARCH, SEED, Setting
 from benchmarks.paper.text import commands, evaluation_table, paragraphs
+from compnn import Exhaustive
+from compnn.studies.evaluation.tables import output_table
 
 LAYER = "decoder_4"
 TOP_K = (1, 16)
@@ -13,10 +14,8 @@ TOP_K = (1, 16)
 def write(setting: Setting) -> str:
     """HyperPatch-Match over all images, and the paper's exhaustive top 1."""
     found = setting.evaluation(CAMVID, "copy", layers=[LAYER], top_k=TOP_K)
-    exact = setting.evaluation(
-        CAMVID, "exhaustive", layers=[LAYER], top_k=(1,), method="exhaustive"
-    )
-    layer = setting.bank(CAMVID).layers[LAYER]
+    exact = setting.evaluation(CAMVID, "exhaustive", Exhaustive(), layers=[LAYER], top_k=(1,))
+    layer = setting.explainer(CAMVID).bank.layers[LAYER]
     if layer.hyperpatch == (1, 1):
         overlap = (
             f"At {LAYER} a hyperpatch is one cell, so that no two windows overlap: composition "
@@ -29,7 +28,7 @@ def write(setting: Setting) -> str:
         overlap = paragraphs("Composition overlap:", evaluation_table(output_table(merged)))
     return paragraphs(
         f"{len(found.records)} validation images, layer {LAYER}, seed {SEED}.",
-        commands(CAMVID.command("evaluate", f"--layer {LAYER} --seed {SEED} --top-k 1,16")),
+        commands(CAMVID.command("evaluate", f"--layer {LAYER} {SEARCH} --top-k 1,16")),
         evaluation_table(output_table(found)),
         overlap,
         "Exhaustive search of the nearest image, as in the paper:",

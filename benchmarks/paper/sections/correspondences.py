@@ -4,45 +4,44 @@ from __future__ import annotations
 
 from statistics import fmean
 
-from compnn import Matching, match
-from compnn.explanation.query import Query
-from compnn.search.search import Method
-from benchmarks.paper.setting import CAMVID, SEED, Setting
+from benchmarks.paper.setting import CAMVID, SEARCH, SEED, Setting
 from benchmarks.paper.text import commands, paragraphs, table
+from compnn import Exhaustive, HyperPatchMatch, Matching, match
+from compnn.explanation.query import Query
+from compnn.search.search import Search
 
 PAIRS, STEP, DISTANCE = 30, 3, 5
 """Pair p: validation images p * STEP and p * STEP + DISTANCE."""
-LAYERS: tuple[tuple[str, Method], ...] = (
-    ("encoder_4", "exhaustive"),
-    ("decoder_2", "exhaustive"),
-    ("decoder_4", "hyperpatch-match"),  # some 40 s a pair exhaustively
+LAYERS: tuple[tuple[str, Search], ...] = (
+    ("encoder_4", Exhaustive()),
+    ("decoder_2", Exhaustive()),
+    ("decoder_4", HyperPatchMatch(seed=SEED)),  # some 40 s a pair exhaustively
 )
 
 
 def write(setting: Setting) -> str:
     """Same class, chance and cycle consistency, over the pairs."""
-    model, scenes = CAMVID.model(), CAMVID.pairs("val")
+    network, scenes = CAMVID.open_network(), CAMVID.pairs("val")
     queries = {}
 
     def query(place: int) -> Query:
         name = scenes.names[place]
         if name not in queries:
-            queries[name] = Query(name, scenes[place].input, None, name)
+            queries[name] = Query(name, scenes[place].input, file=name)
         return queries[name]
 
     pairs = setting.limited(PAIRS)
     rows = []
-    for layer, method in LAYERS:
+    for layer, search in LAYERS:
         found = [
             _numbers(
                 match(
-                    model,
+                    network,
                     query(STEP * pair),
                     query(STEP * pair + DISTANCE),
                     layer,
+                    search,
                     palette="camvid",
-                    method=method,
-                    seed=SEED,
                 )
             )
             for pair in range(pairs)
@@ -50,7 +49,7 @@ def write(setting: Setting) -> str:
         same, chance, cycle = (fmean(column) for column in zip(*found, strict=True))
         better = sum(one > other for one, other, _ in found)
         numbers = (f"{each:.1%}" for each in (same, chance, cycle))
-        rows.append((layer, method, *numbers, f"{better} of {pairs}"))
+        rows.append((layer, search.method, *numbers, f"{better} of {pairs}"))
     a, b = (f"$DATA/camvid/val/images/{scenes.names[place]}.jpg" for place in (0, DISTANCE))
     return paragraphs(
         f"{pairs} pairs of CamVid validation images, {DISTANCE} apart in the list (pair p: images "
@@ -60,9 +59,9 @@ def write(setting: Setting) -> str:
         f"back to within one cell.",
         commands(
             *(
-                f"compnn match {a} {b} --model $MODELS/{CAMVID.network} --layer {layer} "
-                f"--palette camvid --method {method} --seed {SEED}"
-                for layer, method in LAYERS
+                f"compnn match {a} {b} --network $MODELS/{CAMVID.network} --layer {layer} "
+                f"--palette camvid {SEARCH if search.method == HyperPatchMatch.method else ''}"
+                for layer, search in LAYERS
             )
         ),
         table(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from benchmarks.paper.setting import LABELS_TO_PHOTO, LAST, SEARCH, SEED, TOP_K, Setting
+from benchmarks.paper.text import commands, evaluation_table, paragraphs
 from compnn import Evaluation
 from compnn.studies.evaluation.tables import input_table
-from benchmarks.paper.setting import LABELS_TO_PHOTO, LAST, SEED, TOP_K, Setting
-from benchmarks.paper.text import commands, evaluation_table, paragraphs
 
 OVERLAP_TOP_K = (1, 16)
 
@@ -24,12 +24,12 @@ def write(setting: Setting) -> str:
     return paragraphs(
         f"{len(copied.records)} validation images, layer {LAST}, seed {SEED}; the label map that "
         f"the reconstruction shows against the query.",
-        commands(LABELS_TO_PHOTO.command("evaluate", f"--layer {LAST} --seed {SEED}")),
+        commands(LABELS_TO_PHOTO.command("evaluate", f"--layer {LAST} {SEARCH}")),
         evaluation_table(input_table(copied)),
         "Composition overlap:",
         commands(
             LABELS_TO_PHOTO.command(
-                "evaluate", f"--layer {LAST} --seed {SEED} --compose overlap --top-k 1,16"
+                "evaluate", f"--layer {LAST} {SEARCH} --compose overlap --top-k 1,16"
             )
         ),
         evaluation_table(input_table(overlapping)),

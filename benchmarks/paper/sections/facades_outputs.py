@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from compnn import Evaluation
-from compnn.studies.evaluation.tables import output_table
-from benchmarks.paper.setting import LAST, PHOTO_TO_LABELS, SEED, TOP_K, Setting
+from benchmarks.paper.setting import LAST, PHOTO_TO_LABELS, SEARCH, SEED, TOP_K, Setting
 from benchmarks.paper.text import commands, evaluation_table, paragraphs
+from compnn import Evaluation, Exhaustive, HyperPatchMatch
+from compnn.studies.evaluation.tables import output_table
 
 OVERLAP_TOP_K = (1, 16)
 EXHAUSTIVE_TOP_K = (1, 16)
@@ -30,10 +30,10 @@ def voting(setting: Setting) -> Evaluation:
     return setting.evaluation(
         PHOTO_TO_LABELS,
         "votes",
+        HyperPatchMatch(matches=VOTES, seed=SEED),
         layers=[LAST],
         top_k=OVERLAP_TOP_K,
         composition="overlap",
-        matches=VOTES,
     )
 
 
@@ -41,20 +41,16 @@ def write(setting: Setting) -> str:
     """Copy, overlap and votes by HyperPatch-Match, and copy by exhaustive search."""
     copied = evaluation(setting)
     exact = setting.evaluation(
-        PHOTO_TO_LABELS,
-        "exhaustive",
-        layers=[LAST],
-        top_k=EXHAUSTIVE_TOP_K,
-        method="exhaustive",
+        PHOTO_TO_LABELS, "exhaustive", Exhaustive(), layers=[LAST], top_k=EXHAUSTIVE_TOP_K
     )
     return paragraphs(
         f"{len(copied.records)} validation images, layer {LAST}, seed {SEED}.",
-        commands(PHOTO_TO_LABELS.command("evaluate", f"--layer {LAST} --seed {SEED}")),
+        commands(PHOTO_TO_LABELS.command("evaluate", f"--layer {LAST} {SEARCH}")),
         evaluation_table(output_table(copied)),
         "Composition overlap: each hyperpatch pastes its whole window, and pixels vote.",
         commands(
             PHOTO_TO_LABELS.command(
-                "evaluate", f"--layer {LAST} --seed {SEED} --compose overlap --top-k 1,16"
+                "evaluate", f"--layer {LAST} {SEARCH} --compose overlap --top-k 1,16"
             )
         ),
         evaluation_table(output_table(overlapping(setting))),
@@ -63,7 +59,7 @@ def write(setting: Setting) -> str:
         commands(
             PHOTO_TO_LABELS.command(
                 "evaluate",
-                f"--layer {LAST} --seed {SEED} --compose overlap --matches {VOTES} --top-k 1,16",
+                f"--layer {LAST} {SEARCH} --compose overlap --matches {VOTES} --top-k 1,16",
             )
         ),
         evaluation_table(output_table(voting(setting))),

@@ -8,19 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from compnn.report.figures import Figures
-from compnn.images.files import write_image
 from benchmarks.paper.sections.correspondences import DISTANCE
 from benchmarks.paper.setting import (
     CAMVID,
     LABELS_TO_PHOTO,
     PHOTO_TO_LABELS,
+    SEARCH,
     SEED,
     Setting,
     Subject,
     spread,
 )
 from benchmarks.paper.text import commands, paragraphs, table
+from compnn import HyperPatchMatch
+from compnn.images.files import write_image
+from compnn.report.figures import Figures
 
 IMAGES = 3
 SOME = ("encoder_1", "encoder_3", "encoder_8", "decoder_5", "decoder_2")
@@ -88,14 +90,14 @@ def write(setting: Setting) -> str:
 def _drawn(setting: Setting, drawing: Drawing) -> Iterator[tuple[str, str, npt.NDArray[np.uint8]]]:
     """Number, name and pixels of each figure."""
     figures = Figures(
-        setting.bank(drawing.subject),
+        setting.explainer(drawing.subject),
         drawing.subject.pairs("val"),
+        HyperPatchMatch(seed=SEED),
         figures=list(drawing.names.values()),
         images=_images(setting, drawing),
         layers=drawing.layers or None,
         by=drawing.by,
         match_layer=drawing.match_layer,
-        seed=SEED,
     )
     numbers = {name: number for number, name in drawing.names.items()}
     for figure in figures.draw():
@@ -117,5 +119,5 @@ def _command(setting: Setting, drawing: Drawing) -> str:
         *(f"--layer {layer}" for layer in drawing.layers),
         f"--by {drawing.by}" if drawing.by else "",
         f"--match-layer {drawing.match_layer}" if drawing.match_layer else "",
-        f"--seed {SEED}",
+        SEARCH,
     )

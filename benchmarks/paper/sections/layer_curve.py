@@ -9,10 +9,10 @@ from statistics import fmean
 import matplotlib
 from matplotlib.figure import Figure
 
+from benchmarks.paper.setting import LABELS_TO_PHOTO, PHOTO_TO_LABELS, SEARCH, SEED, Setting, spread
+from benchmarks.paper.text import commands, paragraphs, table, verdict
 from compnn import Evaluation
 from compnn.studies.evaluation import Row
-from benchmarks.paper.setting import LABELS_TO_PHOTO, PHOTO_TO_LABELS, SEED, Setting, spread
-from benchmarks.paper.text import commands, paragraphs, table, verdict
 
 TOP_K = 16
 IMAGES = 40
@@ -37,7 +37,7 @@ def write(setting: Setting) -> str:
         f"{SEED}.",
         commands(
             *(
-                subject.command("evaluate", f"--top-k {TOP_K} --seed {SEED}")
+                subject.command("evaluate", f"--top-k {TOP_K} {SEARCH}")
                 for subject in (PHOTO_TO_LABELS, LABELS_TO_PHOTO)
             )
         ),

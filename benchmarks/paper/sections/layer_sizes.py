@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from benchmarks.common import shared
-
-from compnn import Layer, Model
 from benchmarks.paper.setting import CAMVID, PHOTO_TO_LABELS, Setting
 from benchmarks.paper.text import commands, paragraphs, table
+from compnn import Layer, OnnxNetwork
 
 
 def write(setting: Setting) -> str:
@@ -19,7 +18,7 @@ def write(setting: Setting) -> str:
             commands(f"compnn layers $MODELS/{network.name}"),
             table(
                 ("layer", "activation", "stride", "hyperpatch", "patch"),
-                (_row(layer) for layer in Model(network).named_layers()),
+                (_row(layer) for layer in OnnxNetwork(network).named_layers()),
             ),
         ]
     return paragraphs(*parts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from benchmarks.common import cores, processor
-
 from compnn import _core
 
 

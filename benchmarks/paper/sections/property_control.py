@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from compnn import Bank, Control
-from compnn.studies.control import UNRESTRICTED, control, subsets_by
-from compnn.explanation.query import Query
-from benchmarks.paper.setting import LABELS_TO_PHOTO, SEED, Setting, spread
+from benchmarks.paper.setting import LABELS_TO_PHOTO, SEARCH, SEED, Setting, spread
 from benchmarks.paper.text import commands, paragraphs, table, verdict
+from compnn import Bank, Control, HyperPatchMatch, Labels
+from compnn.explanation.query import Query
+from compnn.studies.control import UNRESTRICTED, control, subsets_by
 
 LAYER, REGION, BY, QUERIES, TOP_K = "decoder_4", "facade", "wall", 8, 16
 
@@ -20,14 +20,15 @@ Colour = npt.NDArray[np.float64]
 
 def write(setting: Setting) -> str:
     """Mean wall colour of the output reconstructions, by the walls that may be used."""
-    bank, pairs = setting.bank(LABELS_TO_PHOTO), LABELS_TO_PHOTO.pairs("val")
+    explainer, pairs = setting.explainer(LABELS_TO_PHOTO), LABELS_TO_PHOTO.pairs("val")
+    bank, search = explainer.bank, HyperPatchMatch(seed=SEED)
     subsets = subsets_by(bank, BY)
     names = spread(pairs.names, setting.limited(QUERIES))
     found: list[Control] = []
     for name in names:
         pair = pairs[pairs.names.index(name)]
         query = Query(name, pair.input, pair.target, name)
-        found.append(control(bank, query, LAYER, subsets, region=REGION, top_k=TOP_K, seed=SEED))
+        found.append(control(explainer, query, LAYER, subsets, search, region=REGION, top_k=TOP_K))
     training = _training_colours(bank)
     members = {
         UNRESTRICTED: range(len(bank)),
@@ -59,7 +60,7 @@ def write(setting: Setting) -> str:
         commands(
             "python $COMPNN/examples/cluster_wall_colours.py $DATA/facades/train walls.csv",
             f"compnn control {LABELS_TO_PHOTO.bank} $DATA/facades/val/{names[0]}.jpg --input right "
-            f"--layer {LAYER} --by {BY} --region {REGION} --top-k {TOP_K} --seed {SEED}",
+            f"--layer {LAYER} --by {BY} --region {REGION} --top-k {TOP_K} {SEARCH}",
         ),
         table(
             ("subset", "images", "similarity", "training walls", "output walls", "change"),
@@ -85,14 +86,13 @@ def write(setting: Setting) -> str:
 
 def _training_colours(bank: Bank) -> Colour:
     """Mean wall colour of each training image, float64 (N, 3); nan without walls."""
-    palette = bank.input_palette
-    assert palette is not None
-    wall = palette.classes.index(REGION)
-    everything = range(len(bank))
+    kind = bank.input_kind
+    assert isinstance(kind, Labels)
+    wall = kind.palette.classes.index(REGION)
     colours = np.full((len(bank), 3), np.nan)
-    labels, photos = bank.inputs(everything), bank.targets(everything)
-    for index in everything:
-        pixels = photos[index][palette.quantise(np.ascontiguousarray(labels[index])) == wall]
+    for index in range(len(bank)):
+        labels, photo = bank.pair(index)
+        pixels = photo[kind.labels(labels) == wall]
         if len(pixels):
             colours[index] = pixels.mean(axis=0, dtype=np.float64)
     return colours

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from compnn import Usage
-from compnn.studies.evaluation import Row
 from benchmarks.paper.sections import facades_outputs
 from benchmarks.paper.setting import LAST, SEED, Setting
 from benchmarks.paper.text import paragraphs, table
+from compnn import Usage
+from compnn.studies.evaluation import Row
 
 TOP_K = (16, None)
 HUBS = 10

@@ -4,68 +4,93 @@
 #include <unistd.h>
 
 #include <cstddef>
-#include <cstdint>
-#include <optional>
+#include <limits>
+#include <stdexcept>
+#include <string>
 #include <utility>
-#include <vector>
-
-#include "compnn/bank/npy_file.h"
-#include "compnn/base/error.h"
 
 namespace compnn {
 namespace {
 
-struct Files {
-  Files(const std::string& activations_path, const std::string& norms_path)
-      : activations(activations_path), norms(norms_path) {}
+// Images, their rows and their columns are counted in 32 bits.
+constexpr Index kMost = std::numeric_limits<std::int32_t>::max();
 
-  NpyFile activations, norms;
-};
+std::string text(Index number) { return std::to_string(number); }
 
-std::optional<Precision> precision_of(const std::string& descr) {
-  if (descr == "<f4") return Precision::kFloat32;
-  if (descr == "<f2") return Precision::kFloat16;
-  if (descr == "<u2") return Precision::kBfloat16;
-  if (descr == "|i1") return Precision::kInt8;
-  return std::nullopt;
+void need(bool condition, const std::string& message) {
+  if (!condition) throw std::invalid_argument(message);
 }
 
 }  // namespace
 
-CellBank CellBank::open(const std::string& activations_path, const std::string& norms_path) {
-  const auto files = std::make_shared<const Files>(activations_path, norms_path);
-  const NpyFile& activations = files->activations;
-  const NpyFile& norms = files->norms;
-  const std::vector<Index>& shape = activations.shape();
-  const std::optional<Precision> precision = precision_of(activations.descr());
-  if (shape.size() != 4 || !precision) {
-    throw FileError(activations_path +
-                    ": activations must be float32, float16, uint16 (bfloat16) or int8 "
-                    "(N, H, W, D)");
+CellBank::CellBank(std::vector<Shard> shards, const std::vector<ImagePlace>& images,
+                   std::shared_ptr<const void> owner)
+    : shards_(std::move(shards)), owner_(std::move(owner)) {
+  check_shards();
+  const auto count = static_cast<Index>(images.size());
+  need(count <= kMost, "a bank has at most " + text(kMost) + " images, not " + text(count));
+  images_.reserve(images.size());
+  for (const ImagePlace& image : images) {
+    const auto complain = [&](const std::string& what) {
+      throw std::invalid_argument("image " + text(this->images()) + " " + what);
+    };
+    if (image.shard < 0 || image.shard >= static_cast<Index>(shards_.size())) {
+      complain("is in shard " + text(image.shard) + " of " +
+               text(static_cast<Index>(shards_.size())));
+    }
+    if (image.rows < 1 || image.rows > kMost || image.cols < 1 || image.cols > kMost) {
+      complain("has " + text(image.rows) + "x" + text(image.cols) +
+               " cells; rows and columns are 1 to " + text(kMost));
+    }
+    const Index in_shard = shards_[static_cast<std::size_t>(image.shard)].count;
+    if (image.first < 0 || image.first > in_shard ||
+        image.rows * image.cols > in_shard - image.first) {
+      complain("has " + text(image.rows) + "x" + text(image.cols) + " cells from cell " +
+               text(image.first) + " on, but shard " + text(image.shard) + " has " +
+               text(in_shard) + " cells");
+    }
+    images_.push_back({image.first, static_cast<std::int32_t>(image.shard),
+                       static_cast<std::int32_t>(image.rows),
+                       static_cast<std::int32_t>(image.cols)});
   }
-  if (norms.descr() != "<f4" || norms.shape() != std::vector<Index>(shape.begin(), --shape.end())) {
-    throw FileError(norms_path + ": norms must be float32 (N, H, W), one for each cell of " +
-                    activations_path);
-  }
-  Cells first;
-  first.numbers = activations.data();
-  first.norms = static_cast<const float*>(norms.data());
-  first.precision = *precision;
-  first.rows = shape[1];
-  first.cols = shape[2];
-  first.depth = shape[3];
-  return CellBank(first, shape[0], files);
 }
 
-CellBank::CellBank(const Cells& first, Index images, std::shared_ptr<const void> owner)
-    : first_(first), images_(images), owner_(std::move(owner)) {}
+void CellBank::check_shards() {
+  const auto count = static_cast<Index>(shards_.size());
+  need(count >= 1, "a bank has at least one shard");
+  need(count <= kMost, "a bank has at most " + text(kMost) + " shards, not " + text(count));
+  constexpr Index kNone = -1;
+  std::vector<Index> depths(shards_.size(), kNone);
+  for (Index i = 0; i < count; ++i) {
+    const Shard& shard = shards_[static_cast<std::size_t>(i)];
+    need(shard.precision == precision(),
+         "shard " + text(i) + " has numbers of another type than shard 0");
+    need(shard.basis >= 0 && shard.basis < count,
+         "shard " + text(i) + " has basis " + text(shard.basis) +
+             "; bases are 0, 1, ..., at most " + text(count - 1));
+    Index& depth = depths[static_cast<std::size_t>(shard.basis)];
+    need(depth == kNone || depth == shard.depth, "shard " + text(i) + " has " + text(shard.depth) +
+                                                     " channels, another one of basis " +
+                                                     text(shard.basis) + " " + text(depth));
+    depth = shard.depth;
+  }
+  while (depths.back() == kNone) depths.pop_back();
+  for (std::size_t basis = 0; basis < depths.size(); ++basis) {
+    need(depths[basis] != kNone, "no shard has basis " + text(static_cast<Index>(basis)));
+  }
+  depths_ = std::move(depths);
+}
 
 Cells CellBank::image(Index index) const {
-  Cells cells = first_;
-  const Index step = first_.rows * first_.cols;
-  cells.numbers =
-      static_cast<const std::byte*>(first_.numbers) + index * step * first_.cell_bytes();
-  cells.norms += index * step;
+  const Place& place = this->place(index);
+  const Shard& shard = shards_[static_cast<std::size_t>(place.shard)];
+  Cells cells;
+  cells.precision = shard.precision;
+  cells.rows = place.rows;
+  cells.cols = place.cols;
+  cells.depth = shard.depth;
+  cells.numbers = static_cast<const std::byte*>(shard.numbers) + place.first * cells.cell_bytes();
+  cells.norms = shard.norms + place.first;
   return cells;
 }
 

@@ -5,11 +5,6 @@
 
 namespace compnn {
 
-// A file cannot be opened, or is not what it should be. The message names the file.
-struct FileError : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
 // Activations hold NaN or infinity.
 struct NotFinite : std::domain_error {
   using std::domain_error::domain_error;

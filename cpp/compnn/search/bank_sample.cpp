@@ -12,41 +12,52 @@ namespace compnn {
 BankSample::BankSample(const CellBank& bank, const VectorFormat& format,
                        std::vector<std::int32_t> images, Index most, std::uint64_t seed,
                        ThreadPool& pool, Progress& progress)
-    : bank_(bank),
-      format_(format),
-      images_(std::move(images)),
-      match_rows_(bank.rows() - format.size().height + 1),
-      match_cols_(bank.cols() - format.size().width + 1) {
-  const auto count = static_cast<Index>(images_.size());
-  const auto rows = static_cast<double>(match_rows_), cols = static_cast<double>(match_cols_);
-  const double all = static_cast<double>(count) * rows * cols;
-  const double area = std::max(1.0, all / static_cast<double>(most));
-  const auto tall = std::min(static_cast<Index>(std::sqrt(area)), match_rows_);
-  bands_ = static_cast<Index>(std::lround(rows / static_cast<double>(tall)));
-  const double wide = area * static_cast<double>(bands_) / rows;
-  across_ = std::clamp<Index>(static_cast<Index>(std::lround(cols / wide)), 1, match_cols_);
-  places_.resize(static_cast<std::size_t>(count * bands_ * across_));
+    : bank_(bank), format_(format), images_(std::move(images)) {
+  Index all = 0;
+  for (const std::int32_t image : images_) all += format.size().count(bank.image(image));
+  make_grids(std::max(1.0, static_cast<double>(all) / static_cast<double>(most)));
+  places_.resize(static_cast<std::size_t>(grids_.back().end()));
   vectors_.resize(size(), format.words(), format.screen().query_block);
   pool.run(
-      count,
-      [&](Index image, int) {
-        choose_places(image, seed);
-        convert_places(image);
+      static_cast<Index>(images_.size()),
+      [&](Index i, int) {
+        const auto number = static_cast<std::size_t>(i);
+        choose_places(number, seed);
+        convert_places(number);
       },
       progress);
 }
 
-void BankSample::choose_places(Index image, std::uint64_t seed) {
-  const auto number = static_cast<std::uint64_t>(images_[static_cast<std::size_t>(image)]);
-  CounterRandom random(seed, ~std::uint64_t{0}, number);
-  Place* const first = places_.data() + image * bands_ * across_;
+void BankSample::make_grids(double area) {
+  Index begin = 0;
+  for (const std::int32_t image : images_) {
+    const Cells cells = bank_.image(image);
+    Grid grid{format_.size().rows(cells), format_.size().cols(cells), 0, 0, begin};
+    const auto rows = static_cast<double>(grid.match_rows);
+    const auto cols = static_cast<double>(grid.match_cols);
+    const auto tall = std::min(static_cast<Index>(std::sqrt(area)), grid.match_rows);
+    grid.bands = static_cast<Index>(std::lround(rows / static_cast<double>(tall)));
+    const double wide = area * static_cast<double>(grid.bands) / rows;
+    grid.across =
+        std::clamp<Index>(static_cast<Index>(std::lround(cols / wide)), 1, grid.match_cols);
+    grids_.push_back(grid);
+    begin = grid.end();
+  }
+}
+
+void BankSample::choose_places(std::size_t number, std::uint64_t seed) {
+  const Grid& grid = grids_[number];
+  const std::int32_t image = images_[number];
+  CounterRandom random(seed, ~std::uint64_t{0}, static_cast<std::uint64_t>(image));
+  Place* const first = places_.data() + grid.begin;
   Place* place = first;
-  for (Index band = 0; band < bands_; ++band) {
-    const Index row = match_rows_ * band / bands_, rows = match_rows_ * (band + 1) / bands_ - row;
-    for (Index part = 0; part < across_; ++part, ++place) {
-      const Index col = match_cols_ * part / across_;
-      const Index cols = match_cols_ * (part + 1) / across_ - col;
-      *place = {static_cast<std::int32_t>(row), static_cast<std::int32_t>(col)};
+  for (Index band = 0; band < grid.bands; ++band) {
+    const Index row = grid.match_rows * band / grid.bands;
+    const Index rows = grid.match_rows * (band + 1) / grid.bands - row;
+    for (Index part = 0; part < grid.across; ++part, ++place) {
+      const Index col = grid.match_cols * part / grid.across;
+      const Index cols = grid.match_cols * (part + 1) / grid.across - col;
+      *place = {image, static_cast<std::int32_t>(row), static_cast<std::int32_t>(col)};
       if (rows * cols > 1) {
         place->row += static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(rows)));
         place->col += static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(cols)));
@@ -54,21 +65,21 @@ void BankSample::choose_places(Index image, std::uint64_t seed) {
     }
   }
   // In the order in which they are read: those of a row together.
-  if (bands_ == match_rows_) return;
+  if (grid.bands == grid.match_rows) return;
   std::sort(first, place, [](const Place& a, const Place& b) {
     return a.row != b.row ? a.row < b.row : a.col < b.col;
   });
 }
 
-void BankSample::convert_places(Index image) {
+void BankSample::convert_places(std::size_t number) {
   const HyperpatchSize size = format_.size();
-  const Index depth = bank_.depth();
-  const std::int32_t number = images_[static_cast<std::size_t>(image)];
-  if (bands_ == match_rows_ && across_ == match_cols_) bank_.map(number);
-  const Cells cells = bank_.image(number);
+  const Grid& grid = grids_[number];
+  if (grid.bands == grid.match_rows && grid.across == grid.match_cols) bank_.map(images_[number]);
+  const Cells cells = bank_.image(images_[number]);
+  const Index depth = cells.depth;
   VectorFormat::ProjectedCells projected;
-  const Index end = (image + 1) * bands_ * across_;
-  for (Index at = image * bands_ * across_; at < end;) {
+  const Index end = grid.end();
+  for (Index at = grid.begin; at < end;) {
     const Index row = places_[static_cast<std::size_t>(at)].row;
     const auto col_of = [&](Index i) { return Index{places_[static_cast<std::size_t>(i)].col}; };
     Index row_end = at;

@@ -23,24 +23,32 @@ class BankSample {
   // Where a hyperpatch is, with a similarity of 0. They are in the order of their places.
   Match place(Index number) const {
     const Place& place = places_[static_cast<std::size_t>(number)];
-    const Index image = number / (bands_ * across_);
-    return {0, images_[static_cast<std::size_t>(image)], place.row, place.col};
+    return {0, place.image, place.row, place.col};
   }
 
  private:
   struct Place {
-    std::int32_t row, col;
+    std::int32_t image, row, col;
+  };
+  // How an image is cut into blocks, and where its places begin.
+  struct Grid {
+    Index match_rows, match_cols;
+    Index bands, across;
+    Index begin;
+
+    Index end() const { return begin + bands * across; }
   };
 
-  // Chooses the places of the image number `image`, and makes vectors of them.
-  void choose_places(Index image, std::uint64_t seed);
-  void convert_places(Index image);
+  // Cuts each image into blocks of about `area` hyperpatches.
+  void make_grids(double area);
+  // Chooses the places of the image number `number`, and makes vectors of them.
+  void choose_places(std::size_t number, std::uint64_t seed);
+  void convert_places(std::size_t number);
 
   const CellBank& bank_;
   const VectorFormat& format_;
   std::vector<std::int32_t> images_;
-  Index match_rows_, match_cols_;
-  Index bands_, across_;  // blocks that an image is cut into
+  std::vector<Grid> grids_;  // of each image
   AlignedVector<Place> places_;
   UnitVectors vectors_;
 };

@@ -27,7 +27,7 @@ void ExactField::prepare_row(Index row) {
     double dot = 0, square = 0;
     for (Index a = 0; a < query_.hyperpatch.height; ++a) {
       const float* from = numbers_.at(row + a, col);
-      kernels_.exact_dot(from, from, query_.hyperpatch.width * bank_.depth(), &dot, &square);
+      kernels_.exact_dot(from, from, query_.hyperpatch.width * query_.cells.depth, &dot, &square);
     }
     const bool zero = inverse_norm(query_.cells, query_.hyperpatch, row, col) == 0;
     squares_[position(row, col)] = zero ? 0 : square;
@@ -88,23 +88,32 @@ void ExactField::offer_row(Index row, const Field& found) {
   }
 }
 
+std::vector<Match> ExactField::first_places() const {
+  std::vector<Match> places;
+  for (const std::int32_t image : query_.candidates) {
+    const Cells cells = bank_.image(image);
+    for (std::int32_t row = 0; row < query_.hyperpatch.rows(cells); ++row) {
+      for (std::int32_t col = 0; col < query_.hyperpatch.cols(cells); ++col) {
+        if (static_cast<int>(places.size()) == query_.matches) return places;
+        places.push_back({0, image, row, col});
+      }
+    }
+  }
+  return places;
+}
+
 Field ExactField::take() {
-  const Index match_rows = bank_.rows() - query_.hyperpatch.height + 1;
-  const Index match_cols = bank_.cols() - query_.hyperpatch.width + 1;
+  const std::vector<Match> first = first_places();
   for (Index row = 0; row < field_.rows; ++row) {
     for (Index col = 0; col < field_.cols; ++col) {
       Match* best = field_.at(row, col);
       const double* exact_best = exact_.data() + (best - field_.best.data());
-      const bool enough = exact_best[field_.matches - 1] != kNone;
+      if (exact_best[field_.matches - 1] == kNone) {
+        std::copy(first.begin(), first.end(), best);
+        continue;
+      }
       for (Index k = 0; k < field_.matches; ++k) {
-        if (enough) {
-          best[k].similarity = static_cast<float>(exact_best[k]);
-        } else {
-          const Index image = k / (match_rows * match_cols);
-          best[k] = {0, query_.candidates[static_cast<std::size_t>(image)],
-                     static_cast<std::int32_t>(k / match_cols % match_rows),
-                     static_cast<std::int32_t>(k % match_cols)};
-        }
+        best[k].similarity = static_cast<float>(exact_best[k]);
       }
     }
   }

@@ -45,6 +45,8 @@ class ExactField {
   }
   double similarity(Index row, Index col, const Cells& cells, Index match_row,
                     Index match_col) const;
+  // As many as there are matches of a position.
+  std::vector<Match> first_places() const;
 
   const CellBank& bank_;
   const Query& query_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "compnn/search/exact_field.h"
 #include "compnn/search/hyperpatch_match.h"
@@ -26,10 +27,11 @@ void search_all_pairs(const CellBank& bank, const Query& query, ExactField& fiel
       static_cast<Index>(query.candidates.size()),
       [&](Index i, int) {
         const std::int32_t image = query.candidates[static_cast<std::size_t>(i)];
+        const Cells cells = bank.image(image);
         for (Index row = 0; row < field.rows(); ++row) {
           for (Index col = 0; col < field.cols(); ++col) {
-            for (Index r = 0; r + query.hyperpatch.height <= bank.rows(); ++r) {
-              for (Index c = 0; c + query.hyperpatch.width <= bank.cols(); ++c) {
+            for (Index r = 0; r < query.hyperpatch.rows(cells); ++r) {
+              for (Index c = 0; c < query.hyperpatch.cols(cells); ++c) {
                 field.offer(row, col, image, r, c);
               }
             }
@@ -47,10 +49,14 @@ void offer_guess(const CellBank& bank, const Query& query, const QueryNumbers& n
   HyperPatchMatchOptions quick;
   quick.effort = 1;
   quick.iterations = 3;
-  const Field guess = hyperpatch_match(bank, query, numbers, subspace, quick, pool, [&](double) {
+  // The field may want more matches than these candidates have hyperpatches.
+  Query guessed = query;
+  guessed.matches = static_cast<int>(std::min<Index>(query.matches, hyperpatches(bank, query)));
+  const auto report = [&](double) {
     progress.report();
     return !progress.cancelled();
-  });
+  };
+  const Field guess = hyperpatch_match(bank, {{guessed, numbers, subspace}}, quick, pool, report);
   pool.run(field.rows(), [&](Index row, int) { field.offer_row(row, guess); }, progress);
 }
 
@@ -61,12 +67,12 @@ constexpr double kCostOfSurvivor = 60000;
 // Estimates are rough, and pruning must pay.
 constexpr double kClearly = 0.8;
 
-// Searches candidates for as long as pruning pays, and returns how many it searched; each counts as
-// `units` of progress.
+// Searches candidates for as long as pruning pays, and returns how many it searched; they count as
+// strip_units() of progress.
 Index search_pruned(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
-                    const Subspace& subspace, ExactField& field, ThreadPool& pool, Index units,
+                    const Subspace& subspace, ExactField& field, ThreadPool& pool,
                     Progress& progress) {
-  const Index depth = bank.depth(), cells = query.hyperpatch.height * query.hyperpatch.width;
+  const Index depth = query.cells.depth, cells = query.hyperpatch.height * query.hyperpatch.width;
   const Subspace everything(depth);
   const VectorFormat formats[] = {
       {query.hyperpatch, subspace, fast_screen(kernels(), cells * depth)},
@@ -95,46 +101,92 @@ Index search_pruned(const CellBank& bank, const Query& query, const QueryNumbers
   const auto candidates = static_cast<Index>(query.candidates.size());
   Index searched = 0;
   while (searched < candidates) {
-    const Index size = std::min(best->group_size(), candidates - searched);
-    if (!best->search(searched, size, size * units)) break;
+    const Index size = best->group_size(searched);
+    if (!best->search(searched, size, strip_units(bank, query, searched, size))) break;
     searched += size;
   }
   return searched;
 }
 
-}  // namespace
+// In cache-sized parts, after a look at what can be excluded from the beginning.
+void search_products(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
+                     const Subspace& subspace, ExactField& field, ThreadPool& pool,
+                     Progress& progress) {
+  const Index pairs = field.rows() * field.cols() * hyperpatches(bank, query);
+  Index searched = 0;
+  if (pairs > kManyPairs) {
+    offer_guess(bank, query, numbers, subspace, field, pool, progress);
+    searched = search_pruned(bank, query, numbers, subspace, field, pool, progress);
+  }
+  if (searched == static_cast<Index>(query.candidates.size())) return;
+  Query rest = query;
+  rest.candidates.erase(rest.candidates.begin(), rest.candidates.begin() + searched);
+  search_in_strips(bank, rest, numbers, subspace, field, pool, progress);
+}
 
-Field exhaustive_search(const CellBank& bank, const Query& query, const Monitor& monitor) {
-  query.check(bank);
-  const Cells& cells = query.cells;
-  const HyperpatchSize size = query.hyperpatch;
-  const Index pairs = size.rows(cells) * size.cols(cells) * (bank.rows() - size.height + 1) *
-                      (bank.cols() - size.width + 1);
-  ThreadPool pool(query.num_threads);
-  const Subspace subspace =
-      pairs > kFewPairs ? Subspace::choose(bank, query) : Subspace(bank.depth());
-  const Index units = strip_units(bank, query, subspace, pool.size());
-  const auto candidates = static_cast<Index>(query.candidates.size());
-  Progress progress(units * candidates, monitor);
-
+Field search_basis(const CellBank& bank, const Query& query, ThreadPool& pool,
+                   const Monitor& monitor) {
+  const Index positions = query.hyperpatch.count(query.cells);
+  Query small = query, large = query;
+  small.candidates.clear();
+  large.candidates.clear();
+  for (const std::int32_t image : query.candidates) {
+    const Index pairs = positions * query.hyperpatch.count(bank.image(image));
+    (pairs <= kFewPairs ? small : large).candidates.push_back(image);
+  }
+  const auto number = [](const Query& some) { return static_cast<Index>(some.candidates.size()); };
+  Progress progress(number(small) + strip_units(bank, large, 0, number(large)), monitor);
   const QueryNumbers numbers(query, pool, progress);
   ExactField field(bank, query, numbers);
   pool.run(field.rows(), [&](Index row, int) { field.prepare_row(row); }, progress);
-  if (pairs <= kFewPairs) {
-    search_all_pairs(bank, query, field, pool, progress);
-    return field.take();
+  search_all_pairs(bank, small, field, pool, progress);
+  if (number(large) > 0) {
+    const Subspace subspace = Subspace::choose(bank, large);
+    search_products(bank, large, numbers, subspace, field, pool, progress);
   }
-  Index searched = 0;
-  if (pairs * candidates > kManyPairs) {
-    offer_guess(bank, query, numbers, subspace, field, pool, progress);
-    searched = search_pruned(bank, query, numbers, subspace, field, pool, units, progress);
+  Field found = field.take();
+  scale_by_shares(found, query);
+  return found;
+}
+
+// Of each position the best of all fields.
+Field merged(const std::vector<Field>& fields, int matches) {
+  Field best(fields.front().rows, fields.front().cols, matches);
+  std::vector<Match> all;
+  for (Index row = 0; row < best.rows; ++row) {
+    for (Index col = 0; col < best.cols; ++col) {
+      all.clear();
+      for (const Field& field : fields) {
+        all.insert(all.end(), field.at(row, col), field.at(row, col) + field.matches);
+      }
+      std::partial_sort(all.begin(), all.begin() + matches, all.end(), better);
+      std::copy_n(all.begin(), matches, best.at(row, col));
+    }
   }
-  if (searched < candidates) {
-    Query rest = query;
-    rest.candidates.erase(rest.candidates.begin(), rest.candidates.begin() + searched);
-    search_in_strips(bank, rest, numbers, subspace, field, pool, progress);
+  return best;
+}
+
+}  // namespace
+
+Field exhaustive_search(const CellBank& bank, const Request& request, const Monitor& monitor) {
+  std::vector<Query> queries = request.in_bases(bank);
+  ThreadPool pool(request.num_threads);
+  const auto cost = [&](const Query& query) {
+    return static_cast<double>(hyperpatches(bank, query)) * static_cast<double>(query.cells.depth);
+  };
+  double all = 0, done = 0;
+  for (const Query& query : queries) all += cost(query);
+  std::vector<Field> fields;
+  for (Query& query : queries) {
+    const double share = cost(query) / all;
+    Monitor part;
+    if (monitor) part = [&](double fraction) { return monitor(done + share * fraction); };
+    query.matches = static_cast<int>(std::min<Index>(request.matches, hyperpatches(bank, query)));
+    fields.push_back(search_basis(bank, query, pool, part));
+    done += share;
   }
-  return field.take();
+  if (fields.size() == 1) return std::move(fields.front());
+  return merged(fields, request.matches);
 }
 
 }  // namespace compnn

@@ -12,7 +12,8 @@ namespace compnn {
 // tiles, and the products are summed along the diagonals (docs/design.md). The paper searches
 // SegNet this way (section 3.2). Same result, bit for bit, for any number of threads.
 // Where several hyperpatches are equally similar, which of them is found is not specified.
-// Throws std::invalid_argument for a query that does not fit, Cancelled when the monitor says so.
-Field exhaustive_search(const CellBank& bank, const Query& query, const Monitor& monitor);
+// Candidates in several bases are searched basis by basis, and the best of all are kept.
+// Throws std::invalid_argument for a request that does not fit, Cancelled when the monitor says so.
+Field exhaustive_search(const CellBank& bank, const Request& request, const Monitor& monitor);
 
 }  // namespace compnn

@@ -22,9 +22,9 @@ constexpr float kLowest = -std::numeric_limits<float>::infinity();
 GuidedStart::GuidedStart(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
                          const Subspace& subspace, Index most_places, int probes,
                          std::uint64_t seed, ThreadPool& pool, Progress& progress)
-    : format_(
-          query.hyperpatch, subspace,
-          fast_screen(kernels(), bank.depth() * query.hyperpatch.height * query.hyperpatch.width)),
+    : format_(query.hyperpatch, subspace,
+              fast_screen(kernels(),
+                          query.cells.depth * query.hyperpatch.height * query.hyperpatch.width)),
       rows_(query.hyperpatch.rows(query.cells)),
       cols_(query.hyperpatch.cols(query.cells)),
       query_vectors_(format_.of_query(query, numbers, pool, progress)),

@@ -1,6 +1,8 @@
 // Hyperpatches: windows of h x w cells, compared by the cosine of the angle between them.
 #pragma once
 
+#include <algorithm>
+
 #include "compnn/bank/cells.h"
 #include "compnn/base/index.h"
 
@@ -11,6 +13,10 @@ struct HyperpatchSize {
 
   Index rows(const Cells& cells) const { return cells.rows - height + 1; }
   Index cols(const Cells& cells) const { return cells.cols - width + 1; }
+  // Hyperpatches of an image; 0 where it is too small.
+  Index count(const Cells& cells) const {
+    return std::max<Index>(0, rows(cells)) * std::max<Index>(0, cols(cells));
+  }
 };
 
 // 1 / norm of the hyperpatch at (row, col), or 0 where the norm is zero: such a hyperpatch has

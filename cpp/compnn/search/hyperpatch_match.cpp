@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -47,32 +48,50 @@ constexpr Index kWindow = 8;
 
 class HyperPatchMatch {
  public:
-  HyperPatchMatch(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
+  HyperPatchMatch(const CellBank& bank, const std::vector<PreparedQuery>& queries,
                   std::uint64_t seed)
       : bank_(bank),
-        query_(query),
-        numbers_(numbers),
+        queries_(queries),
+        size_(queries.front().query.hyperpatch),
+        matches_(queries.front().query.matches),
         seed_(seed),
-        rows_(query.hyperpatch.rows(query.cells)),
-        cols_(query.hyperpatch.cols(query.cells)),
-        match_rows_(bank.rows() - query.hyperpatch.height + 1),
-        match_cols_(bank.cols() - query.hyperpatch.width + 1),
-        field_(rows_, cols_, query.matches),
-        previous_(rows_, cols_, query.matches),
+        rows_(size_.rows(queries.front().query.cells)),
+        cols_(size_.cols(queries.front().query.cells)),
+        query_of_basis_(static_cast<std::size_t>(bank.bases())),
+        field_(rows_, cols_, matches_),
+        previous_(rows_, cols_, matches_),
         changed_(static_cast<std::size_t>(rows_ * cols_), 0),
-        previous_changed_(changed_) {}
+        previous_changed_(changed_) {
+    for (std::size_t i = 0; i < queries.size(); ++i) {
+      const std::vector<std::int32_t>& images = queries[i].query.candidates;
+      query_of_basis_[static_cast<std::size_t>(bank.basis(images.front()))] = i;
+      candidates_.insert(candidates_.end(), images.begin(), images.end());
+      if (queries.size() == 1) break;
+      std::vector<float>& inverse_norms = inverse_norms_.emplace_back();
+      for (Index row = 0; row < rows_; ++row) {
+        for (Index col = 0; col < cols_; ++col) {
+          inverse_norms.push_back(inverse_norm(queries[i].query.cells, size_, row, col));
+        }
+      }
+    }
+    std::sort(candidates_.begin(), candidates_.end());
+  }
 
   Index rows() const { return rows_; }
 
-  // Fills a row with the places that `start` suggests.
-  void start_row(Index row, const GuidedStart& start) {
+  // Fills a row with the places that the starts, one for each basis, suggest.
+  void start_row(Index row, const std::vector<std::unique_ptr<const GuidedStart>>& starts) {
+    const auto matches = static_cast<std::size_t>(matches_);
     std::vector<Match> places;
     for (Index col = 0; col < cols_; ++col) {
-      start.places(row, col, kGuided + static_cast<std::size_t>(query_.matches), places);
       Match* best = field_.at(row, col);
-      for (const Match& place : places) offer(row, col, place, best);
-      const auto filled = std::min<std::size_t>(places.size(), query_.matches);
-      fill(row, col, static_cast<int>(filled));
+      std::size_t offered = 0;
+      for (const auto& start : starts) {
+        start->places(row, col, kGuided + matches, places);
+        for (const Match& place : places) offer(row, col, place, best);
+        offered += places.size();
+      }
+      fill(row, col, static_cast<int>(std::min(offered, matches)));
     }
   }
 
@@ -93,7 +112,7 @@ class HyperPatchMatch {
     bool row_changed = false;
     for (Index col = 0; col < cols_; ++col) {
       Match* best = field_.at(row, col);
-      std::copy_n(previous_.at(row, col), query_.matches, best);
+      std::copy_n(previous_.at(row, col), matches_, best);
       bool changed = propagate(row, col, step, 0, round, best);
       changed |= propagate(row, col, 0, step, round, best);
       CounterRandom random(seed_, static_cast<std::uint64_t>(round), position(row, col));
@@ -107,12 +126,27 @@ class HyperPatchMatch {
     return row_changed;
   }
 
-  Field take_field() { return std::move(field_); }
+  Field take_field() {
+    if (!is_of_several_bases()) {
+      scale_by_query_norms(field_, queries_.front().query);
+      scale_by_shares(field_, queries_.front().query);
+    }
+    return std::move(field_);
+  }
 
  private:
   std::size_t position(Index row, Index col) const {
     return static_cast<std::size_t>(row * cols_ + col);
   }
+
+  bool is_of_several_bases() const { return queries_.size() > 1; }
+  // The number of the query that an image is compared with.
+  std::size_t query_of(std::int32_t image) const {
+    return is_of_several_bases() ? query_of_basis_[static_cast<std::size_t>(bank_.basis(image))]
+                                 : 0;
+  }
+  Index match_rows(std::int32_t image) const { return bank_.rows(image) - size_.height + 1; }
+  Index match_cols(std::int32_t image) const { return bank_.cols(image) - size_.width + 1; }
 
   // Offers the matches of the neighbour at (row + down, col + right), shifted back.
   bool propagate(Index row, Index col, Index down, Index right, int round, Match* best) {
@@ -122,11 +156,12 @@ class HyperPatchMatch {
     if (previous_changed_[position(other_row, other_col)] < round - 2) return false;
     bool changed = false;
     const Match* offers = previous_.at(other_row, other_col);
-    for (int k = 0; k < query_.matches; ++k) {
+    for (int k = 0; k < matches_; ++k) {
       Match match = offers[k];
       match.row -= static_cast<std::int32_t>(down);
       match.col -= static_cast<std::int32_t>(right);
-      if (match.row < 0 || match.row >= match_rows_ || match.col < 0 || match.col >= match_cols_) {
+      if (match.row < 0 || match.row >= match_rows(match.image) || match.col < 0 ||
+          match.col >= match_cols(match.image)) {
         continue;
       }
       changed |= offer(row, col, match, best);
@@ -137,7 +172,7 @@ class HyperPatchMatch {
   // Fills up a position with random matches, all different; it has the first `filled` already.
   void fill(Index row, Index col, int filled) {
     CounterRandom random(seed_, 0, position(row, col));
-    for (int k = filled; k < query_.matches; ++k) {
+    for (int k = filled; k < matches_; ++k) {
       Match match = draw(random);
       score(row, col, match);
       while (!insert_match(field_.at(row, col), k + 1, match)) {
@@ -153,8 +188,8 @@ class HyperPatchMatch {
       const Index moved = place + static_cast<Index>(random.below(side)) - window;
       place = static_cast<std::int32_t>(std::clamp<Index>(moved, 0, end - 1));
     };
-    move(match.row, match_rows_);
-    move(match.col, match_cols_);
+    move(match.row, match_rows(match.image));
+    move(match.col, match_cols(match.image));
     return match;
   }
 
@@ -163,52 +198,62 @@ class HyperPatchMatch {
       return random.below(static_cast<std::uint64_t>(bound));
     };
     Match match;
-    match.image = query_.candidates[below(static_cast<Index>(query_.candidates.size()))];
-    match.row = static_cast<std::int32_t>(below(match_rows_));
-    match.col = static_cast<std::int32_t>(below(match_cols_));
+    match.image = candidates_[below(static_cast<Index>(candidates_.size()))];
+    match.row = static_cast<std::int32_t>(below(match_rows(match.image)));
+    match.col = static_cast<std::int32_t>(below(match_cols(match.image)));
     return match;
   }
 
   // The next hyperpatch in the order of image, row, column; after the last comes the first.
   void step(Match& match) const {
-    if (++match.col < match_cols_) return;
+    if (++match.col < match_cols(match.image)) return;
     match.col = 0;
-    if (++match.row < match_rows_) return;
+    if (++match.row < match_rows(match.image)) return;
     match.row = 0;
-    const auto next =
-        std::upper_bound(query_.candidates.begin(), query_.candidates.end(), match.image);
-    match.image = next == query_.candidates.end() ? query_.candidates.front() : *next;
+    const auto next = std::upper_bound(candidates_.begin(), candidates_.end(), match.image);
+    match.image = next == candidates_.end() ? candidates_.front() : *next;
   }
 
   // Puts a match into a position's best if it belongs there; returns whether they changed.
   bool offer(Index row, Index col, Match match, Match* best) const {
-    const float needed = best[query_.matches - 1].similarity;
-    return score(row, col, match, needed) && insert_match(best, query_.matches, match);
+    const float needed = best[matches_ - 1].similarity;
+    return score(row, col, match, needed) && insert_match(best, matches_, match);
   }
 
-  // Similarity, without the factor 1 / norm of the query's hyperpatch. Returns false, without
-  // having read all cells, when it is surely less than `needed`: by Cauchy-Schwarz, the cells that
-  // are left add no more than the product of their norms.
+  // Similarity; in one basis without what scales all similarities of a position alike. Returns
+  // false, without having read all cells, when it is surely less than `needed`: by Cauchy-Schwarz,
+  // the cells that are left add no more than the product of their norms.
   bool score(Index row, Index col, Match& match,
              float needed = -std::numeric_limits<float>::infinity()) const {
     const Cells cells = bank_.image(match.image);
-    const HyperpatchSize size = query_.hyperpatch;
-    const float inverse = inverse_norm(cells, size, match.row, match.col);
+    const std::size_t number = query_of(match.image);
+    const PreparedQuery& prepared = queries_[number];
+    const float inverse = inverse_norm(cells, size_, match.row, match.col);
+    float factor = 1, share = 1;
+    if (is_of_several_bases()) {
+      factor = inverse_norms_[number][position(row, col)];
+      const float* shares = prepared.query.share;
+      if (shares != nullptr) share = shares[position(row, col)];
+    }
     float sum = 0;
-    for (Index a = 0; a < size.height; ++a) {
-      sum += cells.dot(kernels_, numbers_.at(row + a, col), match.row + a, match.col, size.width);
+    for (Index a = 0; a < size_.height; ++a) {
+      sum += cells.dot(kernels_, prepared.numbers.at(row + a, col), match.row + a, match.col,
+                       size_.width);
       float rest = 0;
-      for (Index left = a + 1; left < size.height; ++left) {
-        rest +=
-            row_norm(query_.cells, row + left, col) * row_norm(cells, match.row + left, match.col);
+      for (Index left = a + 1; left < size_.height; ++left) {
+        rest += row_norm(prepared.query.cells, row + left, col) *
+                row_norm(cells, match.row + left, match.col);
       }
       // The factor covers the rounding of norms and sums.
       constexpr float kSafety = 1.0001F;
-      if (a + 1 < size.height && kSafety * (std::abs(sum) + rest) * inverse < needed) return false;
+      const float most = kSafety * (std::abs(sum) + rest) * inverse * factor * share;
+      if (a + 1 < size_.height && most < needed) return false;
     }
-    const float similarity = sum * inverse;
+    float similarity = sum * inverse * factor;
     // Arrays that were not packed may hold anything; a match must have a place in the order.
-    match.similarity = std::isfinite(similarity) ? similarity : 0.0F;
+    if (!std::isfinite(similarity)) similarity = 0;
+    if (is_of_several_bases()) similarity = std::clamp(similarity, -1.0F, 1.0F) * share;
+    match.similarity = similarity;
     return true;
   }
 
@@ -216,51 +261,72 @@ class HyperPatchMatch {
   float row_norm(const Cells& cells, Index row, Index col) const {
     const float* norms = cells.norms + row * cells.cols + col;
     float sum = 0;
-    for (Index b = 0; b < query_.hyperpatch.width; ++b) sum += norms[b] * norms[b];
+    for (Index b = 0; b < size_.width; ++b) sum += norms[b] * norms[b];
     return std::sqrt(sum);
   }
 
   const CellBank& bank_;
-  const Query& query_;
-  const QueryNumbers& numbers_;
+  const std::vector<PreparedQuery>& queries_;
   const Kernels& kernels_ = kernels();
+  HyperpatchSize size_;
+  int matches_;
   std::uint64_t seed_;
-  Index rows_, cols_, match_rows_, match_cols_;
+  Index rows_, cols_;
+  std::vector<std::int32_t> candidates_;           // in all bases
+  std::vector<std::size_t> query_of_basis_;        // its number
+  std::vector<std::vector<float>> inverse_norms_;  // of each of several queries' hyperpatches
   Field field_, previous_;
   std::vector<int> changed_, previous_changed_;  // the round that last changed each position
 };
 
 }  // namespace
 
-Field hyperpatch_match(const CellBank& bank, const Query& query,
+Field hyperpatch_match(const CellBank& bank, const Request& request,
                        const HyperPatchMatchOptions& options, const Monitor& monitor) {
-  query.check(bank);
+  const std::vector<Query> queries = request.in_bases(bank);
   options.check();
-  ThreadPool pool(query.num_threads);
+  ThreadPool pool(request.num_threads);
   Progress unwatched(0, nullptr);
-  const QueryNumbers numbers(query, pool, unwatched);
   const bool fast = options.schedule == Schedule::kFast;
-  const Subspace subspace = fast ? Subspace::choose(bank, query) : Subspace(bank.depth());
-  return hyperpatch_match(bank, query, numbers, subspace, options, pool, monitor);
+  std::vector<QueryNumbers> numbers;
+  std::vector<Subspace> subspaces;
+  for (const Query& query : queries) {
+    numbers.emplace_back(query, pool, unwatched);
+    subspaces.push_back(fast ? Subspace::choose(bank, query) : Subspace(query.cells.depth));
+  }
+  std::vector<PreparedQuery> prepared;
+  for (std::size_t i = 0; i < queries.size(); ++i) {
+    prepared.push_back({queries[i], numbers[i], subspaces[i]});
+  }
+  return hyperpatch_match(bank, prepared, options, pool, monitor);
 }
 
-Field hyperpatch_match(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
-                       const Subspace& subspace, const HyperPatchMatchOptions& options,
-                       ThreadPool& pool, const Monitor& monitor) {
-  HyperPatchMatch match(bank, query, numbers, options.seed);
+Field hyperpatch_match(const CellBank& bank, const std::vector<PreparedQuery>& queries,
+                       const HyperPatchMatchOptions& options, ThreadPool& pool,
+                       const Monitor& monitor) {
+  HyperPatchMatch match(bank, queries, options.seed);
   const bool fast = options.schedule == Schedule::kFast;
   const int usual = fast ? kFastRounds : kPaperRounds;
   const int rounds = options.iterations == kUsual ? usual : options.iterations;
-  const Index steps = rounds + Index{1} + (fast ? GuidedStart::kSteps : 0);
-  Progress progress(steps * match.rows(), monitor);
+  const Index guided = fast ? GuidedStart::kSteps * static_cast<Index>(queries.size()) : 0;
+  Progress progress((rounds + Index{1} + guided) * match.rows(), monitor);
   if (fast) {
+    // A codebook is of vectors along the same directions: each basis has its own, of as large a
+    // share of its hyperpatches as the others.
     const Spend& spend = kSpend[options.effort - 1];
-    const GuidedStart start(bank, query, numbers, subspace, spend.places, spend.probes,
-                            options.seed, pool, progress);
+    Index all = 0;
+    for (const PreparedQuery& one : queries) all += hyperpatches(bank, one.query);
+    std::vector<std::unique_ptr<const GuidedStart>> starts;
+    for (const PreparedQuery& one : queries) {
+      const Index places = std::max<Index>(1, spend.places * hyperpatches(bank, one.query) / all);
+      starts.push_back(std::make_unique<const GuidedStart>(bank, one.query, one.numbers,
+                                                           one.subspace, places, spend.probes,
+                                                           options.seed, pool, progress));
+    }
     pool.run(
         match.rows(),
         [&](Index row, int) {
-          match.start_row(row, start);
+          match.start_row(row, starts);
           progress.add(1);
         },
         progress);
@@ -286,9 +352,7 @@ Field hyperpatch_match(const CellBank& bank, const Query& query, const QueryNumb
         progress);
     if (options.stop_when_unchanged && !changed) break;
   }
-  Field field = match.take_field();
-  scale_by_query_norms(field, query);
-  return field;
+  return match.take_field();
 }
 
 }  // namespace compnn

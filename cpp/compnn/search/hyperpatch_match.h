@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "compnn/base/thread_pool.h"
 #include "compnn/search/field.h"
@@ -35,13 +36,22 @@ struct HyperPatchMatchOptions {
 // (above and left in odd rounds, below and right in even ones), and hyperpatches drawn at random:
 // from windows around the best match, which shrink, or from all candidates. A round reads the field
 // of the round before, so that the result is the same, bit for bit, for any number of threads.
-// Throws std::invalid_argument for a query that does not fit, Cancelled when the monitor says so.
-Field hyperpatch_match(const CellBank& bank, const Query& query,
+// Candidates in several bases are one list: similarities in all of them are comparable.
+// Throws std::invalid_argument for a request that does not fit, Cancelled when the monitor says so.
+Field hyperpatch_match(const CellBank& bank, const Request& request,
                        const HyperPatchMatchOptions& options, const Monitor& monitor);
 
-// The same, as a part of a search that has checked the query and knows its subspace.
-Field hyperpatch_match(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
-                       const Subspace& subspace, const HyperPatchMatchOptions& options,
-                       ThreadPool& pool, const Monitor& monitor);
+// The query in one basis, and what a search has computed of it.
+struct PreparedQuery {
+  const Query& query;
+  const QueryNumbers& numbers;
+  const Subspace& subspace;
+};
+
+// The same, as a part of a search that has checked its request: for a query in each basis that
+// candidates are of.
+Field hyperpatch_match(const CellBank& bank, const std::vector<PreparedQuery>& queries,
+                       const HyperPatchMatchOptions& options, ThreadPool& pool,
+                       const Monitor& monitor);
 
 }  // namespace compnn

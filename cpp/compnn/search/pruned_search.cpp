@@ -33,10 +33,6 @@ Index codes_for(Index positions) {
   return std::clamp<Index>(positions / kPositionsPerCode, 1, kMostCodes);
 }
 
-Index hyperpatches_of_image(const CellBank& bank, HyperpatchSize size) {
-  return (bank.rows() - size.height + 1) * (bank.cols() - size.width + 1);
-}
-
 }  // namespace
 
 struct PrunedSearch::Scratch {
@@ -65,7 +61,10 @@ struct PrunedSearch::Scratch {
 bool PrunedSearch::is_worth_trying(const CellBank& bank, const Query& query,
                                    const VectorFormat& format) {
   const Index of_query = query.hyperpatch.rows(query.cells) * query.hyperpatch.cols(query.cells);
-  const Index of_image = hyperpatches_of_image(bank, query.hyperpatch);
+  Index of_image = 0;  // the most of one
+  for (const std::int32_t image : query.candidates) {
+    of_image = std::max(of_image, query.hyperpatch.count(bank.image(image)));
+  }
   const auto vectors = static_cast<double>(of_query + 2 * of_image);
   const auto word_bytes = static_cast<double>(sizeof(std::int32_t));
   if (vectors * static_cast<double>(format.words()) * word_bytes > kMostBytes) return false;
@@ -73,8 +72,8 @@ bool PrunedSearch::is_worth_trying(const CellBank& bank, const Query& query,
   const Index codes = codes_for(of_query);
   const double for_codes = static_cast<double>(Codebook::kProducts * codes * format.dimensions());
   const Index kept = format.dimensions() / (query.hyperpatch.height * query.hyperpatch.width);
-  const double for_cells = static_cast<double>(of_query * of_image * kept) *
-                           static_cast<double>(query.candidates.size());
+  const double for_cells =
+      static_cast<double>(of_query * kept) * static_cast<double>(hyperpatches(bank, query));
   return for_codes < 0.05 * for_cells;
 }
 
@@ -92,9 +91,17 @@ PrunedSearch::PrunedSearch(const CellBank& bank, const Query& query, const Query
       sample_(bank, format_, query.candidates, kSamplePerCode * codes_for(positions_), 0, pool,
               progress),
       codebook_(format_, sample_.vectors(), sample_.size(), codes_for(positions_), pool, progress) {
-  const Index bytes = 2 * hyperpatches_of_image(bank, query.hyperpatch) * format_.words() *
-                      Index{sizeof(std::int32_t)};
-  group_size_ = std::max<Index>(1, kGroupBytes / bytes);
+}
+
+Index PrunedSearch::group_size(Index first) const {
+  Index size = 0, bytes = 0;
+  for (auto image = query_.candidates.begin() + first; image != query_.candidates.end(); ++image) {
+    bytes += 2 * query_.hyperpatch.count(bank_.image(*image)) * format_.words() *
+             Index{sizeof(std::int32_t)};
+    if (size > 0 && bytes > kGroupBytes) break;
+    ++size;
+  }
+  return size;
 }
 
 // With a and n the cosines of the position with a code and of what it needs, a member of the code's

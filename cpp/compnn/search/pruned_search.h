@@ -32,8 +32,8 @@ class PrunedSearch {
   };
   Estimate estimate();
 
-  // Candidates that fit into memory at a time.
-  Index group_size() const { return group_size_; }
+  // How many of the candidates from number `first` on fit into memory at a time.
+  Index group_size(Index first) const;
 
   // Offers the field all places of the candidates number [first, first + count) that may be among
   // the best, and counts as `units` of progress. Returns false when that was given up, since too
@@ -93,7 +93,6 @@ class PrunedSearch {
   UnitVectors query_vectors_;
   BankSample sample_;
   Codebook codebook_;
-  Index group_size_;
   std::atomic<Index> offers_{0};
   Index most_offers_ = 0;
 };

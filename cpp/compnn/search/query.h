@@ -12,21 +12,44 @@
 
 namespace compnn {
 
-struct Query {
-  Cells cells;                           // of the query image
-  std::vector<std::int32_t> candidates;  // bank images to search, ascending, each once
+// The query's cells in one basis of a bank, rounded and along directions like those of the bank.
+struct QueryCells {
+  Cells cells;
+  // For each hyperpatch what its similarities are multiplied by, in [0, 1]: as much of it as lies
+  // in the basis. nullptr: all does.
+  const float* share = nullptr;
+};
+
+// What is searched in one basis.
+struct Query : QueryCells {
+  // Bank images to search, all of that basis and none too small for a hyperpatch; ascending, each
+  // once.
+  std::vector<std::int32_t> candidates;
   HyperpatchSize hyperpatch;
-  int matches = 1;       // best matches kept for each hyperpatch
+  int matches = 1;  // best matches kept for each hyperpatch
+};
+
+// What a search is asked.
+struct Request {
+  std::vector<QueryCells> query;         // in each basis of the bank
+  std::vector<std::int32_t> candidates;  // ascending, each once
+  HyperpatchSize hyperpatch;
+  int matches = 1;
   int num_threads = -1;  // -1: all processors
 
-  // Throws std::invalid_argument naming what does not fit the bank.
-  void check(const CellBank& bank) const;
+  // The queries in those bases that candidates are of. Candidates that are too small for a
+  // hyperpatch are left out. Throws std::invalid_argument naming what does not fit the bank.
+  std::vector<Query> in_bases(const CellBank& bank) const;
 };
+
+// Hyperpatches of all candidates.
+Index hyperpatches(const CellBank& bank, const Query& query);
 
 // The query's cells as floats: they themselves where they are that, else copies.
 class QueryNumbers {
  public:
   QueryNumbers(const Query& query, ThreadPool& pool, Progress& progress);
+  QueryNumbers(QueryNumbers&&) = default;
 
   // Of the cell at (row, col), and of those that follow it.
   const float* at(Index row, Index col) const { return numbers_ + cells_.offset(row, col); }
@@ -40,5 +63,8 @@ class QueryNumbers {
 // HyperPatch-Match leaves out the factor 1 / norm of the query's hyperpatch, which does not change
 // what is best; this puts it in, and keeps rounding from leaving [-1, 1].
 void scale_by_query_norms(Field& field, const Query& query);
+
+// Multiplies similarities by the query's shares.
+void scale_by_shares(Field& field, const Query& query);
 
 }  // namespace compnn

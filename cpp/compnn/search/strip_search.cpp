@@ -273,28 +273,30 @@ class alignas(128) StripSearch {
   Index offers_ = 0, pairs_ = 0;
 };
 
-TilePlan plan_of(const CellBank& bank, const Query& query, const Subspace& subspace, int threads) {
-  const Index words = fast_screen(kernels(), bank.depth()).words(subspace.kept());
-  return TilePlan(bank, query, words, threads);
-}
-
 }  // namespace
 
-Index strip_units(const CellBank& bank, const Query& query, const Subspace& subspace, int threads) {
-  const TilePlan plan = plan_of(bank, query, subspace, threads);
-  return plan.query_rows.parts * plan.query_cols.parts * plan.bank_cols.parts;
+Index strip_units(const CellBank& bank, const Query& query, Index first, Index count) {
+  const Split rows(query.hyperpatch.rows(query.cells), TilePlan::kQueryRows);
+  const Split cols = TilePlan::cut(query.cells, query.hyperpatch);
+  Index tiles = 0;
+  for (Index i = first; i < first + count; ++i) {
+    const std::int32_t image = query.candidates[static_cast<std::size_t>(i)];
+    tiles += TilePlan::cut(bank.image(image), query.hyperpatch).parts;
+  }
+  return rows.parts * cols.parts * tiles;
 }
 
 void search_in_strips(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
                       const Subspace& subspace, ExactField& field, ThreadPool& pool,
                       Progress& progress) {
-  const TilePlan plan = plan_of(bank, query, subspace, pool.size());
   const Kernels& table = kernels();
-  const ScreenKernels& fast = fast_screen(table, bank.depth());
-  const ScreenKernels& fine = fine_screen(table, bank.depth());
-  const Subspace everything(bank.depth());
+  const Index depth = query.cells.depth;
+  const ScreenKernels& fast = fast_screen(table, depth);
+  const ScreenKernels& fine = fine_screen(table, depth);
+  const TilePlan plan(bank, query, fast.words(subspace.kept()), pool.size());
+  const Subspace everything(depth);
   ScreenedQuery fast_query(query, fast, subspace), fine_query(query, fine, everything);
-  const bool can_be_finer = fast.per_word > fine.per_word || subspace.kept() < bank.depth();
+  const bool can_be_finer = fast.per_word > fine.per_word || subspace.kept() < depth;
   pool.run(
       query.cells.rows,
       [&](Index row, int) {
@@ -310,31 +312,29 @@ void search_in_strips(const CellBank& bank, const Query& query, const QueryNumbe
       },
       progress);
 
-  const auto image_of = [&](Index tile) {
-    return query.candidates[static_cast<std::size_t>(tile / plan.bank_cols.parts)];
+  const auto tile_at = [&](Index number) -> const Tile& {
+    return plan.tiles[static_cast<std::size_t>(number)];
   };
   const auto fill = [&](ScreenedTile& tile, Index number, const ScreenKernels& screen,
                         const Subspace& directions) {
-    const Index part = number % plan.bank_cols.parts;
-    const std::int32_t image = image_of(number);
-    tile.fill(bank.image(image), image, plan.bank_cols.begin(part), plan.bank_cols.size(part),
-              query.hyperpatch, query.matches, table, screen, directions);
+    const Tile& from = tile_at(number);
+    tile.fill(bank.image(from.image), from.image, from.col, from.cols, query.hyperpatch,
+              query.matches, table, screen, directions);
   };
   const Index strips = plan.query_rows.parts * plan.query_cols.parts;
   std::vector<StripSearch> searches(static_cast<std::size_t>(pool.size()),
                                     StripSearch(query, table, field));
   std::vector<ScreenedTile> tiles, fine_tiles(static_cast<std::size_t>(pool.size()));
   std::atomic<Index> searched{0}, given_up{0};
-  for (Index group = 0; group < plan.groups.parts; ++group) {
-    const Index first = plan.groups.begin(group), count = plan.groups.size(group);
-    for (Index next = first + count; next < std::min(plan.tiles, first + 2 * count); ++next) {
-      bank.read_ahead(image_of(next));
-    }
+  for (std::size_t group = 0; group + 1 < plan.groups.size(); ++group) {
+    const Index first = plan.groups[group], end = plan.groups[group + 1], count = end - first;
+    const Index next_end = group + 2 < plan.groups.size() ? plan.groups[group + 2] : end;
+    for (Index next = end; next < next_end; ++next) bank.read_ahead(tile_at(next).image);
     tiles.resize(static_cast<std::size_t>(count));
     pool.run(
         count,
         [&](Index i, int) {
-          bank.map(image_of(first + i));
+          bank.map(tile_at(first + i).image);
           fill(tiles[static_cast<std::size_t>(i)], first + i, fast, subspace);
         },
         progress);

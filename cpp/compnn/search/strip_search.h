@@ -7,12 +7,13 @@
 
 namespace compnn {
 
-// Offers the field all places of the query's candidates that may be among the best; each candidate
-// counts as strip_units() of progress.
+// Offers the field all places of the query's candidates that may be among the best; counts as
+// strip_units() of these in the progress.
 void search_in_strips(const CellBank& bank, const Query& query, const QueryNumbers& numbers,
                       const Subspace& subspace, ExactField& field, ThreadPool& pool,
                       Progress& progress);
 
-Index strip_units(const CellBank& bank, const Query& query, const Subspace& subspace, int threads);
+// Of the candidates number [first, first + count).
+Index strip_units(const CellBank& bank, const Query& query, Index first, Index count);
 
 }  // namespace compnn

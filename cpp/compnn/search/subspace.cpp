@@ -42,14 +42,16 @@ void mix_directions(std::vector<float>& directions, Index kept, Index depth) {
 
 Subspace Subspace::choose(const CellBank& bank, const Query& query) {
   const Kernels& table = kernels();
-  const Index depth = bank.depth();
+  const Index depth = query.cells.depth;
   Subspace all(depth);
+  std::vector<Index> ends;  // of each candidate's cells, among those of all
+  for (const std::int32_t image : query.candidates) {
+    ends.push_back((ends.empty() ? 0 : ends.back()) + bank.rows(image) * bank.cols(image));
+  }
   const auto product = [](Index a, Index b) {
     return static_cast<double>(a) * static_cast<double>(b);
   };
-  const double search = product(query.cells.rows, query.cells.cols) *
-                        product(bank.rows(), bank.cols()) *
-                        product(static_cast<Index>(query.candidates.size()), depth);
+  const double search = product(query.cells.rows, query.cells.cols) * product(ends.back(), depth);
   const double directions = product(depth, depth) * static_cast<double>(kSample + 20 * depth);
   if (depth <= kStep || directions > 0.02 * search) return all;
 
@@ -59,15 +61,16 @@ Subspace Subspace::choose(const CellBank& bank, const Query& query) {
   for (Index i = 0; i < kSample; ++i) {
     // Half of them from the query, and of both every so many cells.
     const bool from_query = i % 2 == 0;
-    const auto images = from_query ? Index{1} : static_cast<Index>(query.candidates.size());
-    const Cells& first = from_query ? query.cells : bank.image(query.candidates.front());
-    const Index cells = first.rows * first.cols;
-    const Index cell =
-        static_cast<Index>(static_cast<double>(i) / kSample * static_cast<double>(images * cells));
-    const Cells from = from_query
-                           ? query.cells
-                           : bank.image(query.candidates[static_cast<std::size_t>(cell / cells)]);
-    const Index within = cell % cells;
+    const Index cells = from_query ? query.cells.rows * query.cells.cols : ends.back();
+    const auto cell =
+        static_cast<Index>(static_cast<double>(i) / kSample * static_cast<double>(cells));
+    Cells from = query.cells;
+    Index within = cell;
+    if (!from_query) {
+      const auto end = std::upper_bound(ends.begin(), ends.end(), cell);
+      from = bank.image(query.candidates[static_cast<std::size_t>(end - ends.begin())]);
+      within = cell - (*end - from.rows * from.cols);
+    }
     from.widen(table, within / from.cols, within % from.cols, 1, cell_numbers.data());
     const float norm = from.norms[within];
     const float inverse = norm > kSmallestNorm ? 1 / norm : 0;

@@ -2,8 +2,8 @@
 // result does not depend on the cut.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "compnn/search/query.h"
 
@@ -20,13 +20,37 @@ struct Split {
   Index count, parts;
 };
 
+// Bank hyperpatches that are searched together: some columns of an image.
+struct Tile {
+  std::int32_t image;
+  Index col, cols;
+};
+
 struct TilePlan {
   TilePlan(const CellBank& bank, const Query& query, Index words, int threads)
       : query_rows(query.hyperpatch.rows(query.cells), kQueryRows),
-        query_cols(query.hyperpatch.cols(query.cells), kCols),
-        bank_cols(bank.cols() - query.hyperpatch.width + 1, kCols),
-        tiles(static_cast<Index>(query.candidates.size()) * bank_cols.parts),
-        groups(tiles, tiles_at_a_time(bank, query, words, threads)) {}
+        query_cols(query.hyperpatch.cols(query.cells), kCols) {
+    Index bytes = 0;
+    for (const std::int32_t image : query.candidates) {
+      const Cells cells = bank.image(image);
+      const Split parts = cut(cells, query.hyperpatch);
+      for (Index part = 0; part < parts.parts; ++part) {
+        const Index tile = cells.rows * (parts.size(part) + query.hyperpatch.width - 1) * words *
+                           Index{sizeof(std::int32_t)};
+        bytes += tile;
+        const auto number = static_cast<Index>(tiles.size());
+        if (number == 0 || (bytes > kGroupBytes && number - groups.back() >= threads)) {
+          groups.push_back(number);
+          bytes = tile;
+        }
+        tiles.push_back({image, parts.begin(part), parts.size(part)});
+      }
+    }
+    groups.push_back(static_cast<Index>(tiles.size()));
+  }
+
+  // How the columns of hyperpatches of an image are cut into tiles.
+  static Split cut(const Cells& cells, HyperpatchSize size) { return {size.cols(cells), kCols}; }
 
   // A taller strip wastes less on the h - 1 rows of cells at its edge; a lower one leaves more of
   // the cache to the bank.
@@ -35,16 +59,9 @@ struct TilePlan {
   static constexpr Index kGroupBytes = Index{16} << 20;
 
   Split query_rows, query_cols;  // of query hyperpatches: strips, and parts of strips
-  Split bank_cols;               // of bank hyperpatches
-  Index tiles;                   // a tile is a part of the columns of an image
-  Split groups;                  // tiles that are converted, then searched
-
- private:
-  Index tiles_at_a_time(const CellBank& bank, const Query& query, Index words, int threads) const {
-    const Index cells = bank.rows() * (bank_cols.size(0) + query.hyperpatch.width - 1);
-    const Index bytes = cells * words * Index{sizeof(std::int32_t)};
-    return std::max<Index>(threads, kGroupBytes / std::max<Index>(1, bytes));
-  }
+  std::vector<Tile> tiles;
+  // Where groups of tiles begin, which are converted, then searched; and the end of the last.
+  std::vector<Index> groups;
 };
 
 }  // namespace compnn

@@ -1,504 +1,289 @@
-"""The bank: training activations and images on disk, and what they explain."""
+"""A bank: activations, descriptors and pictures of training images on disk."""
 
 from __future__ import annotations
 
-import dataclasses
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from compnn import _core
 from compnn.bank import layout
-from compnn.bank.builder import build_bank
-from compnn.bank.directions import kept_share
-from compnn.bank.manifest import Manifest
-from compnn.bank.packing import Packer, pack_descriptor
-from compnn.bank.reader import Records, open_manifest
-from compnn.network.reading import Reading
-from compnn.explanation.composition import Composition, check_composition
+from compnn.bank.build import append_pairs, build_bank
+from compnn.bank.cells import BankCells, BankDescriptors
+from compnn.bank.changes import (
+    attach_arrays,
+    compact_shards,
+    drop_images,
+    merge_banks,
+    replace_attributes,
+)
+from compnn.bank.directions import Directions
+from compnn.bank.generations import Generation, Writer, network_folder
+from compnn.bank.manifest import field_name, scaling_json
+from compnn.bank.pictures import Pictures
+from compnn.bank.tables import Attributes, SkippedImage
 from compnn.data.dataset import Dataset
-from compnn.errors import BankError, SearchError
-from compnn.explanation.explanation import Candidate, Explanation
-from compnn.search.field import Field
+from compnn.errors import BankError, DatasetError, LayerError, NetworkError, SearchError
+from compnn.images.kinds import Kind, Picture
 from compnn.network.layer import Layer
-from compnn.network.onnx import Model
-from compnn.images.palette import Palette
-from compnn.explanation.query import Query, read_query
-from compnn.search.search import Method, Schedule, Search
+from compnn.network.network import Identity, Network
+from compnn.network.onnx import OnnxNetwork
+from compnn.network.onnx_graph import OnnxGraph
+from compnn.network.preprocessing import Preprocessing
 
-QueryImage: TypeAlias = npt.NDArray[np.uint8] | str | Path | Query | Reading
+Progress = Callable[[int, int], None]
 
 
 class Bank:
-    """A memory-mapped bank of training activations, with the training pairs themselves.
+    """A bank, opened as it is now: what others write into it later does not change this one.
 
-    Opening takes milliseconds whatever the size; what a search reads is checked against its
-    checksum once per process. Many processes can read one bank. A `Bank` may be shared by threads.
+    Opening takes milliseconds whatever the size; what is read is checked against its checksum once.
+    Many processes can read one bank while another one writes. A `Bank` may be shared by threads; a
+    pickle remembers the path and the generation, and is of no use once that is gone.
 
     Parameters
     ----------
     path
         Folder of the bank.
-    model
-        The network that it was built with. Default: the file that the bank remembers, read when
-        it is first needed.
+
+    Attributes
+    ----------
+    path : Path
 
     Raises
     ------
     BankError
-        If there is no complete bank at `path`, it is damaged or of a newer format, or `model` is
-        another network or preprocesses in another way.
+        If there is no complete bank at `path`, it is damaged or of another format.
 
     Examples
     --------
-    >>> model = compnn.Model("pix2pix.onnx", layers=["decoder_2"], descriptor="decoder_7")
+    >>> network = compnn.OnnxNetwork("pix2pix.onnx", layers=["decoder_2"], descriptor="decoder_7")
     >>> pairs = compnn.SideBySide("facades/train", input="right")
-    >>> bank = compnn.Bank.build("facades.bank", model, pairs)
-    >>> bank.explain(image, "decoder_2", top_k=16).output.shape
-    (256, 256, 3)
+    >>> with compnn.build("facades.bank", network, pairs) as bank:
+    ...     print(len(bank))
+    400
     """
 
-    def __init__(self, path: str | Path, model: Model | None = None) -> None:
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.manifest: Manifest = open_manifest(self.path)
-        if model is not None:
-            self.manifest.check_model(model)
-        self._model = model
-        self._records = Records(self.path, self.manifest)
+        self._open(Generation(self.path))
+
+    def _open(self, generation: Generation) -> None:
+        self._opened = generation
+        self._cells: dict[str | None, Any] = {}
+        self._lock = threading.Lock()
 
     @classmethod
-    def build(
-        cls,
-        path: str | Path,
-        model: Model,
-        dataset: Dataset,
-        *,
-        dtype: str = "float16",
-        skip_bad: bool = False,
-        overwrite: bool = False,
-        restart: bool = False,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Bank:
-        """Build a bank, or finish one whose build was interrupted, and open it.
+    def _reopened(cls, path: str, generation: int) -> Bank:
+        """The bank that was pickled."""
+        bank = cls.__new__(cls)
+        bank.path = Path(path)
+        bank._open(Generation(bank.path, generation))
+        return bank
 
-        The parameters and the errors are those of `compnn.bank.builder.build_bank`.
-        """
-        build_bank(
-            path,
-            model,
-            dataset,
-            dtype=dtype,
-            skip_bad=skip_bad,
-            overwrite=overwrite,
-            restart=restart,
-            progress=progress,
-        )
-        return cls(path, model)
+    def __reduce__(self) -> tuple[Callable[..., Bank], tuple[str, int]]:
+        return Bank._reopened, (os.path.abspath(self.path), self.generation)
 
     def __repr__(self) -> str:
         return (
-            f"Bank({str(self.path)!r}: {len(self)} images, {self.manifest.dtype}, "
+            f"Bank({str(self.path)!r}: {len(self)} images, {self.dtype}, "
             f"layers {', '.join(self.layers)}, descriptor {self.descriptor})"
         )
 
     def __len__(self) -> int:
-        return len(self.manifest)
+        return self._opened.manifest.images
 
-    @cached_property
-    def model(self) -> Model:
-        """The network that the bank was built with.
+    def __enter__(self) -> Bank:
+        return self
 
-        Raises
-        ------
-        NetworkError
-            If its file is not where it was; open the bank with `model=` then.
-        BankError
-            If its file is no longer the same.
-        """
-        return self._model or self.manifest.load_model()
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let a writer remove what only this generation of the bank needs."""
+        self._opened.close()
+
+    # What it holds
+
+    @property
+    def generation(self) -> int:
+        """Number of the generation that this is: each change of a bank makes the next one."""
+        return self._opened.manifest.generation
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the training images."""
-        return self.manifest.names
+        """Names of the training images, distinct."""
+        return self._generation.tables.names
 
     @property
-    def attributes(self) -> Mapping[str, Mapping[str, str]]:
+    def attributes(self) -> Attributes:
         """Attributes, {name: {key: value}}, of the training images that have any."""
-        return self.manifest.attributes
+        return self._generation.tables.attributes
+
+    @property
+    def skipped(self) -> tuple[SkippedImage, ...]:
+        """Images of the datasets that were left out, with the reasons."""
+        return self._generation.tables.skipped
 
     @property
     def layers(self) -> Mapping[str, Layer]:
-        """The layers whose activations the bank holds."""
-        return self.manifest.layers
+        """The layers whose activations the bank holds.
+
+        For images of the network's size; where it takes any, for one that stands for all
+        (`layer_of` tells those of an image).
+        """
+        return self._opened.manifest.layers
 
     @property
     def descriptor(self) -> str | None:
         """The tap whose activations are the global descriptors; None without them."""
-        return None if self.manifest.descriptor is None else self.manifest.descriptor.tap
+        found = self._opened.manifest.descriptor
+        return None if found is None else found.tap
 
     @property
-    def input_palette(self) -> Palette | None:
-        """Palette of the inputs; None when they are photos."""
-        return self.manifest.input_palette
+    def dtype(self) -> str:
+        """Of activations: "float16", "bfloat16", "float32" or "int8"."""
+        return self._opened.manifest.dtype
 
     @property
-    def target_palette(self) -> Palette | None:
-        """Palette of the targets; None when they are photos."""
-        return self.manifest.target_palette
+    def input_kind(self) -> Kind:
+        """What the inputs are."""
+        return self._opened.manifest.input_kind
 
-    def inputs(self, images: Iterable[int]) -> npt.NDArray[np.uint8]:
-        """All training inputs, uint8 (N, H, W, 3), memory-mapped; those of `images` are checked.
+    @property
+    def target_kind(self) -> Kind:
+        """What the targets are."""
+        return self._opened.manifest.target_kind
 
-        Raises
-        ------
-        BankError
-            If one of `images` is damaged.
-        """
-        return self._checked(layout.INPUTS_FILE, images)
+    @property
+    def network(self) -> Identity:
+        """The network that it was built with."""
+        return self._opened.manifest.network
 
-    def targets(self, images: Iterable[int]) -> npt.NDArray[np.uint8]:
-        """All training targets, uint8 (N, H, W, 3) or label maps (N, H, W), as `inputs`."""
-        return self._checked(layout.TARGETS_FILE, images)
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images were given to the network."""
+        return self._opened.manifest.preprocessing
 
-    def pair(self, image: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """Input uint8 (H, W, 3), and target uint8 (H, W, 3) or label map (H, W), of an image."""
-        return np.array(self.inputs([image])[image]), np.array(self.targets([image])[image])
+    @property
+    def unknown_fields(self) -> tuple[str, ...]:
+        """Fields of the manifest that a later compnn has written; they are kept."""
+        return tuple(map(field_name, self._opened.manifest.unknown))
 
-    def verify(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Read the whole bank and check all checksums; `progress(done, total)` counts images.
+    @property
+    def nbytes(self) -> int:
+        """Size of all arrays of all images together, without the files' headers."""
+        return sum(
+            (shard.images if spec.group is None else shard.contents.rows[spec.group])
+            * spec.row_bytes
+            for shard in self._generation.shards
+            for spec in shard.specs
+        )
 
-        Raises
-        ------
-        BankError
-            If anything is damaged, naming file and image.
-        """
-        self._records.verify_all(progress)
-
-    def nearest(
-        self,
-        image: QueryImage,
-        count: int = 1,
-        *,
-        among: Sequence[int | str] | None = None,
-        layer: str | None = None,
-    ) -> list[Candidate]:
-        """The training images most similar to `image` by the global descriptor, nearest first.
-
-        The pair of the first one is the paper's global reconstruction (`pair`).
-
-        Parameters
-        ----------
-        image
-            uint8 RGB (H, W, 3), the path of an image file, a `Query`, or what `run` returned.
-        count
-            How many; a warning says so when the bank has fewer.
-        among
-            Names or indices of training images to choose from. Default: all.
-        layer
-            Compare by the whole activation of this layer of the bank instead of the descriptor.
+    def layer_bytes(self, name: str) -> int:
+        """Size of a layer's activations and norms.
 
         Raises
         ------
         LayerError
             If the bank does not hold the layer.
-        SearchError
-            If the bank has no descriptors, or `count` or `among` make no sense.
         """
-        if layer is None:
-            self._need_descriptor()
-        else:
-            self.manifest.layer(layer)
-        allowed = self._indices(among)
-        tap = layer or str(self.descriptor)
-        if isinstance(image, Reading):
-            image.check_taps({tap: self.model.tap_shape(tap)})
-            return self._nearest(image.taps[tap], layer, allowed, count, image.file)
-        query = self._read(image)
-        raw, _ = self.model.run(query.image[np.newaxis], [tap], output=False)
-        return self._nearest(raw[tap][0], layer, allowed, count, query.file)
-
-    def run(self, image: QueryImage, layers: Iterable[str]) -> Reading:
-        """Run the network over an image, for several explanations of it.
-
-        Parameters
-        ----------
-        image
-            As in `explain`.
-        layers
-            Layers of the bank that it will be explained at.
-
-        Returns
-        -------
-        A `Reading`, which `explain` and `nearest` take in place of the image.
-
-        Raises
-        ------
-        LayerError
-            If the bank does not hold a layer.
-        ImageError
-            If the image cannot be read or is not what the network takes.
-        ActivationError
-            If the network's output has NaN or infinite values.
-        """
-        shapes = {name: self.manifest.layer(name).shape for name in layers}
-        if self.descriptor is not None:
-            shapes[self.descriptor] = self.model.tap_shape(self.descriptor)
-        if isinstance(image, Reading):
-            image.check_taps(shapes)
-            return image
-        query = self._read(image)
-        raw, output = self.model.run(query.image[np.newaxis], list(shapes), output=True)
-        assert output is not None
-        taps = {tap: values[0] for tap, values in raw.items()}
-        painting = self.model.painting(output[0], self.target_palette)
-        return Reading(query.image, painting, taps, query.file)
-
-    @overload
-    def explain(
-        self,
-        image: QueryImage,
-        layer: str,
-        *,
-        top_k: int | None = ...,
-        candidates: Sequence[int | str] | None = ...,
-        hyperpatch: tuple[int, int] | None = ...,
-        composition: Composition = ...,
-        method: Method = ...,
-        matches: int = ...,
-        schedule: Schedule = ...,
-        effort: int = ...,
-        iterations: int | None = ...,
-        seed: int = ...,
-        stop_when_unchanged: bool = ...,
-        num_threads: int = ...,
-        progress: Callable[[str, float], None] | None = ...,
-    ) -> Explanation: ...
-
-    @overload
-    def explain(
-        self,
-        image: QueryImage,
-        layer: list[str] | tuple[str, ...],
-        *,
-        top_k: int | None = ...,
-        candidates: Sequence[int | str] | None = ...,
-        hyperpatch: tuple[int, int] | None = ...,
-        composition: Composition = ...,
-        method: Method = ...,
-        matches: int = ...,
-        schedule: Schedule = ...,
-        effort: int = ...,
-        iterations: int | None = ...,
-        seed: int = ...,
-        stop_when_unchanged: bool = ...,
-        num_threads: int = ...,
-        progress: Callable[[str, float], None] | None = ...,
-    ) -> dict[str, Explanation]: ...
-
-    def explain(
-        self,
-        image: QueryImage,
-        layer: str | list[str] | tuple[str, ...],
-        *,
-        top_k: int | None = None,
-        candidates: Sequence[int | str] | None = None,
-        hyperpatch: tuple[int, int] | None = None,
-        composition: Composition = "copy",
-        progress: Callable[[str, float], None] | None = None,
-        **search: Any,
-    ) -> Explanation | dict[str, Explanation]:
-        """Explain what the network paints for an image, at one layer or at several.
-
-        Parameters
-        ----------
-        image
-            uint8 RGB (H, W, 3) of the network's size, the path of an image file, a `Query`, or what
-            `run` returned.
-        layer
-            A layer of the bank, or several: the network runs once for all.
-        top_k
-            Search only the k training images nearest by the global descriptor (paper, section
-            3.2). Default: all.
-        candidates
-            Names or indices of the training images that may be used. Default: all.
-        hyperpatch
-            Cells (h, w) of a hyperpatch. Default: the layer's own.
-        composition
-            "copy" takes each pixel from the patch that owns it (paper, section 3.1); "overlap"
-            merges the overlapping windows of all hyperpatches. See `compnn.explanation.composition`.
-        progress
-            Called as `progress(layer, share)`, share in [0, 1]; an exception ends the search.
-        **search
-            `method`, `matches`, `schedule`, `effort`, `iterations`, `seed`, `stop_when_unchanged`
-            and `num_threads`: see `compnn.search.search.Search`.
-
-        Returns
-        -------
-        An `Explanation`; for several layers a dict of them by layer.
-
-        Raises
-        ------
-        LayerError
-            If the bank does not hold a layer, or the hyperpatch does not fit into it.
-        ImageError
-            If the image cannot be read or is not what the network takes.
-        SearchError
-            If the search makes no sense.
-        ActivationError
-            If the network gives NaN or infinite values.
-        BankError
-            If what the search needs is damaged.
-        """
-        how = Search(**search)
-        check_composition(composition)
-        names = [layer] if isinstance(layer, str) else list(dict.fromkeys(layer))
-        layers = [self.manifest.layer(name) for name in names]
-        if hyperpatch is not None:
-            layers = [dataclasses.replace(one, hyperpatch=hyperpatch) for one in layers]
-        allowed = self._indices(candidates)
-        if top_k is not None:
-            self._need_descriptor()
-        reading = self.run(image, names)
-        if self.descriptor is None:
-            chosen = [Candidate(index, self.names[index], None) for index in allowed]
-        else:
-            count = len(allowed) if top_k is None else top_k
-            descriptor = reading.taps[self.descriptor]
-            chosen = self._nearest(descriptor, None, allowed, count, reading.file)
-        explanations = {}
-        for one in layers:
-            explanations[one.name] = Explanation(
-                one,
-                self._search(one, reading.taps[one.name], chosen, how, progress, reading.file),
-                reading.image,
-                reading.painted,
-                tuple(chosen),
-                self,
-                composition,
-            )
-        return explanations[names[0]] if isinstance(layer, str) else explanations
-
-    def _search(
-        self,
-        layer: Layer,
-        raw: npt.NDArray[np.float32],
-        candidates: Sequence[Candidate],
-        how: Search,
-        progress: Callable[[str, float], None] | None,
-        query: str,
-    ) -> Field:
-        indices = [candidate.index for candidate in candidates]
-        report = None if progress is None else lambda share: progress(layer.name, share)
-        return self._field(layer, raw, query, indices, layer.hyperpatch, how, report)
-
-    def _field(
-        self,
-        layer: Layer,
-        raw: npt.NDArray[np.float32],
-        query: str,
-        images: list[int],
-        hyperpatch: tuple[int, int],
-        how: Search,
-        progress: Callable[[float], None] | None = None,
-    ) -> Field:
-        """Search `images` for the activation `raw` (D, H, W) of a layer.
-
-        It is rounded like the bank's, so that an image finds itself exactly.
-        """
-        directions = self._records.directions(layer.name)
-        packer = Packer(
-            {layer.name: layer.shape},
-            (layer.name,),
-            None,
-            self.manifest.dtype,
-            {} if directions is None else {layer.name: directions},
+        self.layer(name)
+        files = layout.activations_file(name), layout.norms_file(name)
+        return sum(
+            shard.contents.rows[spec.group] * spec.row_bytes
+            for shard in self._generation.shards
+            for spec in shard.specs
+            if spec.file in files and spec.group is not None
         )
-        cells, norms = packer.records({layer.name: raw}, query)
-        bank = self._cells(layer, images)
-        field = how.field(bank, cells, norms, images, hyperpatch, progress)
-        if directions is None:
-            return field
-        # What lies outside of the directions is like nothing in the bank.
-        share = kept_share(packer.lost[layer.name], norms, hyperpatch, self.manifest.dtype)
-        return dataclasses.replace(field, similarity=field.similarity * share)
 
-    def _cells(self, layer: Layer, images: Sequence[int]) -> _core.CellBank:
-        """The cells of a layer, once those of `images` have been checked."""
-        files = layout.activations_file(layer.name), layout.norms_file(layer.name)
-        for file in files:
-            self._records.verify(file, images)
+    def kept(self, name: str) -> tuple[int, ...]:
+        """How many numbers of a cell of a layer are kept, ascending: by all shards, or some.
+
+        Raises
+        ------
+        LayerError
+            If the bank does not hold the layer.
+        """
+        self.layer(name)
+        return tuple(
+            sorted({shard.contents.layers[name].kept for shard in self._generation.shards})
+        )
+
+    def layer(self, name: str) -> Layer:
+        """Return a layer.
+
+        Raises
+        ------
+        LayerError
+            If the bank does not hold it.
+        """
         try:
-            return _core.CellBank.open(*(str(self.path / file) for file in files))
-        except _core.FileError as error:
-            raise BankError(f"{error}. Rebuild the bank, or copy it again.") from error
+            return self.layers[name]
+        except KeyError:
+            raise LayerError(
+                f"the bank has no layer {name!r}, only {', '.join(self.layers)}. "
+                f"Choose one of them, or build a bank with this layer."
+            ) from None
 
-    def _nearest(
-        self,
-        raw: npt.NDArray[np.float32],
-        layer: str | None,
-        allowed: Sequence[int],
-        count: int,
-        query: str,
-    ) -> list[Candidate]:
-        """The nearest by the activation `raw` of a layer, or of the descriptor's tap (None)."""
-        if count < 1:
-            raise SearchError(f"the number of nearest images must be at least 1, not {count}")
-        if count > len(allowed):
-            warnings.warn(
-                f"{count} nearest images were asked for; there are only {len(allowed)}, "
-                f"so all are used",
-                stacklevel=3,
-            )
-            count = len(allowed)
-        # An activation is one hyperpatch, a descriptor one of one cell: the engine ranks images as
-        # it ranks those.
-        how = Search("exhaustive", matches=count, num_threads=1)
-        if layer is None:
-            stored = self._checked(layout.DESCRIPTORS_FILE, allowed)
-            norms = self._checked(layout.DESCRIPTOR_NORMS_FILE, allowed)
-            bank = _core.CellBank.from_arrays(
-                stored.reshape(len(stored), 1, 1, -1), norms[:, np.newaxis, np.newaxis]
-            )
-            descriptor, norm = pack_descriptor(raw, str(self.descriptor), query)
-            field = how.field(bank, descriptor[None, None], norm[None, None], allowed, (1, 1))
-        else:
-            whole = self.layers[layer].shape[:2]
-            field = self._field(self.layers[layer], raw, query, list(allowed), whole, how)
-        return [
-            Candidate(int(index), self.names[index], float(similarity))
-            for index, similarity in zip(
-                field.image[:, 0, 0], field.similarity[:, 0, 0], strict=True
-            )
-        ]
+    def layer_of(self, name: str, image: int) -> Layer:
+        """Return a layer as it lies over one of the bank's images.
 
-    def _read(self, image: npt.NDArray[np.uint8] | str | Path | Query) -> Query:
-        """The image as the network sees it."""
-        if isinstance(image, (str, Path)):
-            query = read_query(image, self.input_palette, self.target_palette)
-        elif isinstance(image, Query):
-            query = image
-        else:
-            query = Query("query", np.asarray(image), None)
-        self.model.check_image(query.image, query.file)
-        fitted = np.ascontiguousarray(self.model.preprocessing.fit(query.image))
-        return dataclasses.replace(query, image=fitted)
+        Raises
+        ------
+        LayerError
+            If the bank does not hold it.
+        """
+        layer = self.layer(name)
+        _, _, rows, cols = self._generation.rows(self._group(name))[image].tolist()
+        return layer.at(self.inputs.size(image), (rows, cols))
 
-    def _indices(self, images: Sequence[int | str] | None) -> list[int]:
-        if images is None:
-            return list(range(len(self)))
-        if isinstance(images, str):
-            raise SearchError(f"candidates must be a list of names or indices, not {images!r}")
-        if len(images) == 0:
+    def index(self, name: str) -> int:
+        """Return the index of the image called `name`.
+
+        Raises
+        ------
+        BankError
+            If the bank does not have it.
+        """
+        try:
+            return self._generation.tables.indices[name]
+        except KeyError:
+            raise BankError(
+                f"the bank has no image {name!r}; its images are {_some(self.names)}."
+            ) from None
+
+    def indices(self, among: Sequence[int | str] | None) -> list[int]:
+        """Return the indices of images, ascending, each once.
+
+        Parameters
+        ----------
+        among
+            Names or indices. None: all images.
+
+        Raises
+        ------
+        SearchError
+            If there are none, or an index is not of this bank.
+        BankError
+            If a name is not of this bank.
+        """
+        if among is None:
+            return list(range(len(self._generation.tables.images)))
+        if isinstance(among, str):
+            raise SearchError(f"candidates must be a list of names or indices, not {among!r}")
+        if len(among) == 0:
             raise SearchError("there are no candidates; allow at least one training image")
         indices = set()
-        for image in images:
-            index = self.manifest.index(image) if isinstance(image, str) else int(image)
+        for image in among:
+            index = self.index(image) if isinstance(image, str) else int(image)
             if not 0 <= index < len(self):
                 raise SearchError(
                     f"there is no training image {index}; the bank has images 0 to {len(self) - 1}"
@@ -506,13 +291,446 @@ class Bank:
             indices.add(index)
         return sorted(indices)
 
-    def _need_descriptor(self) -> None:
+    # Pictures
+
+    @property
+    def inputs(self) -> Pictures:
+        """The training inputs, uint8 (H, W, 3) each, as the network saw them."""
+        return Pictures(self._generation, layout.INPUTS_FILE, len(self.layers))
+
+    @property
+    def targets(self) -> Pictures:
+        """The training targets, of the kind `target_kind`."""
+        return Pictures(self._generation, layout.TARGETS_FILE, len(self.layers) + 1)
+
+    def pair(self, image: int) -> tuple[Picture, Picture]:
+        """Input and target of an image, copied.
+
+        Raises
+        ------
+        BankError
+            If one is damaged.
+        """
+        return np.array(self.inputs.picture(image)), np.array(self.targets.picture(image))
+
+    # Activations
+
+    def cells(self, layer: str, images: Sequence[int]) -> BankCells:
+        """The cells of a layer for the engine, once those of `images` have been checked.
+
+        They are those of all images of the bank, in its order.
+
+        Raises
+        ------
+        LayerError
+            If the bank does not hold the layer.
+        BankError
+            If one of `images` is damaged.
+        """
+        self.layer(layer)
+        for file in (layout.activations_file(layer), layout.norms_file(layer)):
+            self._generation.check(file, images)
+        with self._lock:
+            if layer not in self._cells:
+                self._cells[layer] = self._open_cells(layer)
+            cells: BankCells = self._cells[layer]
+            return cells
+
+    def descriptors(self, images: Sequence[int]) -> BankDescriptors:
+        """The global descriptors for the engine, once those of `images` have been checked.
+
+        Raises
+        ------
+        SearchError
+            If the bank has none.
+        BankError
+            If one of `images` is damaged.
+        """
         if self.descriptor is None:
             raise SearchError(
                 f"the bank {self.path} has no global descriptors, which the nearest images are "
                 f"chosen by; build it with a descriptor (`--descriptor`), or search all images"
             )
+        for file in (layout.DESCRIPTORS_FILE, layout.DESCRIPTOR_NORMS_FILE):
+            self._generation.check(file, images)
+        with self._lock:
+            if None not in self._cells:
+                self._cells[None] = self._open_descriptors(self.descriptor)
+            descriptors: BankDescriptors = self._cells[None]
+            return descriptors
 
-    def _checked(self, file: str, images: Iterable[int]) -> npt.NDArray[Any]:
-        self._records.verify(file, images)
-        return self._records.array(file)
+    def verify(self, progress: Progress | None = None) -> None:
+        """Read the whole bank and check all checksums; `progress(done, total)` counts images.
+
+        Raises
+        ------
+        BankError
+            If anything is damaged, naming file and image.
+        """
+        self._generation.verify(progress)
+
+    def _open_cells(self, layer: str) -> BankCells:
+        generation = self._generation
+        bases: dict[str | None, int] = {}
+        directions: list[Directions | None] = []
+        shards = []
+        for shard in generation.shards:
+            digest = shard.contents.layers[layer].directions
+            if digest not in bases:
+                bases[digest] = len(bases)
+                directions.append(shard.directions(layer))
+            cells = shard.array(layout.activations_file(layer))
+            norms = shard.array(layout.norms_file(layer))
+            shards.append((cells, norms, bases[digest]))
+        rows = generation.rows(self._group(layer))
+        core = _core.CellBank(shards, rows)
+        channels = max(self.kept(layer))
+        return BankCells(core, rows[:, 2:], layer, self.dtype, directions, channels)
+
+    def _open_descriptors(self, tap: str) -> BankDescriptors:
+        generation = self._generation
+        shards = [
+            (
+                shard.array(layout.DESCRIPTORS_FILE),
+                shard.array(layout.DESCRIPTOR_NORMS_FILE),
+                0,
+            )
+            for shard in generation.shards
+        ]
+        images = np.ones((len(self), 4), np.int64)
+        images[:, :2] = generation.tables.images
+        return BankDescriptors(_core.CellBank(shards, images), tap, shards[0][0].shape[1])
+
+    def _group(self, layer: str) -> int:
+        return list(self.layers).index(layer)
+
+    @property
+    def _generation(self) -> Generation:
+        self._check_open()
+        return self._opened
+
+    def _check_open(self) -> None:
+        if self._opened.closed:
+            raise BankError(f"the bank {self.path} has been closed. Open it again.")
+
+    # Changes
+
+    def append(
+        self,
+        network: Network,
+        dataset: Dataset,
+        *,
+        skip_bad: bool = False,
+        restart: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        """Add pairs to the bank, and go on with the generation that has them.
+
+        The parameters are those of `build`; an append that was interrupted is resumed by the same
+        call. Layers are kept along the directions that the build found.
+
+        Raises
+        ------
+        BankError
+            If the network or its preprocessing is another; otherwise as `build`.
+        DatasetError
+            If the bank has an image of one of the names, or its pictures are of other kinds;
+            otherwise as `build`.
+        ImageError, ActivationError
+            As `build`.
+        """
+        self.check_network(network)
+        for what, ours, theirs in (
+            ("inputs", self.input_kind, dataset.input_kind),
+            ("targets", self.target_kind, dataset.target_kind),
+        ):
+            if not ours.is_like(theirs):
+                raise DatasetError(
+                    f"the bank's {what} are {ours.describe()}, those to append "
+                    f"{theirs.describe()}: kind, classes and colours must be the same. Give the "
+                    f"pairs the bank's kinds of pictures (palettes)."
+                )
+        with self._changing() as writer:
+            append_pairs(
+                writer, network, dataset, skip_bad=skip_bad, restart=restart, progress=progress
+            )
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Hide images; `compact` gives their space back.
+
+        Raises
+        ------
+        BankError
+            If the bank does not have one of them, none would be left, or it cannot be written.
+        """
+        with self._changing() as writer:
+            drop_images(writer, names)
+
+    def compact(self) -> None:
+        """Rewrite shards that hide images or are small, and remove what nobody reads any more.
+
+        On file systems without locks this removes older generations though somebody may read them.
+
+        Raises
+        ------
+        BankError
+            If something is damaged or cannot be written.
+        """
+        with self._changing(without_locks=True) as writer:
+            compact_shards(writer)
+
+    def set_attributes(self, source: str | Path | Mapping[str, Mapping[str, str]] | None) -> None:
+        """Give the images other attributes in place of those that they have.
+
+        Parameters
+        ----------
+        source
+            CSV file or mapping, see `compnn.data.attributes.resolve_attributes`; None for none.
+
+        Raises
+        ------
+        DatasetError
+            If it cannot be read, or names other images.
+        BankError
+            If the bank cannot be written.
+        """
+        with self._changing() as writer:
+            replace_attributes(writer, source)
+
+    def attach(self, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Keep arrays of numbers with the bank, until images are added or dropped.
+
+        What was attached under the same name is replaced.
+
+        Raises
+        ------
+        BankError
+            If an array cannot be kept, or the bank cannot be written.
+        """
+        with self._changing() as writer:
+            attach_arrays(writer, name, arrays)
+
+    def attachment(self, name: str) -> dict[str, npt.NDArray[Any]] | None:
+        """The arrays that were attached under a name, read-only; None where there are none.
+
+        Raises
+        ------
+        BankError
+            If one is damaged.
+        """
+        return self._generation.attachment(name)
+
+    @contextlib.contextmanager
+    def _changing(self, *, without_locks: bool = False) -> Iterator[Writer]:
+        """Change the bank, go on with its new generation, and remove what nobody needs."""
+        self._check_open()
+        with Writer(self.path) as writer:
+            if writer.newest is None:
+                raise BankError(f"there is no bank at {self.path} any more.")
+            yield writer
+            # Pictures that are in use keep the older generation.
+            self._open(writer.generation())
+            writer.clean(without_locks=without_locks)
+
+    # The network
+
+    def open_network(
+        self,
+        path: str | Path | None = None,
+        *,
+        resize: bool | None = None,
+        num_threads: int = -1,
+    ) -> OnnxNetwork:
+        """Open the network of this bank, with the bank's layers and preprocessing.
+
+        Parameters
+        ----------
+        path
+            Its file. Default: in the bank, where it was when the bank was built, or beside the
+            bank.
+        resize
+            Whether images of another size are resized. Default: as at the build.
+        num_threads
+            Threads of one run; -1 means all CPUs that this process may use.
+
+        Raises
+        ------
+        NetworkError
+            If there is no such file, or it is not a network.
+        BankError
+            If it is another network.
+        """
+        preprocessing = self.preprocessing
+        if resize is not None:
+            preprocessing = replace(preprocessing, resize=resize)
+        files = self._network_files() if path is None else [Path(path)]
+        refused: BankError | None = None
+        for file in files:
+            try:
+                return self._open_network(file, preprocessing, num_threads)
+            except BankError as error:  # another network: that of the bank may be the next
+                refused = refused or error
+        assert refused is not None
+        raise refused
+
+    def _network_files(self) -> list[Path]:
+        """The files that may be the bank's network, likeliest first."""
+        places, manifest = [], self._opened.manifest
+        if manifest.network_file is not None:
+            places.append(network_folder(self.path, manifest) / manifest.network_file)
+        if self.network.path is not None:
+            was = Path(self.network.path)
+            places += [was, Path(os.path.abspath(self.path)).with_name(was.name)]
+        files = [file for file in places if file.is_file()]
+        if not files:
+            raise NetworkError(
+                f"the bank's network is no longer at {self.network.path}, nor beside the bank "
+                f"{self.path} or in it; give its file with `--network`, or give the network"
+            )
+        return files
+
+    def _open_network(
+        self, file: Path, preprocessing: Preprocessing, num_threads: int
+    ) -> OnnxNetwork:
+        try:
+            network = OnnxNetwork(
+                file,
+                list(self.layers),
+                self.descriptor,
+                preprocessing=preprocessing,
+                num_threads=num_threads,
+            )
+        except (LayerError, NetworkError):
+            # Another network need not have the bank's layers and size: then that is the message.
+            self._check_identity(Identity("onnx", OnnxGraph(file).fingerprint, str(file)))
+            raise
+        self.check_network(network)
+        return network
+
+    def check_network(self, network: Network) -> None:
+        """Check that `network` is that of this bank, with the same preprocessing.
+
+        Raises
+        ------
+        BankError
+            If it is not.
+        """
+        self._check_identity(network.identity())
+        ours, theirs = scaling_json(self.preprocessing), scaling_json(network.preprocessing)
+        if ours != theirs:
+            raise BankError(
+                f"the bank was built with the preprocessing {ours}, but the network is given "
+                f"{theirs}. Use the bank's, or build a bank with this one."
+            )
+
+    def _check_identity(self, other: Identity) -> None:
+        if other.fingerprint != self.network.fingerprint:
+            raise BankError(
+                f"the bank was built with {self.network.path} ({self.network.short}), not with "
+                f"{other.path} ({other.short}). Give that network, or build a bank with this one."
+            )
+
+
+def build(
+    path: str | Path,
+    network: Network,
+    dataset: Dataset,
+    *,
+    dtype: str = "float16",
+    skip_bad: bool = False,
+    overwrite: bool = False,
+    restart: bool = False,
+    copy_network: bool = False,
+    progress: Progress | None = None,
+) -> Bank:
+    """Build a bank of the activations of a network for all pairs of a dataset, and open it.
+
+    A build that was interrupted leaves what it has done in the folder; the same call again resumes
+    it, and the result has the same arrays. Memory does not grow with the number of images. For a
+    network of a fixed size the disk space is reserved.
+
+    Parameters
+    ----------
+    path
+        Folder that will be the bank.
+    network
+        Its layers and its descriptor are kept.
+    dataset
+        The training pairs; inputs and targets must have the size that the network takes, unless
+        `network.preprocessing.resize`.
+    dtype
+        Of activations: "float16", "bfloat16" (for activations beyond float16's 65504), "float32",
+        or "int8" (8-bit integers along a cell's direction, and its norm). All but float32 leave out
+        directions that no cell has a part in (`compnn.bank.directions`). Descriptors are float32.
+    skip_bad
+        Leave out pairs that cannot be used; `Bank.skipped` lists them with the reason.
+    overwrite
+        Replace a bank that is at `path`, once the new one is complete; who has it open keeps it.
+    restart
+        Discard what an interrupted build left instead of resuming it.
+    copy_network
+        Keep the network's file in the bank, too.
+    progress
+        Called as `progress(done, total)` at the start and after each pair that has been written.
+
+    Raises
+    ------
+    BankError
+        If `path` exists (and is not a bank to overwrite), another process is writing there, an
+        interrupted build had other content, or the disk is full.
+    ImageError
+        If a pair cannot be read, does not fit the network, or is too small for a hyperpatch.
+    ActivationError
+        If an activation is NaN or infinite, or too large for `dtype`.
+    DatasetError
+        If the dataset is empty, none of its pairs can be used, its targets are no kind of picture
+        that the network paints, or descriptors have different numbers of values.
+    """
+    build_bank(
+        Path(os.path.realpath(path)),
+        network,
+        dataset,
+        dtype=dtype,
+        skip_bad=skip_bad,
+        overwrite=overwrite,
+        restart=restart,
+        copy_network=copy_network,
+        progress=progress,
+    )
+    return Bank(path)
+
+
+def merge(banks: Sequence[Bank | str | Path], path: str | Path, *, overwrite: bool = False) -> Bank:
+    """Make a bank of the images of several, in their order, and open it.
+
+    Nothing is computed: files are linked, or copied where they cannot be. The banks stay.
+
+    Parameters
+    ----------
+    banks
+        Built by the same network, with the same preprocessing, layers, dtype and kinds of pictures;
+        no two have an image of one name.
+    path
+        Folder of the new bank.
+    overwrite
+        Replace a bank that is at `path`; who has it open keeps it.
+
+    Raises
+    ------
+    BankError
+        If they cannot be merged, `path` exists (and is not a bank to overwrite), or it cannot be
+        written.
+    """
+    with contextlib.ExitStack() as stack:
+        opened = [
+            each if isinstance(each, Bank) else stack.enter_context(Bank(each)) for each in banks
+        ]
+        sources = [each._generation for each in opened]
+        merge_banks(sources, Path(os.path.realpath(path)), overwrite=overwrite)
+    return Bank(path)
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more

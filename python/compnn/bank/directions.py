@@ -7,8 +7,7 @@ and so no similarity.
 
 from __future__ import annotations
 
-import os
-import zlib
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn import _core
-from compnn.bank import layout
-from compnn.bank.disk import disk_errors
-from compnn.bank.npy_header import check_npy
+from compnn.bank.records import map_array
+from compnn.bank.writing import save_array
 from compnn.errors import BankError
 
 Directions = npt.NDArray[np.float32]
@@ -42,11 +40,14 @@ _STEP = 16
 _LARGEST_SHARE = 7 / 8
 
 
-def may_have(shape: tuple[int, int, int], images: int, dtype: str) -> bool:
-    """Whether a sample can tell fewer directions than channels of a layer (H, W, D)."""
+def may_have(shape: tuple[int, int, int], images: int, dtype: str, *, fixed: bool) -> bool:
+    """Whether a sample can tell fewer directions than channels of a layer (H, W, D).
+
+    Where sizes are not `fixed`, images may have more cells than that.
+    """
     height, width, channels = shape
-    cells = min(images, SAMPLED_IMAGES) * min(height * width, _MOST_CELLS)
-    return _can_tell(cells, channels, dtype)
+    each = min(height * width, _MOST_CELLS) if fixed else _MOST_CELLS
+    return _can_tell(min(images, SAMPLED_IMAGES) * each, channels, dtype)
 
 
 def _can_tell(cells: int, channels: int, dtype: str) -> bool:
@@ -120,42 +121,31 @@ def _windows(cells: npt.NDArray[np.float64], size: tuple[int, int]) -> npt.NDArr
     return np.asarray(np.lib.stride_tricks.sliding_window_view(cells, size).sum(axis=(2, 3)))
 
 
-def checksum(directions: Directions) -> int:
-    """CRC-32 of the numbers of `directions`."""
-    return zlib.crc32(np.ascontiguousarray(directions).view(np.uint8).data)
+def digest(directions: Directions) -> str:
+    """What tells directions from others: the first 32 hex digits of the SHA-256 of the numbers."""
+    return hashlib.sha256(np.ascontiguousarray(directions).tobytes()).hexdigest()[:32]
 
 
-def write_directions(folder: Path, layer: str, directions: Directions) -> None:
-    """Write the directions of a layer into a bank that is being built.
+def write_directions(path: Path, directions: Directions) -> None:
+    """Write directions to a new file.
 
     Raises
     ------
     BankError
         If that fails.
     """
-    path = folder / layout.directions_file(layer)
-    with disk_errors(path):
-        path.parent.mkdir(exist_ok=True)
-        with open(path, "wb") as file:
-            np.save(file, directions)
-            file.flush()
-            os.fsync(file.fileno())
+    save_array(path, directions)
 
 
-def read_directions(folder: Path, layer: str, shape: tuple[int, int], crc32: int) -> Directions:
-    """Read the directions (K, D) of a layer of a bank.
+def read_directions(path: Path, shape: tuple[int, int], known: str) -> Directions:
+    """Read directions (K, D) whose digest is known.
 
     Raises
     ------
     BankError
         If they are missing, damaged, or not float32 of that shape.
     """
-    path = folder / layout.directions_file(layer)
-    check_npy(path, shape, "float32")
-    try:
-        directions: Directions = np.load(path)
-    except (OSError, ValueError) as error:
-        raise BankError(f"{path} cannot be read ({error}). Rebuild the bank.") from error
-    if checksum(directions) != crc32:
+    directions = np.array(map_array(path, shape, "float32"))
+    if digest(directions) != known:
         raise BankError(f"{path} is damaged: its checksum differs. Rebuild the bank.")
     return directions

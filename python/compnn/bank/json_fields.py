@@ -2,12 +2,54 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
+from compnn.bank.writing import disk_errors
 from compnn.errors import BankError
+from compnn.files import read_file, replace_file
 
 _T = TypeVar("_T")
+
+# No document of a bank grows with the number of its images.
+_MOST_BYTES = 1 << 24
+# Sizes and counts are int64 everywhere else.
+_LARGEST = (1 << 63) - 1
+
+
+def read_document(path: Path) -> Field:
+    """Return the JSON document in a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    BankError
+        If it cannot be read, is too large for a document of a bank, or is not JSON.
+    """
+    try:
+        return Field(json.loads(read_file(path, _MOST_BYTES)), str(path))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise BankError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise BankError(f"{path} is malformed: not JSON ({error}). Rebuild the bank.") from error
+
+
+def write_document(path: Path, document: dict[str, Any]) -> None:
+    """Write a JSON object to a file, which appears at once and complete: one line per field.
+
+    Raises
+    ------
+    BankError
+        If it cannot be written.
+    """
+    fields = (f"{json.dumps(key)}: {json.dumps(part)}" for key, part in document.items())
+    with disk_errors(path):
+        replace_file(path, ("{\n" + ",\n".join(fields) + "\n}\n").encode("ascii"))
 
 
 class Field:
@@ -19,7 +61,7 @@ class Field:
 
     def __init__(self, value: Any, document: str, place: str = "") -> None:
         self.value = value
-        self._document = document
+        self.document = document
         self._place = place
 
     def malformed(self, expected: str) -> BankError:
@@ -29,7 +71,7 @@ class Field:
             found = found[:57] + "..."
         field = f"field {self._place!r}" if self._place else "the document"
         return BankError(
-            f"{self._document} is malformed: {field} should be {expected}, but is {found}. "
+            f"{self.document} is malformed: {field} should be {expected}, but is {found}. "
             f"Rebuild the bank."
         )
 
@@ -40,9 +82,9 @@ class Field:
             raise self.malformed("an object")
         if key not in self.value:
             raise BankError(
-                f"{self._document} is malformed: field {place!r} is missing. Rebuild the bank."
+                f"{self.document} is malformed: field {place!r} is missing. Rebuild the bank."
             )
-        return Field(self.value[key], self._document, place)
+        return Field(self.value[key], self.document, place)
 
     def optional(self, key: str, read: Callable[[Field], _T]) -> _T | None:
         """Return a field of an object that may be null, read by `read`."""
@@ -60,7 +102,7 @@ class Field:
         if not isinstance(self.value, list):
             raise self.malformed("an array")
         return [
-            Field(value, self._document, f"{self._place}[{index}]")
+            Field(value, self.document, f"{self._place}[{index}]")
             for index, value in enumerate(self.value)
         ]
 
@@ -70,28 +112,17 @@ class Field:
             raise self.malformed("a string")
         return self.value
 
-    def as_strings(self) -> tuple[str, ...]:
-        """Return an array of strings."""
-        if not isinstance(self.value, list) or not all(isinstance(v, str) for v in self.value):
-            raise self.malformed("an array of strings")
-        return tuple(self.value)
-
     def as_int(self, minimum: int = 0) -> int:
         """Return an integer that is at least `minimum`."""
-        if type(self.value) is not int or self.value < minimum:
+        if type(self.value) is not int or not minimum <= self.value <= _LARGEST:
             raise self.malformed(f"an integer, {minimum} or more")
         return self.value
 
-    def as_ints(self, minimum: int, maximum: int) -> tuple[int, ...]:
-        """Return an array of integers within [minimum, maximum]."""
-        values = self.value
-        if (
-            not isinstance(values, list)
-            or not all(type(value) is int for value in values)
-            or (values and not minimum <= min(values) <= max(values) <= maximum)
-        ):
-            raise self.malformed(f"an array of integers in {minimum}..{maximum}")
-        return tuple(values)
+    def as_crc32(self) -> int:
+        """Return a CRC-32."""
+        if type(self.value) is not int or not 0 <= self.value < 1 << 32:
+            raise self.malformed("a CRC-32, an integer below 2**32")
+        return self.value
 
     def as_sizes(self, length: int) -> tuple[int, ...]:
         """Return an array of `length` positive integers."""
@@ -99,7 +130,7 @@ class Field:
         if (
             not isinstance(values, list)
             or len(values) != length
-            or not all(type(value) is int and value > 0 for value in values)
+            or not all(type(value) is int and 0 < value <= _LARGEST for value in values)
         ):
             raise self.malformed(f"an array of {length} positive integers")
         return tuple(values)

@@ -1,4 +1,4 @@
-"""Where a bank keeps what: file names, and the shape and dtype of every array."""
+"""Where a bank keeps what: folders and files, and the dtype and row of every array of a shard."""
 
 from __future__ import annotations
 
@@ -6,19 +6,34 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 import numpy.lib.format as npy
 
-from compnn.network.layer import Layer
+from compnn.images.kinds import Kind
 
 FORMAT = "compnn-bank"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+
+# At most so many images stand in a shard.
+SHARD_IMAGES = 4096
 
 MANIFEST_FILE = "manifest.json"
+LOCK_FILE = "writer.lock"
 JOURNAL_FILE = "journal.jsonl"
+GENERATIONS = "generations"
+SHARDS = "shards"
+TABLES = "tables"
+DIRECTIONS = "directions"
+ATTACHMENTS = "attachments"
+NETWORK = "network"
+# What stands in folders that are named by numbers.
+KINDS = (SHARDS, TABLES, DIRECTIONS, ATTACHMENTS)
+
+SHARD_FILE = "shard.json"
+PLACES_FILE = "places.npy"
+CHECKSUMS_FILE = "checksums.npy"
 INPUTS_FILE = "inputs.npy"
 TARGETS_FILE = "targets.npy"
 DESCRIPTORS_FILE = "descriptors.npy"
@@ -26,43 +41,39 @@ DESCRIPTOR_NORMS_FILE = "descriptor_norms.npy"
 
 ACTIVATION_DTYPES = ("float16", "bfloat16", "float32", "int8")
 
-# The header has one length whatever the number of images, so that it can be rewritten in place;
-# a multiple of 64 keeps the data aligned.
+# The header has one length whatever the number of rows, so that it can be rewritten in place; a
+# multiple of 64 keeps the data aligned.
 HEADER_BYTES = 128
 # File systems allow names of 255 bytes.
 _LONGEST_NAME = 200
 
 
-def partial_path(path: Path) -> Path:
-    """Return the folder beside `path` in which the bank is built."""
-    return path.with_name(path.name + ".partial")
-
-
-def encode_layer(name: str) -> str:
-    """Return a file name (without suffix) for a layer, with unsafe characters percent-encoded.
+def encode_name(name: str) -> str:
+    """Return a file name (without suffix) for a name, with unsafe characters percent-encoded.
 
     Names that would be too long end in a digest instead.
     """
-    encoded = quote(name, safe="")
+    raw = name.encode("utf-8", "surrogatepass")
+    encoded = quote(raw, safe="")
     if len(encoded) <= _LONGEST_NAME:
         return encoded
-    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(raw).hexdigest()[:16]
     return f"{encoded[: _LONGEST_NAME - len(digest) - 1]}~{digest}"
 
 
 def activations_file(layer: str) -> str:
-    """Return the file of a layer's activations, relative to the bank."""
-    return f"activations/{encode_layer(layer)}.npy"
+    """Return the file of a layer's activations, relative to the shard."""
+    return f"activations/{encode_name(layer)}.npy"
 
 
 def norms_file(layer: str) -> str:
-    """Return the file of the norms of a layer's cells, relative to the bank."""
-    return f"norms/{encode_layer(layer)}.npy"
+    """Return the file of the norms of a layer's cells, relative to the shard."""
+    return f"norms/{encode_name(layer)}.npy"
 
 
 def directions_file(layer: str) -> str:
-    """Return the file of the directions of a layer's cells, relative to the bank."""
-    return f"directions/{encode_layer(layer)}.npy"
+    """Return the file of a layer's directions, relative to the shard."""
+    return f"directions/{encode_name(layer)}.npy"
 
 
 def stored_dtype(dtype: str) -> str:
@@ -72,25 +83,39 @@ def stored_dtype(dtype: str) -> str:
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """One array of the bank: its file, and the shape and dtype of the record of one image."""
+    """An array of a shard: the rows of all its images, one image after the other.
+
+    Attributes
+    ----------
+    file
+        Relative to the shard.
+    trailing
+        Shape of a row: of a cell, a pixel or a descriptor.
+    dtype
+        Of its numbers.
+    group
+        Column of the table of places that tells which rows are whose: arrays of one group have one
+        row for each cell of a layer, or for each pixel. None where every image has one row.
+    """
 
     file: str
-    record_shape: tuple[int, ...]
+    trailing: tuple[int, ...]
     dtype: str
+    group: int | None
 
     @property
-    def record_bytes(self) -> int:
-        """Size of one image's record."""
-        return math.prod(self.record_shape) * np.dtype(self.dtype).itemsize
+    def row_bytes(self) -> int:
+        """Size of a row."""
+        return math.prod(self.trailing) * np.dtype(self.dtype).itemsize
 
-    def file_bytes(self, count: int) -> int:
-        """Size of the file with the records of `count` images."""
-        return HEADER_BYTES + count * self.record_bytes
+    def file_bytes(self, rows: int) -> int:
+        """Size of the file with so many rows; where the row of this index begins."""
+        return HEADER_BYTES + rows * self.row_bytes
 
-    def header(self, count: int) -> bytes:
-        """Return the .npy header (format 1.0) of an array of `count` records, HEADER_BYTES long."""
+    def header(self, rows: int) -> bytes:
+        """Return the .npy header (format 1.0) of an array of so many rows, HEADER_BYTES long."""
         dtype = np.dtype(self.dtype).newbyteorder("<")
-        shape = (count, *self.record_shape)
+        shape = (rows, *self.trailing)
         fields = f"{{'descr': {dtype.str!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
         magic = npy.magic(1, 0)
         text_bytes = HEADER_BYTES - len(magic) - 2
@@ -98,43 +123,36 @@ class ArraySpec:
         return magic + text_bytes.to_bytes(2, "little") + text.encode("ascii")
 
 
+def rows_of_image(spec: ArraySpec, sizes: Sequence[tuple[int, int]]) -> int:
+    """Rows of an image in an array, of its rows and columns in each group."""
+    return 1 if spec.group is None else sizes[spec.group][0] * sizes[spec.group][1]
+
+
 def array_specs(
-    layers: Sequence[Layer],
-    kept: Mapping[str, int],
-    descriptor_dim: int | None,
-    dtype: str,
-    image_size: tuple[int, int],
-    *,
-    label_targets: bool,
+    kept: Mapping[str, int], dtype: str, descriptor_dim: int | None, target_kind: Kind
 ) -> tuple[ArraySpec, ...]:
-    """Return the arrays of a bank.
+    """Return the arrays of a shard; input and target are the last two.
 
     Parameters
     ----------
-    layers
-        Layers whose activations are kept.
     kept
-        Number of directions K of the layers that are kept along directions.
-    descriptor_dim
-        Number of values of the descriptor, None for a bank without one.
+        Numbers K of a cell of each layer, in the order of the bank's layers.
     dtype
         Of activations, one of ACTIVATION_DTYPES.
-    image_size
-        (height, width) of inputs and targets.
-    label_targets
-        Whether targets are label maps (h, w) rather than photos (h, w, 3).
+    descriptor_dim
+        Number of values of the descriptor, None for a bank without one.
+    target_kind
+        What the targets are.
     """
     specs = []
-    for layer in layers:
-        height, width, channels = layer.shape
-        shape = (height, width, kept.get(layer.name, channels))
-        specs.append(ArraySpec(activations_file(layer.name), shape, stored_dtype(dtype)))
-        specs.append(ArraySpec(norms_file(layer.name), layer.shape[:2], "float32"))
+    for group, (layer, channels) in enumerate(kept.items()):
+        specs.append(ArraySpec(activations_file(layer), (channels,), stored_dtype(dtype), group))
+        specs.append(ArraySpec(norms_file(layer), (), "float32", group))
     if descriptor_dim is not None:
-        specs.append(ArraySpec(DESCRIPTORS_FILE, (descriptor_dim,), "float32"))
-        specs.append(ArraySpec(DESCRIPTOR_NORMS_FILE, (), "float32"))
-    specs.append(ArraySpec(INPUTS_FILE, (*image_size, 3), "uint8"))
+        specs.append(ArraySpec(DESCRIPTORS_FILE, (descriptor_dim,), "float32", None))
+        specs.append(ArraySpec(DESCRIPTOR_NORMS_FILE, (), "float32", None))
+    specs.append(ArraySpec(INPUTS_FILE, (3,), "uint8", len(kept)))
     specs.append(
-        ArraySpec(TARGETS_FILE, image_size if label_targets else (*image_size, 3), "uint8")
+        ArraySpec(TARGETS_FILE, target_kind.trailing, str(target_kind.dtype), len(kept) + 1)
     )
     return tuple(specs)

@@ -1,48 +1,22 @@
-"""The manifest of a bank: what it holds and what it was built from, as JSON."""
+"""A generation of a bank as JSON: what it holds, what it was built from, where its parts are."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from compnn.bank import layout
-from compnn.bank.disk import disk_errors
-from compnn.bank.json_fields import Field
-from compnn.bank.layout import ArraySpec
-from compnn.errors import BankError, CompnnError, LayerError, NetworkError
+from compnn.bank.json_fields import Field, read_document
+from compnn.errors import BankError, CompnnError
+from compnn.images.kinds import Kind, kind_from_json
 from compnn.network.layer import Layer
-from compnn.network.onnx import Model
-from compnn.network.onnx_graph import OnnxGraph
-from compnn.images.palette import Palette
+from compnn.network.network import Identity
 from compnn.network.preprocessing import Preprocessing
 
 _T = TypeVar("_T")
-_LARGEST_CRC = 0xFFFFFFFF
-_ARRAY_DTYPES = ("uint8", *map(layout.stored_dtype, layout.ACTIVATION_DTYPES))
-
-
-@dataclass(frozen=True)
-class BankModel:
-    """The network that the bank was built with.
-
-    Attributes
-    ----------
-    path
-        Its file at the time.
-    fingerprint
-        "sha256:" and the hex digest of the file.
-    input_size
-        (height, width) of its input, and of every image in the bank.
-    """
-
-    path: str
-    fingerprint: str
-    input_size: tuple[int, int]
+_Place: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -54,402 +28,227 @@ class BankDescriptor:
 
 
 @dataclass(frozen=True)
-class BankDirections:
-    """The directions that a layer's cells are kept along.
+class ShardEntry:
+    """A shard of the bank: the number that names its folder, and its number of images."""
 
-    Attributes
-    ----------
-    count
-        Number of directions K, less than the layer's channels.
-    crc32
-        CRC-32 of the file's numbers.
+    id: int
+    images: int
+
+
+@dataclass(frozen=True)
+class TablesEntry:
+    """The tables of a generation: the number of their folder, and the CRC-32 of each file."""
+
+    id: int
+    crc32: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class DirectionsEntry:
+    """The directions that the build found: the number of their folder, and (K, digest) by layer.
+
+    A shard of which a cell lies outside of them keeps that layer whole.
     """
 
-    count: int
+    id: int
+    layers: Mapping[str, tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class AttachedArray:
+    """An array that was put in by `Bank.attach`."""
+
+    file: str
+    shape: tuple[int, ...]
+    dtype: str
     crc32: int
 
 
 @dataclass(frozen=True)
-class SkippedImage:
-    """An image that was left out of the bank because it could not be read."""
+class AttachmentEntry:
+    """What was attached under one name: the number of its folder, and the arrays by key."""
 
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class BankArray:
-    """An array of the bank, of one record per image.
-
-    Attributes
-    ----------
-    spec
-        File, record shape and dtype.
-    crc32
-        CRC-32 of each record.
-    """
-
-    spec: ArraySpec
-    crc32: tuple[int, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the whole array."""
-        return (len(self.crc32), *self.spec.record_shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the whole array, without the file's header."""
-        return len(self.crc32) * self.spec.record_bytes
+    id: int
+    arrays: Mapping[str, AttachedArray]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that a bank knows about itself except the arrays' values; see docs/bank_format.md.
+    """All that a generation of a bank knows but the content of arrays; see docs/bank_format.md.
+
+    It does not grow with the number of images, but by a line for each shard.
 
     Attributes
     ----------
+    generation
+        Its number: 1, 2, ...
+    images
+        Number of images.
     compnn_version
-        Version of compnn that wrote the bank.
-    model, preprocessing
+        Version of compnn that wrote it.
+    network, preprocessing
         The network and how images were given to it.
+    network_file
+        The copy of the network's file in the folder `network`, if there is one.
     dtype
         Of activations, one of `layout.ACTIVATION_DTYPES`.
     layers
         The layers by name, in the order in which they were asked for.
-    directions
-        Of the layers that are kept along fewer directions than they have channels.
     descriptor
         None for a bank without global image features.
-    input_palette, target_palette
-        Palettes of label maps; None for photos.
-    names
-        Names of the images, in the order of the records.
-    attributes
-        {name: {key: value}} of the images that have any.
-    skipped
-        Images of the dataset that are not in the bank.
-    arrays
-        The arrays by file.
+    input_kind, target_kind
+        What inputs and targets are.
+    shards
+        In the order in which the table of images counts them.
+    tables
+        Names, attributes, places of images in shards.
+    directions
+        None where no layer has any.
+    attachments
+        By name.
+    unknown
+        Fields of a later version, by place; they are written again.
     """
 
+    generation: int
+    images: int
     compnn_version: str
-    model: BankModel
+    network: Identity
+    network_file: str | None
     preprocessing: Preprocessing
     dtype: str
     layers: Mapping[str, Layer]
-    directions: Mapping[str, BankDirections]
     descriptor: BankDescriptor | None
-    input_palette: Palette | None
-    target_palette: Palette | None
-    names: tuple[str, ...]
-    attributes: Mapping[str, Mapping[str, str]]
-    skipped: tuple[SkippedImage, ...]
-    arrays: Mapping[str, BankArray]
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.names)
-
-    def layer(self, name: str) -> Layer:
-        """Return a layer.
-
-        Raises
-        ------
-        LayerError
-            If the bank does not have it.
-        """
-        try:
-            return self.layers[name]
-        except KeyError:
-            raise LayerError(
-                f"the bank has no layer {name!r}, only {', '.join(self.layers)}. "
-                f"Choose one of them, or build a bank with this layer."
-            ) from None
-
-    def index(self, name: str) -> int:
-        """Return the record of the image called `name`.
-
-        Raises
-        ------
-        BankError
-            If the bank does not have it.
-        """
-        try:
-            return self._indices[name]
-        except KeyError:
-            raise BankError(
-                f"the bank has no image {name!r}; its images are {_some(self.names)}."
-            ) from None
-
-    @property
-    def nbytes(self) -> int:
-        """Size of all arrays together."""
-        return sum(array.nbytes for array in self.arrays.values())
-
-    def kept(self, layer: str) -> int:
-        """Numbers K of a cell of a layer: its directions, or all of its channels."""
-        found = self.directions.get(layer)
-        return self.layers[layer].shape[2] if found is None else found.count
-
-    def layer_bytes(self, layer: str) -> int:
-        """Size of a layer's activations, norms and directions."""
-        files = layout.activations_file(layer), layout.norms_file(layer)
-        directions = 0
-        if layer in self.directions:
-            directions = 4 * self.kept(layer) * self.layers[layer].shape[2]
-        return sum(self.arrays[file].nbytes for file in files) + directions
-
-    def load_model(
-        self,
-        path: str | Path | None = None,
-        *,
-        resize: bool | None = None,
-        num_threads: int = -1,
-    ) -> Model:
-        """Load the network of this bank, with the bank's layers and preprocessing.
-
-        Parameters
-        ----------
-        path
-            Its file; by default where it was when the bank was built.
-        resize
-            Whether queries of another size are resized; by default as at the build.
-        num_threads
-            As in `Model`.
-
-        Raises
-        ------
-        NetworkError
-            If the file is missing.
-        BankError
-            If it is another network.
-        """
-        preprocessing = self.preprocessing
-        if resize is not None:
-            preprocessing = replace(preprocessing, resize=resize)
-        file = Path(self.model.path if path is None else path)
-        if path is None and not file.is_file():
-            raise NetworkError(
-                f"the bank's network is no longer at {file}; give its file with `--model`, or open "
-                f"the bank with `model=`"
-            )
-        try:
-            model = Model(
-                file,
-                list(self.layers),
-                None if self.descriptor is None else self.descriptor.tap,
-                preprocessing=preprocessing,
-                num_threads=num_threads,
-            )
-        except (LayerError, NetworkError):
-            # Another network need not have the bank's layers and size: then that is the message.
-            self._check_fingerprint(file, OnnxGraph(file).fingerprint)
-            raise
-        self.check_model(model)
-        return model
-
-    def check_model(self, model: Model) -> None:
-        """Check that `model` is the network of this bank, with the same preprocessing.
-
-        Raises
-        ------
-        BankError
-            If it is not.
-        """
-        self._check_fingerprint(model.path, model.fingerprint)
-        ours, theirs = scaling_json(self.preprocessing), scaling_json(model.preprocessing)
-        if ours != theirs:
-            raise BankError(
-                f"the bank was built with the preprocessing {ours}, but the network is given "
-                f"{theirs}. Use the bank's, or build a bank with this one."
-            )
-
-    def _check_fingerprint(self, file: Path, fingerprint: str) -> None:
-        if fingerprint != self.model.fingerprint:
-            raise BankError(
-                f"the bank was built with {self.model.path} ({_short(self.model.fingerprint)}), "
-                f"not with {file} ({_short(fingerprint)}). "
-                f"Give that network, or build a bank with this one."
-            )
-
-    @cached_property
-    def _indices(self) -> dict[str, int]:
-        return {name: index for index, name in enumerate(self.names)}
+    input_kind: Kind
+    target_kind: Kind
+    shards: tuple[ShardEntry, ...]
+    tables: TablesEntry
+    directions: DirectionsEntry | None
+    attachments: Mapping[str, AttachmentEntry] = field(default_factory=dict)
+    unknown: Mapping[_Place, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `from_json` reads."""
+        document = self._known_json()
+        for place, value in self.unknown.items():
+            _put(document, place, value)
+        return document
+
+    def _known_json(self) -> dict[str, Any]:
         return {
             "format": layout.FORMAT,
             "version": layout.FORMAT_VERSION,
             "compnn": self.compnn_version,
-            "model": {
-                "path": self.model.path,
-                "fingerprint": self.model.fingerprint,
-                "input_size": list(self.model.input_size),
-            },
+            "generation": self.generation,
+            "images": self.images,
+            "network": self.network.to_json(),
+            "network_file": self.network_file,
             "preprocessing": self.preprocessing.to_json(),
             "dtype": self.dtype,
-            "layers": [
-                {
-                    "name": each.name,
-                    "shape": list(each.shape),
-                    "stride": list(each.stride),
-                    "hyperpatch": list(each.hyperpatch),
-                    "activations": layout.activations_file(each.name),
-                    "norms": layout.norms_file(each.name),
-                    "directions": self._directions_json(each.name),
-                }
-                for each in self.layers.values()
-            ],
+            "layers": [each.to_json() for each in self.layers.values()],
             "descriptor": self.descriptor
             and {"tap": self.descriptor.tap, "dim": self.descriptor.dim},
-            "input_palette": self.input_palette and self.input_palette.to_json(),
-            "target_palette": self.target_palette and self.target_palette.to_json(),
-            "names": list(self.names),
-            "attributes": {name: dict(values) for name, values in self.attributes.items()},
-            "skipped": [{"name": each.name, "reason": each.reason} for each in self.skipped],
-            "arrays": {
-                file: {
-                    "shape": list(array.shape),
-                    "dtype": array.spec.dtype,
-                    "crc32": list(array.crc32),
+            "input_kind": self.input_kind.to_json(),
+            "target_kind": self.target_kind.to_json(),
+            "shards": [[each.id, each.images] for each in self.shards],
+            "tables": {"id": self.tables.id, "crc32": dict(self.tables.crc32)},
+            "directions": self.directions
+            and {
+                "id": self.directions.id,
+                "layers": {
+                    name: {"count": count, "digest": digest}
+                    for name, (count, digest) in self.directions.layers.items()
+                },
+            },
+            "attachments": {
+                name: {
+                    "id": each.id,
+                    "arrays": {
+                        key: {
+                            "file": array.file,
+                            "shape": list(array.shape),
+                            "dtype": array.dtype,
+                            "crc32": array.crc32,
+                        }
+                        for key, array in each.arrays.items()
+                    },
                 }
-                for file, array in self.arrays.items()
+                for name, each in self.attachments.items()
             },
         }
 
-    def _directions_json(self, layer: str) -> dict[str, Any] | None:
-        found = self.directions.get(layer)
-        if found is None:
-            return None
-        file = layout.directions_file(layer)
-        return {"file": file, "count": found.count, "crc32": found.crc32}
-
     @classmethod
-    def from_json(cls, data: Any, document: str) -> Manifest:
+    def from_json(cls, root: Field) -> Manifest:
         """Return the manifest that `to_json` wrote.
-
-        Parameters
-        ----------
-        data
-            The parsed JSON.
-        document
-            What it was read from, for messages.
 
         Raises
         ------
         BankError
-            If it is not a bank's manifest, is of a newer format, or a field is malformed.
+            If it is not a bank's manifest, is of another format, or a field is malformed.
         """
-        if not isinstance(data, dict) or data.get("format") != layout.FORMAT:
-            raise BankError(f"{document} is not the manifest of a bank. Give the folder of a bank.")
-        root = Field(data, document)
-        version = root.child("version").as_int(1)
-        if version != layout.FORMAT_VERSION:
-            newer = version > layout.FORMAT_VERSION
-            raise BankError(
-                f"{document} was written by {'a newer' if newer else 'an older'} compnn: format "
-                f"{version}, this one reads {layout.FORMAT_VERSION}. "
-                f"{'Upgrade compnn' if newer else 'Rebuild the bank'}."
-            )
-        names = root.child("names")
-        if len(set(names.as_strings())) != len(names.as_strings()) or not names.value:
-            raise names.malformed("an array of distinct names, at least one")
-        input_size = _pair(root.child("model").child("input_size"))
-        manifest = cls(
+        layers = dict(map(_layer, root.child("layers").elements()))
+        if not layers or len(layers) != len(root.child("layers").elements()):
+            raise root.child("layers").malformed("an array of layers of distinct names")
+        found = cls(
+            generation=root.child("generation").as_int(1),
+            images=root.child("images").as_int(1),
             compnn_version=root.child("compnn").as_str(),
-            model=BankModel(
-                path=root.child("model").child("path").as_str(),
-                fingerprint=root.child("model").child("fingerprint").as_str(),
-                input_size=input_size,
-            ),
+            network=_parsed(root.child("network"), Identity.from_json),
+            network_file=root.optional("network_file", _file_name),
             preprocessing=_parsed(root.child("preprocessing"), Preprocessing.from_json),
             dtype=root.child("dtype").as_choice(layout.ACTIVATION_DTYPES),
-            layers={
-                each.name: each
-                for each in (_layer(f, input_size) for f in root.child("layers").elements())
-            },
-            directions={
-                f.child("name").as_str(): found
-                for f in root.child("layers").elements()
-                if (found := f.optional("directions", partial(_directions, f))) is not None
-            },
+            layers=layers,
             descriptor=root.optional("descriptor", _descriptor),
-            input_palette=root.optional("input_palette", _palette),
-            target_palette=root.optional("target_palette", _palette),
-            names=names.as_strings(),
-            attributes={
-                name: {key: value.as_str() for key, value in values.items().items()}
-                for name, values in root.child("attributes").items().items()
-            },
-            skipped=tuple(
-                SkippedImage(each.child("name").as_str(), each.child("reason").as_str())
-                for each in root.child("skipped").elements()
-            ),
-            arrays={
-                file: _array(file, each, len(names.value))
-                for file, each in root.child("arrays").items().items()
+            input_kind=_parsed(root.child("input_kind"), kind_from_json),
+            target_kind=_parsed(root.child("target_kind"), kind_from_json),
+            shards=tuple(map(_shard, root.child("shards").elements())),
+            tables=_tables(root.child("tables")),
+            directions=root.optional("directions", lambda part: _directions(part, layers)),
+            attachments={
+                name: _attachment(part) for name, part in root.child("attachments").items().items()
             },
         )
-        manifest._check_arrays(root.child("arrays"))
-        return manifest
-
-    def _check_arrays(self, arrays: Field) -> None:
-        """Raise BankError unless there is exactly one array for each thing that the bank holds."""
-        specs = layout.array_specs(
-            tuple(self.layers.values()),
-            {name: found.count for name, found in self.directions.items()},
-            None if self.descriptor is None else self.descriptor.dim,
-            self.dtype,
-            self.model.input_size,
-            label_targets=self.target_palette is not None,
-        )
-        if {spec.file for spec in specs} != set(self.arrays):
-            files = ", ".join(spec.file for spec in specs)
-            raise arrays.malformed(f"an object with exactly the keys {files}")
-        for spec in specs:
-            if self.arrays[spec.file].spec != spec:
-                shape = [len(self), *spec.record_shape]
-                raise arrays.child(spec.file).malformed(
-                    f"an array of shape {shape} and dtype {spec.dtype}"
-                )
+        if len({each.id for each in found.shards}) != len(found.shards) or not found.shards:
+            raise root.child("shards").malformed("an array of distinct shards")
+        return replace(found, unknown=dict(_unknown(root.value, found._known_json())))
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Return the manifest in a file.
+    """Return the manifest in a file: `manifest.json`, or one of the generations.
 
     Raises
     ------
+    FileNotFoundError
+        If there is none.
     BankError
-        If it cannot be read, is malformed, or is of a newer format.
+        If it cannot be read, is malformed, or is of another format.
     """
-    try:
-        data = json.loads(path.read_bytes())
-    except OSError as error:
-        raise BankError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise BankError(f"{path} is malformed: not JSON ({error}). Rebuild the bank.") from error
-    return Manifest.from_json(data, str(path))
+    root = read_document(path)
+    check_format(root)
+    return Manifest.from_json(root)
 
 
-def write_manifest(manifest: Manifest, path: Path) -> None:
-    """Write the manifest to a file, which appears at once and complete.
+def read_number(path: Path) -> int:
+    """Return which generation a file is of; raises as `read_manifest`."""
+    root = read_document(path)
+    check_format(root)
+    return root.child("generation").as_int(1)
 
-    Raises
-    ------
-    BankError
-        If it cannot be written.
-    """
-    # One line per field: the lists of names and checksums would take too many otherwise.
-    fields = (f"{json.dumps(key)}: {json.dumps(part)}" for key, part in manifest.to_json().items())
-    unfinished = path.with_name(path.name + ".tmp")
-    with disk_errors(path):
-        with open(unfinished, "w", encoding="utf-8") as file:
-            file.write("{\n" + ",\n".join(fields) + "\n}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
+
+def check_format(root: Field) -> None:
+    """Raise BankError unless a document is the manifest of a bank of this format."""
+    if not isinstance(root.value, dict) or root.value.get("format") != layout.FORMAT:
+        raise BankError(
+            f"{root.document} is not the manifest of a bank. Give the folder of a bank."
+        )
+    version = root.child("version").as_int(1)
+    if version != layout.FORMAT_VERSION:
+        newer = version > layout.FORMAT_VERSION
+        raise BankError(
+            f"{root.document} was written by {'a newer' if newer else 'an older'} compnn: format "
+            f"{version}, this one reads {layout.FORMAT_VERSION}. "
+            f"{'Upgrade compnn' if newer else 'Rebuild the bank'}."
+        )
 
 
 def scaling_json(preprocessing: Preprocessing) -> dict[str, Any]:
@@ -457,75 +256,105 @@ def scaling_json(preprocessing: Preprocessing) -> dict[str, Any]:
     return {key: part for key, part in preprocessing.to_json().items() if key != "resize"}
 
 
-def _pair(field: Field) -> tuple[int, int]:
-    first, second = field.as_sizes(2)
-    return first, second
+def field_name(place: _Place) -> str:
+    """A place in a document in words: `layers[0].paints`."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place)
+    return text.removeprefix(".")
 
 
-def _layer(field: Field, image_size: tuple[int, int]) -> Layer:
-    name = field.child("name").as_str()
-    for key, file in (
-        ("activations", layout.activations_file(name)),
-        ("norms", layout.norms_file(name)),
-    ):
-        if field.child(key).value != file:
-            raise field.child(key).malformed(repr(file))
-    height, width, channels = field.child("shape").as_sizes(3)
-    stride, hyperpatch = _pair(field.child("stride")), _pair(field.child("hyperpatch"))
+def _layer(part: Field) -> tuple[str, Layer]:
+    name = part.child("name").as_str()
+    part.child("shape").as_sizes(3)
+    for key in ("stride", "hyperpatch", "image_size"):
+        part.child(key).as_sizes(2)
+    return name, _parsed(part, Layer.from_json)
+
+
+def _descriptor(part: Field) -> BankDescriptor:
+    return BankDescriptor(part.child("tap").as_str(), part.child("dim").as_int(1))
+
+
+def _shard(part: Field) -> ShardEntry:
+    if not isinstance(part.value, list) or len(part.value) != 2:
+        raise part.malformed("[number, images]")
+    number, images = part.elements()
+    return ShardEntry(number.as_int(0), images.as_int(1))
+
+
+def _tables(part: Field) -> TablesEntry:
+    crc32 = {file: value.as_crc32() for file, value in part.child("crc32").items().items()}
+    return TablesEntry(part.child("id").as_int(0), crc32)
+
+
+def _directions(part: Field, layers: Mapping[str, Layer]) -> DirectionsEntry:
+    found = {}
+    for name, each in part.child("layers").items().items():
+        if name not in layers:
+            raise each.malformed("of a layer of the bank")
+        count, channels = each.child("count").as_int(1), layers[name].shape[2]
+        if count >= channels:
+            raise each.child("count").malformed(f"less than the layer's {channels} channels")
+        found[name] = count, each.child("digest").as_str()
+    return DirectionsEntry(part.child("id").as_int(0), found)
+
+
+def _attachment(part: Field) -> AttachmentEntry:
+    return AttachmentEntry(
+        part.child("id").as_int(0),
+        {key: _attached(each) for key, each in part.child("arrays").items().items()},
+    )
+
+
+def _attached(part: Field) -> AttachedArray:
+    shape = tuple(each.as_int(0) for each in part.child("shape").elements())
+    dtype = part.child("dtype").as_str()
+    file = _file_name(part.child("file"))
+    return AttachedArray(file, shape, dtype, part.child("crc32").as_crc32())
+
+
+def _file_name(part: Field) -> str:
+    """The name of a file in a known folder: it leads nowhere else."""
+    name = part.as_str()
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise part.malformed("the name of a file")
+    return name
+
+
+def _parsed(part: Field, parse: Callable[[dict[str, Any]], _T]) -> _T:
+    if not isinstance(part.value, dict):
+        raise part.malformed("an object")
     try:
-        return Layer(name, (height, width, channels), stride, hyperpatch, image_size)
-    except LayerError as error:
-        raise field.malformed(f"a layer: {error}") from error
-
-
-def _directions(layer: Field, field: Field) -> BankDirections:
-    file = layout.directions_file(layer.child("name").as_str())
-    if field.child("file").value != file:
-        raise field.child("file").malformed(repr(file))
-    count, channels = field.child("count").as_int(1), layer.child("shape").as_sizes(3)[2]
-    if count >= channels:
-        raise field.child("count").malformed(f"less than the layer's {channels} channels")
-    crc32 = field.child("crc32")
-    if crc32.as_int(0) > _LARGEST_CRC:
-        raise crc32.malformed(f"an integer in 0..{_LARGEST_CRC}")
-    return BankDirections(count, crc32.as_int(0))
-
-
-def _descriptor(field: Field) -> BankDescriptor:
-    return BankDescriptor(field.child("tap").as_str(), field.child("dim").as_int(1))
-
-
-def _palette(field: Field) -> Palette:
-    return _parsed(field, Palette.from_json)
-
-
-def _parsed(field: Field, parse: Callable[[dict[str, Any]], _T]) -> _T:
-    if not isinstance(field.value, dict):
-        raise field.malformed("an object")
-    try:
-        return parse(field.value)
+        return parse(part.value)
     except (CompnnError, TypeError, ValueError, KeyError) as error:
-        raise field.malformed(f"as compnn writes it ({error})") from error
+        raise part.malformed(f"as compnn writes it ({error})") from error
 
 
-def _array(file: str, field: Field, count: int) -> BankArray:
-    shape, crc32 = field.child("shape"), field.child("crc32")
-    sizes = shape.as_sizes(len(shape.elements()))
-    checksums = crc32.as_ints(0, _LARGEST_CRC)
-    if not sizes or sizes[0] != count:
-        raise shape.malformed(f"the shape of an array of {count} records")
-    if len(checksums) != count:
-        raise crc32.malformed(f"{count} checksums")
-    dtype = field.child("dtype").as_choice(_ARRAY_DTYPES)
-    return BankArray(ArraySpec(file, sizes[1:], dtype), checksums)
+def _unknown(found: Any, known: Any, place: _Place = ()) -> list[tuple[_Place, Any]]:
+    """The fields of objects in a document that a known one of the same form has not."""
+    if isinstance(found, dict) and isinstance(known, dict):
+        parts = [
+            _unknown(value, known[key], (*place, key)) if key in known else [((*place, key), value)]
+            for key, value in found.items()
+        ]
+    elif isinstance(found, list) and isinstance(known, list):
+        parts = [
+            _unknown(ours, theirs, (*place, index))
+            for index, (ours, theirs) in enumerate(zip(found, known, strict=False))
+        ]
+    else:
+        parts = []
+    return [each for part in parts for each in part]
 
 
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return ", ".join(names[:10]) + more
-
-
-def _short(fingerprint: str) -> str:
-    """Return the first 12 hex digits of a fingerprint."""
-    return fingerprint.removeprefix("sha256:")[:12]
+def _put(document: Any, place: _Place, value: Any) -> None:
+    """Put a field back where there still is what it was a field of."""
+    *path, last = place
+    for key in path:
+        if isinstance(document, dict):
+            document = document.get(key)
+        elif isinstance(document, list) and isinstance(key, int) and key < len(document):
+            document = document[key]
+        else:
+            return
+    if isinstance(document, dict):
+        document.setdefault(last, value)

@@ -1,62 +1,75 @@
-"""Reading the training pairs of a build at the network's size."""
+"""Reading the training pairs of a build as the bank keeps them."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
-from compnn.bank.manifest import SkippedImage
+from compnn.bank.tables import SkippedImage
 from compnn.data.dataset import Dataset, Pair
 from compnn.errors import ImageError
-from compnn.network.onnx import Model
+from compnn.network.network import Network
 
 
 class PairReader:
-    """Reads pairs as the bank keeps them: both images at the network's size.
+    """Reads pairs as the bank keeps them: fitted to the network, both pictures C-contiguous.
 
     Parameters
     ----------
-    dataset, model
-        Where the pairs come from, and the network that fixes their size.
+    dataset, network
+        Where the pairs come from, and the network that they must suit.
     skip_bad
-        Whether a pair that cannot be read is returned as SkippedImage rather than raised.
+        Whether a pair that cannot be used is returned as SkippedImage rather than raised.
     """
 
-    def __init__(self, dataset: Dataset, model: Model, *, skip_bad: bool) -> None:
+    def __init__(self, dataset: Dataset, network: Network, *, skip_bad: bool) -> None:
         self._dataset = dataset
-        self._model = model
+        self._network = network
         self._skip_bad = skip_bad
 
     def read(self, index: int) -> Pair | SkippedImage:
-        """Return a pair of the dataset, both images C-contiguous.
+        """Return a pair of the dataset.
 
         Raises
         ------
         ImageError
             If it cannot be read or does not fit the network, unless such pairs are skipped.
         """
-        name = self._dataset.names[index]
         try:
             return self._fit(self._dataset[index])
         except ImageError as error:
-            if self._skip_bad:
-                return SkippedImage(name, str(error))
-            raise ImageError(
-                f"training pair {name!r}: {error}. "
-                f"To leave such pairs out, build with `--skip-bad` (skip_bad=True)."
-            ) from error
+            return self.refuse(index, error)
+
+    def refuse(self, index: int, error: ImageError) -> SkippedImage:
+        """Return a pair that is to be skipped for an error.
+
+        Raises
+        ------
+        ImageError
+            If such pairs are not skipped.
+        """
+        name = self._dataset.names[index]
+        if self._skip_bad:
+            return SkippedImage(name, str(error))
+        raise ImageError(
+            f"training pair {name!r}: {error}. "
+            f"To leave such pairs out, build with `--skip-bad` (skip_bad=True)."
+        ) from error
 
     def _fit(self, pair: Pair) -> Pair:
         image, target = pair.input, pair.target
-        if self._model.preprocessing.resize:
-            fit = self._model.preprocessing.fit
-            image, target = fit(image), fit(target)
-        self._model.check_image(image, pair.name)
-        photo = self._dataset.target_palette is None
-        shape = (*self._model.input_size, 3) if photo else self._model.input_size
-        if target.shape != shape or target.dtype != np.uint8:
+        input_kind, target_kind = self._dataset.input_kind, self._dataset.target_kind
+        if self._network.preprocessing.resize:
+            image = self._network.fit(image, input_kind)
+            target = self._network.fit(target, target_kind)
+        self._network.check_image(image, pair.name)
+        target = target_kind.check(target, f"the target of {pair.name}")
+        if target.shape[:2] != image.shape[:2]:
+            (height, width), (other_height, other_width) = target.shape[:2], image.shape[:2]
             raise ImageError(
-                f"the target of {pair.name} is {target.dtype} {target.shape}, but it should be a "
-                f"{'photo' if photo else 'label map'}, uint8 {shape}"
+                f"the target of {pair.name} is {height}x{width}, but its input "
+                f"{other_height}x{other_width} (height x width)"
             )
         # Records are the arrays' bytes as they lie in memory.
-        return Pair(pair.name, np.ascontiguousarray(image), np.ascontiguousarray(target))
+        return dataclasses.replace(pair, input=np.ascontiguousarray(image), target=target)

@@ -1,254 +1,361 @@
-"""A bank while it is being built: its folder, lock, journal and arrays."""
+"""A build while it goes on: its journal, and its shards with their arrays."""
 
 from __future__ import annotations
 
-import os
-import shutil
+import contextlib
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 
 from compnn.bank import layout
-from compnn.bank.array_file import ArrayFile
-from compnn.bank.disk import DiskFullError, disk_errors
-from compnn.bank.journal import Entry, Journal, differing
-from compnn.bank.layout import ArraySpec
-from compnn.bank.manifest import Manifest, write_manifest
-from compnn.bank.publish import exchange, sync_folder
+from compnn.bank.layout import ArraySpec, rows_of_image
+from compnn.bank.writing import ArrayFile, disk_errors
 from compnn.errors import BankError
+from compnn.journal import Journal, differing, read_entries, read_header
 
-Record = npt.NDArray[Any]
+Record: TypeAlias = npt.NDArray[Any]
 
-# Journal and manifest take about this much for each record.
-_NOTES_BYTES = 32
+# What the journal of a build is the journal of.
+WORK = "build"
 
 
-class PartialBank:
-    """The folder `<path>.partial` in which a bank is built, locked against other builds.
+@dataclass(frozen=True)
+class Plan:
+    """The numbers of the folders that a build writes: its shards, and its directions."""
 
-    Parameters
-    ----------
-    path
-        Where the finished bank will be.
-    restart
-        Whether to discard what an earlier build left there.
+    shards: range
+    directions: int
+
+    def has(self, kind: str, number: int) -> bool:
+        """Whether the build writes the folder of a kind (`layout.SHARDS`, ...) and number."""
+        if kind == layout.SHARDS:
+            return number in self.shards
+        return kind == layout.DIRECTIONS and number == self.directions
+
+    def after(self, kind: str) -> int:
+        """A number above those of all folders of a kind that the build writes."""
+        return {layout.SHARDS: self.shards.stop, layout.DIRECTIONS: self.directions + 1}.get(
+            kind, 0
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the journal's first entry."""
+        return {"plan": [self.shards.start, self.shards.stop, self.directions]}
+
+    @classmethod
+    def from_json(cls, entry: Any) -> Plan | None:
+        """Return the plan in the journal's first entry; None if it is none."""
+        match entry:
+            case {"plan": [int(start), int(stop), int(directions)]} if 0 <= start < stop:
+                return cls(range(start, stop), directions)
+        return None
+
+
+def read_plan(path: Path) -> Plan | None:
+    """Return the plan of the interrupted build in a bank's folder, if there is one."""
+    file = path / layout.JOURNAL_FILE
+    with contextlib.suppress(OSError, BankError):
+        if read_header(file, WORK, BankError) is not None:
+            return Plan.from_json(next(read_entries(file), None))
+    return None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What became of one image of the dataset.
 
     Attributes
     ----------
-    folder
-        The folder.
-    kept
-        Index in the dataset of each image that has a record.
-    skipped
-        {index in the dataset: reason} of the images that were skipped.
     crc32
-        For each array the CRC-32 of each record.
-
-    Raises
-    ------
-    BankError
-        If another build is writing there, or the folder is not of an interrupted build.
+        CRC-32 of its record in each array, in the order of the arrays; empty if it was skipped.
+    sizes
+        Rows and columns in each group of arrays; empty if it was skipped.
+    skipped
+        The reason why it was skipped, or None.
     """
 
-    def __init__(self, path: Path, *, restart: bool) -> None:
-        self.folder = layout.partial_path(path)
-        self.kept: list[int] = []
-        self.skipped: dict[int, str] = {}
-        self.crc32: list[array[int]] = []
-        self._path = path
+    crc32: tuple[int, ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ()
+    skipped: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the journal's entry."""
+        if self.skipped is not None:
+            return {"skipped": self.skipped}
+        return {"crc32": self.crc32, "sizes": self.sizes}
+
+    @classmethod
+    def from_json(cls, entry: Any) -> Entry | None:
+        """Return what an entry of the journal says; None if it is malformed."""
+        match entry:
+            case {"skipped": str(reason)}:
+                return cls(skipped=reason)
+            case {"crc32": [*crc32], "sizes": [*sizes]} if _are_ints(crc32):
+                pairs = tuple((each[0], each[1]) for each in sizes if _is_size(each))
+                return cls(tuple(crc32), pairs) if len(pairs) == len(sizes) else None
+        return None
+
+
+def _are_ints(values: list[Any]) -> bool:
+    return all(type(value) is int for value in values)
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and _are_ints(value) and min(value) > 0
+
+
+class PartialShard:
+    """A shard that is being built.
+
+    Parameters
+    ----------
+    folder
+        The shard; what is there is kept.
+    specs
+        Its arrays.
+
+    Attributes
+    ----------
+    folder, specs
+        As given.
+    images
+        Number of images so far.
+    """
+
+    def __init__(self, folder: Path, specs: Sequence[ArraySpec]) -> None:
+        self.folder = folder
+        self.specs = specs
+        self.images = 0
         self._files: list[ArrayFile] = []
-        with disk_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            found = os.listdir(self.folder)
-        if found and layout.JOURNAL_FILE not in found and not restart:
-            raise BankError(
-                f"{self.folder} is in the way and holds no interrupted build. "
-                f"Remove it, or discard it with `--restart` (restart=True)."
-            )
-        self._journal = Journal(self.folder / layout.JOURNAL_FILE)
-        if restart:
-            self._empty()
+        groups = 1 + max(spec.group for spec in specs if spec.group is not None)
+        self._rows = [0] * groups
+        self._places = array("q")
+        self._checksums = array("I")
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for spec in specs:
+                self._files.append(ArrayFile(folder, spec))
+        except BaseException:
+            self.close()
+            raise
 
-    def prepare(self, specs: Sequence[ArraySpec], count: int, digests: Mapping[str, str]) -> None:
-        """Reserve space for `count` records of each array, in a new build or an interrupted one.
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Number of rows of each group of arrays."""
+        return tuple(self._rows)
 
-        Parameters
-        ----------
-        specs
-            The bank's arrays.
-        count
-            The most records there can be.
-        digests
-            Digest of each part of what decides the content (`journal.digest_content`).
+    @property
+    def places(self) -> npt.NDArray[np.int64]:
+        """First row, rows and columns of each image in each group, int64 (images, groups, 3)."""
+        return np.array(self._places, np.int64).reshape(-1, len(self._rows), 3)
+
+    @property
+    def checksums(self) -> npt.NDArray[np.uint32]:
+        """CRC-32 of each image's record in each array, uint32 (images, arrays)."""
+        return np.array(self._checksums, np.uint32).reshape(-1, len(self.specs))
+
+    def reserve(self, sizes: Sequence[tuple[int, int]], images: int) -> None:
+        """Reserve the disk space of so many images, whose rows and columns are known by group.
 
         Raises
         ------
-        BankError
-            If an interrupted build had other content, or the disk has no room; then nothing of a
-            new build is left.
+        DiskFullError
+            If there is not enough.
         """
-        header = self._journal.header()
-        if header is not None and header != digests:
-            raise BankError(
-                f"{self.folder} holds an interrupted build with different "
-                f"{', '.join(differing(header, digests))}. Build with the same as then to resume "
-                f"it, or discard it with `--restart` (restart=True)."
-            )
-        try:
-            if header is None:
-                self._journal.start(digests)
-            self._reserve(specs, count)
-        except BaseException:
-            if header is None:
-                self.discard()
-            raise
-        self.crc32 = [array("I") for _ in specs]
-
-    def header(self) -> Mapping[str, str]:
-        """Return the digests of what an interrupted build had asked for; none for a new build."""
-        return self._journal.header() or {}
-
-    def start_over(self) -> None:
-        """Forget all that has been done, to prepare again with other arrays."""
         for file in self._files:
-            file.close()
-        self._files.clear()
-        self.kept.clear()
-        self.skipped.clear()
-        self._empty()
+            file.reserve(images * rows_of_image(file.spec, sizes))
 
-    def resume(self, is_current: Callable[[int, Entry], bool]) -> None:
-        """Take over the images that an earlier build has done.
+    def write(self, records: Iterable[Record]) -> Entry:
+        """Write the records of the next image, (rows, columns, ...) each, in the arrays' order.
 
-        Those from the first one on whose record is damaged, or that is not current, are forgotten.
-
-        Parameters
-        ----------
-        is_current
-            Whether an image of the dataset (by index) is still the one of which the entry was made.
-        """
-        for entry in self._journal.entries():
-            if not (self._holds(entry) and is_current(self.done, entry)):
-                break
-            self._accept(entry)
-        self._journal.cut(self.done)
-
-    @property
-    def done(self) -> int:
-        """Number of images of the dataset that are done, the skipped ones too."""
-        return len(self.kept) + len(self.skipped)
-
-    def append(self, records: Iterable[Record]) -> None:
-        """Write the records of the next image, one for each array in their order.
-
-        A record is used up before the next one is asked for.
+        A record is used up before the next one is asked for. The image is one of the shard only
+        once it is accepted.
 
         Raises
         ------
         BankError
             If they cannot be written.
         """
-        slot = len(self.kept)
-        pairs = zip(self._files, records, strict=True)
-        self._finish(Entry(crc32=tuple(file.write(slot, record) for file, record in pairs)))
+        crc32, sizes = [], [(0, 0)] * len(self._rows)
+        for file, record in zip(self._files, records, strict=True):
+            crc32.append(file.write(self._first(file.spec), record))
+            if file.spec.group is not None:
+                sizes[file.spec.group] = record.shape[0], record.shape[1]
+        return Entry(tuple(crc32), tuple(sizes))
 
-    def skip(self, reason: str) -> None:
-        """Leave out the next image.
+    def holds(self, entry: Entry) -> bool:
+        """Return whether the records of the next image are on the disk, undamaged."""
+        if len(entry.sizes) != len(self._rows):
+            return False
+        found = (
+            file.read_checksum(self._first(file.spec), rows_of_image(file.spec, entry.sizes))
+            for file in self._files
+        )
+        return entry.crc32 == tuple(found)
 
-        Raises
-        ------
-        BankError
-            If that cannot be written down.
-        """
-        self._finish(Entry(skipped=reason))
+    def accept(self, entry: Entry) -> None:
+        """Take an image in, whose records have been written."""
+        for group, (height, width) in enumerate(entry.sizes):
+            self._places.extend((self._rows[group], height, width))
+            self._rows[group] += height * width
+        self._checksums.extend(entry.crc32)
+        self.images += 1
 
-    def publish(self, manifest: Manifest, *, overwrite: bool) -> None:
-        """Complete the bank and put it in its place.
-
-        Raises
-        ------
-        BankError
-            If there is something already, unless it is overwritten; if it cannot be written.
-        """
+    def finish(self) -> None:
+        """Cut the arrays to what has been accepted, and bring them to the disk."""
         for file in self._files:
-            file.finish(len(self.kept))
-        write_manifest(manifest, self.folder / layout.MANIFEST_FILE)
-        with disk_errors(self._path):
-            for folder in (*filter(Path.is_dir, self.folder.iterdir()), self.folder):
-                sync_folder(folder)
-            if overwrite and self._path.exists():
-                exchange(self.folder, self._path)
-                shutil.rmtree(self.folder, ignore_errors=True)  # the old bank
-            else:
-                os.rename(self.folder, self._path)
-            sync_folder(self._path.parent)
-            (self._path / layout.JOURNAL_FILE).unlink()
-
-    def discard(self) -> None:
-        """Remove the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+            file.finish(self._first(file.spec))
 
     def close(self) -> None:
-        """Close the files and release the lock."""
+        """Close the files."""
         for file in self._files:
             file.close()
+        self._files.clear()
+
+    def _first(self, spec: ArraySpec) -> int:
+        """Index of the next image's first row."""
+        return self.images if spec.group is None else self._rows[spec.group]
+
+
+class BuildJournal:
+    """The journal of a build: what was asked for, its plan, and what has become of each image.
+
+    Each shard's entries follow those of the shard before; a shard that keeps layers whole, though
+    the sample told directions, has this as its first entry.
+
+    Parameters
+    ----------
+    path
+        Folder of the bank.
+
+    Attributes
+    ----------
+    header
+        Digests of what an interrupted build had asked for, or None.
+    plan
+        Its plan, or None.
+
+    Raises
+    ------
+    BankError
+        If there is a file that is no journal of a build, or another build has it open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines = self._start = 1
+        with disk_errors(path / layout.JOURNAL_FILE):
+            self._journal = Journal(path / layout.JOURNAL_FILE, WORK, BankError)
+        try:
+            self.header = self._journal.header()
+            self.plan = None
+            self._old: Iterator[Any] = iter(())
+            self._peeked: list[Any] = []
+            if self.header is not None:
+                self._old = self._journal.entries()
+                self.plan = Plan.from_json(next(self._old, None))
+                if self.plan is None:
+                    self.header = None
+        except BaseException:
+            self.close()
+            raise
+
+    def forget(self) -> None:
+        """Forget the interrupted build."""
+        self.header = self.plan = None
+        self._forget_old()
+        with disk_errors(self._journal.path):
+            self._journal.clear()
+
+    def check(self, digests: Mapping[str, str]) -> None:
+        """Refuse to go on with a build that asked for something else; more may be in the header.
+
+        Raises
+        ------
+        BankError
+            Naming what differs.
+        """
+        if self.header is None:
+            return
+        known = {key: value for key, value in self.header.items() if key in digests}
+        if other := differing(known, digests):
+            raise BankError(
+                f"{self._path} holds an interrupted build with different {', '.join(other)}. "
+                f"Build with the same as then to resume it, or discard it with `--restart` "
+                f"(restart=True)."
+            )
+
+    def start(self, digests: Mapping[str, str], plan: Plan | None = None) -> None:
+        """Begin a new build; without a plan it can only be begun again."""
+        self.header, self.plan = dict(digests), plan
+        with disk_errors(self._journal.path):
+            self._journal.start(digests)
+            if plan is not None:
+                self._journal.append(plan.to_json(), sync=True)
+
+    def begin_shard(self) -> frozenset[str]:
+        """Come to the entries of the next shard; return the layers that it keeps whole."""
+        self._start = self._lines
+        match self._peek():
+            case {"whole": [*layers]} if all(isinstance(layer, str) for layer in layers):
+                self._take()
+                return frozenset(layers)
+        return frozenset()
+
+    def take_over(self, images: int, accept: Callable[[Entry], bool]) -> None:
+        """Take over the entries of at most so many images, as long as they are accepted.
+
+        With the first that is not, it and all that follow are forgotten.
+        """
+        for _ in range(images):
+            entry = Entry.from_json(self._peek())
+            if entry is None or not accept(entry):
+                self._forget_old()
+                with disk_errors(self._journal.path):
+                    self._journal.cut(self._lines)
+                return
+            self._take()
+
+    def append(self, entry: Entry) -> None:
+        """Add an image, whose records have been written."""
+        self._append(entry.to_json())
+
+    def start_shard_over(self, whole: Iterable[str]) -> None:
+        """Forget what is done of the shard, and keep layers whole in it."""
+        self._lines = self._start
+        with disk_errors(self._journal.path):
+            self._journal.cut(self._lines)
+        self._append({"whole": sorted(whole)})
+
+    def remove(self) -> None:
+        """Remove the file: the build is published, or given up."""
+        with disk_errors(self._journal.path):
+            self._journal.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Release the lock."""
         self._journal.close()
 
-    def _empty(self) -> None:
-        """Remove everything but the journal, which holds the lock, and empty that."""
-        with disk_errors(self.folder):
-            for path in self.folder.iterdir():
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                elif path.name != layout.JOURNAL_FILE:
-                    path.unlink()
-        self._journal.clear()
+    def _append(self, document: dict[str, Any]) -> None:
+        with disk_errors(self._journal.path):
+            self._journal.append(document)
+        self._lines += 1
 
-    def _reserve(self, specs: Sequence[ArraySpec], count: int) -> None:
-        with disk_errors(self.folder):
-            # Left by a build that stopped just before the end; it would be of other records.
-            (self.folder / layout.MANIFEST_FILE).unlink(missing_ok=True)
-        for spec in specs:
-            self._files.append(ArrayFile(self.folder, spec))
-        missing = sum(
-            max(0, file.spec.file_bytes(count) - file.allocated()) for file in self._files
-        )
-        needed = missing + _NOTES_BYTES * count * len(specs)
-        available = shutil.disk_usage(self.folder).free
-        full = (
-            f"the bank needs {_size(needed)} more in {self._path.parent}, where {_size(available)} "
-            f"are available. Free some, build it elsewhere, or keep fewer layers"
-        )
-        if needed > available:
-            raise BankError(f"{full}.")
-        try:
-            for file in self._files:
-                file.reserve(count)
-        except DiskFullError as error:
-            raise BankError(f"{full} ({error}).") from error
+    def _peek(self) -> Any:
+        if not self._peeked:
+            self._peeked.append(next(self._old, None))
+        return self._peeked[0]
 
-    def _holds(self, entry: Entry) -> bool:
-        """Return whether the records of the next image are on the disk, undamaged."""
-        if entry.skipped is not None:
-            return True
-        slot = len(self.kept)
-        return entry.crc32 == tuple(file.read_checksum(slot) for file in self._files)
+    def _take(self) -> None:
+        self._peeked.clear()
+        self._lines += 1
 
-    def _finish(self, entry: Entry) -> None:
-        self._journal.append(entry)
-        self._accept(entry)
-
-    def _accept(self, entry: Entry) -> None:
-        if entry.skipped is not None:
-            self.skipped[self.done] = entry.skipped
-            return
-        self.kept.append(self.done)
-        for checksums, checksum in zip(self.crc32, entry.crc32, strict=True):
-            checksums.append(checksum)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB ({count} bytes)"
+    def _forget_old(self) -> None:
+        self._old = iter(())
+        self._peeked.clear()

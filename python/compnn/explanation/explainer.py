@@ -107,13 +107,19 @@ class Explainer:
         ActivationError
             If the network's output has NaN or infinite values.
         SearchError
-            If `image` is a reading that lacks a layer.
+            If `image` is a reading that lacks a layer, or what the network painted.
         """
-        taps = [self.bank.layer(name).name for name in layers or self.bank.layers]
+        names = self.bank.layers if layers is None else layers
+        taps = [self.bank.layer(name).name for name in names]
         if self.bank.descriptor is not None:
             taps.append(self.bank.descriptor)
         if isinstance(image, Reading):
             self._check_reading(image, taps)
+            if image.painted is None:
+                raise SearchError(
+                    f"what the network painted for {image.name} was not kept; read the image with "
+                    f"`Explainer.read`"
+                )
             return image
         query = self._query(image)
         reading = self.network.read(query.image, taps, output=True, name=query.file)
@@ -252,7 +258,7 @@ class Explainer:
             As `explain`.
         """
         check_composition(composition)
-        names = dict.fromkeys(layers or self.bank.layers)
+        names = dict.fromkeys(self.bank.layers if layers is None else layers)
         taps = [self._layer(name, hyperpatch) for name in names]
         allowed = self.indices(among)
         if top_k is not None:
@@ -363,18 +369,16 @@ class Explainer:
         # it ranks those.
         activation = reading.tap(layer or self._descriptor())
         if layer is None:
-            cells, whole = self.bank.descriptors(allowed), (1, 1)
+            descriptors, whole = self.bank.descriptors(allowed), (1, 1)
+            core, queries = descriptors.core, descriptors.pack(activation, reading.name)
         else:
             whole = activation.shape[1], activation.shape[2]
             allowed = self._of_size(layer, whole, allowed)
             count = min(count, len(allowed))
             cells = self.bank.cells(layer, allowed)
+            core, queries = cells.core, cells.pack(activation, reading.name, whole)
         field = Exhaustive(matches=count).run(
-            cells.core,
-            cells.pack(activation, reading.name, whole),
-            np.array(allowed, np.int32),
-            whole,
-            num_threads=1,
+            core, queries, np.array(allowed, np.int32), whole, num_threads=1
         )
         return [
             Candidate(index, names[index], similarity)

@@ -259,18 +259,15 @@ class Explanation:
         if sources not in ("used", "none"):
             raise SearchError(f'sources are "used" or "none", not {sources!r}')
         folder = Path(folder)
-        pictures = dict(
-            zip(
-                _PICTURES,
-                (self.query, self.network_output, self.input, self.output),
-                strict=True,
-            )
-        )
-        painted = {
+        pictures: dict[str, Picture] = {
             "query": self.query,
-            "network_output": self.target_kind.paint(self.network_output),
+            "network_output": self.network_output,
             "input": self.input,
-            "output": self.target_kind.paint(self.output),
+            "output": self.output,
+        }
+        painted = {
+            name: picture if picture.shape[2:] == (3,) else self.target_kind.paint(picture)
+            for name, picture in pictures.items()
         }
         known = set(np.unique(self.field.image).tolist())
         known.update(each.index for each in self.candidates[:1] if each.similarity is not None)
@@ -292,16 +289,15 @@ class Explanation:
     def _saved_image(self, index: int, folder: Path, is_kept: bool) -> SavedImage:
         """What is said of a training image, whose pictures are written if they are to be kept."""
         saved = []
-        parts = ("input", self.images.inputs), ("target", self.images.targets)
         if is_kept:
             make_folder(folder / "sources")
-        for name, pictures in parts:
+        for part, pictures in (("input", self.images.inputs), ("target", self.images.targets)):
             heights, widths = pictures.sizes(np.array([index]))
             crc32 = None
             if is_kept:
                 pictures.check([index])
                 picture = pictures.picture(index)
-                write_picture(source_file(folder, index, name, picture.dtype.name), picture)
+                write_picture(source_file(folder, index, part, picture.dtype.name), picture)
                 crc32 = crc32_of(picture)
             saved.append(SavedPicture((int(heights[0]), int(widths[0])), crc32))
         name = self.images.names[index]

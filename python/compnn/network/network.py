@@ -105,6 +105,15 @@ class Network(Protocol):
             When there is no such tap, naming the nearest; or when the hyperpatch does not fit.
         """
 
+    def tap_shape(self, name: str) -> tuple[int, int, int]:
+        """Shape (H, W, D) of a tap's activation, for images as those of `layers`.
+
+        Raises
+        ------
+        LayerError
+            When there is no such tap, naming the nearest.
+        """
+
     def taps(self) -> list[Layer]:
         """Every tap that can take the hyperpatch, in the order they are computed."""
 

@@ -146,10 +146,7 @@ def _load(path: Path) -> tuple[onnx.ModelProto, str]:
 
 def _load_weights(model: onnx.ModelProto, folder: Path, digest: hashlib._Hash) -> None:
     """Read the weights that are in files beside the network's, and add these to its digest."""
-    beside: dict[str, list[onnx.TensorProto]] = defaultdict(list)
-    for tensor in _tensors(model):
-        if uses_external_data(tensor):
-            beside[ExternalDataInfo(tensor).location].append(tensor)
+    beside = _weights_beside(model)
     for location in sorted(beside):
         file = folder / location
         if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder)):
@@ -168,6 +165,27 @@ def _load_weights(model: onnx.ModelProto, folder: Path, digest: hashlib._Hash) -
                 tensor.raw_data = stream.read(length)
                 tensor.ClearField("external_data")
                 tensor.data_location = onnx.TensorProto.DEFAULT
+
+
+def network_files(path: Path) -> list[Path]:
+    """The file of a network, and those that hold its weights, if any.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    model = onnx.load_model_from_string(read_file(path))
+    return [path, *(path.parent / location for location in sorted(_weights_beside(model)))]
+
+
+def _weights_beside(model: onnx.ModelProto) -> dict[str, list[onnx.TensorProto]]:
+    """The tensors that are stored in other files, by the location of these."""
+    beside: dict[str, list[onnx.TensorProto]] = defaultdict(list)
+    for tensor in _tensors(model):
+        if uses_external_data(tensor):
+            beside[ExternalDataInfo(tensor).location].append(tensor)
+    return beside
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
