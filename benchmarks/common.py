@@ -22,7 +22,7 @@ def shared() -> Path:
     return folder
 
 
-def facades_network(layers: list[str], num_threads: int = -1) -> OnnxNetwork:
+def facades_network(layers: list[str] | None, num_threads: int = -1) -> OnnxNetwork:
     """The Pix2Pix network that paints label maps from photos of facades."""
     path = shared() / "models/pix2pix-facades-photo-to-labels.onnx"
     return OnnxNetwork(path, layers, DESCRIPTOR, num_threads=num_threads)

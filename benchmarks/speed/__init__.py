@@ -1,1 +1,1 @@
-"""The searches, a build and a command, measured, beside other libraries: writes docs/benchmarks.md."""
+"""The searches beside other libraries, a build and a command: writes docs/benchmarks.md."""

@@ -6,11 +6,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.common import DESCRIPTOR, FACADES_LAYERS, facades, facades_model
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.common import DESCRIPTOR, FACADES_LAYERS, facades, facades_network
 from benchmarks.speed.markdown import megabytes, seconds, table
 from benchmarks.speed.verdict import Verdict
 from benchmarks.speed.worker import Answer, Worker
-from compnn import Bank
+from compnn import build
 
 _MOST_RATIO = 1.15
 
@@ -22,23 +25,23 @@ class Build:
         self._path = folder / "built.bank"
         pairs = facades("train")
         self._pairs = pairs.subset(pairs.names[:images])
-        self._model = facades_model(FACADES_LAYERS, threads)
-        self._inputs: list[object] = []
+        self._network = facades_network(FACADES_LAYERS, threads)
+        self._inputs: list[npt.NDArray[np.uint8]] = []
 
     def read(self) -> int:
         """Read the images for `alone`; how many there are."""
-        self._inputs = [pair.input[None] for pair in self._pairs]
+        self._inputs = [pair.input for pair in self._pairs]
         return len(self._inputs)
 
     def alone(self) -> None:
         """ONNX Runtime for the same tensors, one image after the other on all threads."""
         for image in self._inputs:
-            self._model.run(image, [*FACADES_LAYERS, DESCRIPTOR], output=False)  # type: ignore[arg-type]
+            self._network.read(image, [*FACADES_LAYERS, DESCRIPTOR])
 
     def bank(self) -> None:
         """The bank, from the files of the images to its own."""
         shutil.rmtree(self._path, ignore_errors=True)
-        Bank.build(self._path, self._model, self._pairs)
+        build(self._path, self._network, self._pairs).close()
 
 
 @dataclass(frozen=True)

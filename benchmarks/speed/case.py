@@ -12,11 +12,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.common import facades, facades_model, shared
-from compnn import Bank
+from benchmarks.common import facades, facades_network, shared
+from compnn import Explainer, Field, build
 from compnn.explanation.composition import provenance
-from compnn.images.measures import pixel_accuracy
-from compnn.search.field import Field
 
 LAYER = "decoder_2"
 IMAGES = 16
@@ -124,42 +122,46 @@ class Reference:
 
     Parameters
     ----------
-    bank
-        A bank of the Facades training pairs, with decoder_2 and the descriptor.
+    explainer
+        Of a bank of the Facades training pairs, with decoder_2 and the descriptor.
     folder
         Where to write the case.
     images
         How many of the nearest training images to search.
     """
 
-    def __init__(self, bank: Bank, folder: Path, images: int) -> None:
+    def __init__(self, explainer: Explainer, folder: Path, images: int) -> None:
         pair = facades("val")[0]
-        nearest = sorted(each.index for each in bank.nearest(pair.input, images))
-        self.names = tuple(bank.names[index] for index in nearest)
-        model, train = facades_model([LAYER]), facades("train")
+        nearest = sorted(each.index for each in explainer.nearest(pair.input, images))
+        self._bank = explainer.bank
+        self.names = tuple(self._bank.names[index] for index in nearest)
+        network, train = facades_network([LAYER]), facades("train")
         cells = [
-            model.activations(train[train.names.index(name)].input)[LAYER] for name in self.names
+            network.activations(train[train.names.index(name)].input)[LAYER] for name in self.names
         ]
-        query = model.activations(pair.input)[LAYER].transpose(2, 0, 1)
+        query = network.activations(pair.input)[LAYER].transpose(2, 0, 1)
         self.case = Case.write(folder, query, np.stack(cells))
-        self._layer = bank.layers[LAYER]
-        self._targets = np.array(bank.targets(nearest)[nearest])
+        self._nearest = np.array(nearest, np.int32)
         self._truth = pair.target
-        self._void = None if bank.target_palette is None else bank.target_palette.void
 
     def accuracy(self, found: npt.NDArray[np.int64]) -> float:
         """Pixel accuracy of the output reconstruction that matches (Q,) give."""
-        image, row, col = np.unravel_index(found, (len(self._targets), *self.case.grid))
+        image, row, col = np.unravel_index(found, (len(self._nearest), *self.case.grid))
         shape = (1, *self.case.grid)
-        places = np.stack([image, row, col]).reshape(3, *shape).astype(np.int32)
+        places = np.stack([self._nearest[image], row, col]).reshape(3, *shape).astype(np.int32)
         field = Field(places[0], places[1], places[2], np.zeros(shape, np.float32))
-        painted = provenance(field, self._layer).copy_from(self._targets)
-        return pixel_accuracy(self._truth, painted, self._void)
+        targets = self._bank.targets
+        painted = provenance(field, self._bank.layers[LAYER], targets).copy_from(targets)
+        return self._bank.target_kind.compare(self._truth, painted).value
 
 
-def open_bank(path: Path) -> Bank:
-    """The bank of the Facades training pairs at `path`, built there if it is missing."""
-    if path.exists():
-        return Bank(path)
-    print(f"building {path} of {shared() / 'data/facades/train'}", flush=True)
-    return Bank.build(path, facades_model([LAYER]), facades("train"))
+def open_explainer(path: Path, layers: list[str] | None) -> Explainer:
+    """The photo-to-labels Pix2Pix and its bank of the Facades training pairs at `path`.
+
+    The bank is built there if it is missing, with the layers, or with all for None.
+    """
+    network = facades_network(layers)
+    if not (path / "manifest.json").exists():
+        print(f"building {path} of {shared() / 'data/facades/train'}", flush=True)
+        build(path, network, facades("train"))
+    return Explainer(path, network)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.speed import building, end_to_end, formats
+from benchmarks.speed import building, choice, end_to_end, formats
 from benchmarks.speed.markdown import megabytes, table
 from benchmarks.speed.markdown import seconds as time
 from benchmarks.speed.peers import CONSTRUCTION, LINKS, LISTS
@@ -30,7 +30,7 @@ def write(
     parts = [
         f"""# Benchmarks
 
-Written by `benchmarks/compare.py`, in one run; every number is from it. It needs
+Written by `python -m benchmarks.speed`, in one run; every number is from it. It needs
 `pip install '.[test,results]' hnswlib usearch torch`; engines that are not installed are left out.
 
     {command}
@@ -86,6 +86,8 @@ the same minutes.
         parts.append(formats.section(results.formats, results.flat_bytes))
     if results.built is not None:
         parts.append(building.section(results.built))
+    if results.choices:
+        parts.append(choice.section(results.choices))
     if results.reconstruction is not None:
         parts.append(end_to_end.section(results.reconstruction))
     return "\n\n".join(parts) + "\n"
@@ -143,7 +145,7 @@ def _images(results: Results) -> str:
     head = ("engine", "images k", "seconds", "mean similarity", "memory, MB")
     return f"""## Time against the number of images
 
-`Bank.explain` over the k nearest images of a bank of {images.images} ({images.hyperpatches}
+`Explainer.explain` over the k nearest images of a bank of {images.images} ({images.hyperpatches}
 hyperpatches, {images.dtype}), from the activations to the explanation. The first search of a
 process reads the bank and checks its checksums; that is not counted. Memory is the most that the
 process held besides mapped files, the network included. {MATCH} at effort {EFFORT}.

@@ -8,17 +8,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from compnn.cli.report import write_report
-
 from benchmarks.common import facades, shared
 from benchmarks.speed.case import IMAGES, LAYER
 from benchmarks.speed.markdown import seconds, table
 from benchmarks.speed.verdict import Verdict
 from benchmarks.speed.worker import Worker
-from compnn import Bank
+from compnn import Bank, Explainer, HyperPatchMatch, usage
 from compnn.explanation.query import Query
 from compnn.explanation.scores import score
-from compnn.studies.usage import usage
+from compnn.report.folder import write_report
 
 _MOST_OPENING = 0.05
 _IMAGE = Path("data/facades/val/1.jpg")
@@ -38,17 +36,15 @@ class Reconstruct:
 
     def load(self) -> None:
         """Load the network."""
-        self._bank = Bank(self._path, self._bank.manifest.load_model(num_threads=self._threads))
+        self._explainer = Explainer(self._bank, num_threads=self._threads)
 
     def run(self) -> None:
         """Make ONNX Runtime's session and run the network."""
-        self._reading = self._bank.run(facades("val")[0].input, [LAYER])
+        self._reading = self._explainer.read(facades("val")[0].input, [LAYER])
 
     def search(self) -> None:
         """Select the nearest images, check what is read of the bank, and search."""
-        self._found = self._bank.explain(
-            self._reading, LAYER, top_k=IMAGES, num_threads=self._threads
-        )
+        self._found = self._explainer.explain(self._reading, LAYER, HyperPatchMatch(), top_k=IMAGES)
 
     def compose(self) -> None:
         """Put the reconstructions together."""
@@ -58,10 +54,9 @@ class Reconstruct:
         """Measure, draw and write, as the command does."""
         write_report(
             self._folder,
-            self._bank,
-            Query(_IMAGE.stem, self._reading.image, None),
+            Query(_IMAGE.stem, self._reading.image),
             {LAYER: self._found},
-            {LAYER: score(self._found, None)},
+            {LAYER: score(self._found)},
             usages={LAYER: usage(self._found, range(len(self._bank)))},
         )
 
@@ -102,7 +97,16 @@ class Reconstruction:
 def _command(path: Path, folder: Path, threads: int) -> float:
     """Seconds of the whole command."""
     words = ["reconstruct", str(path), str(shared() / _IMAGE), "--input", "left"]
-    words += ["--top-k", str(IMAGES), "--threads", str(threads), "--output", str(folder)]
+    words += [
+        "--method",
+        "hyperpatch-match",
+        "--top-k",
+        str(IMAGES),
+        "--threads",
+        str(threads),
+        "--output",
+        str(folder),
+    ]
     return _run(f"import sys; from compnn.cli import main; sys.argv[1:] = {words!r}; main()")
 
 
@@ -112,10 +116,11 @@ def _run(program: str) -> float:
     return time.perf_counter() - start
 
 
-def measure(bank: Bank, folder: Path, threads: int, repeat: int) -> Reconstruction:
+def measure(explainer: Explainer, folder: Path, threads: int, repeat: int) -> Reconstruction:
     """The best of each step, each time in a new process; the bank is in the page cache."""
     steps: dict[str, list[float]] = {}
     whole: list[float] = []
+    bank = explainer.bank
     bank.verify()
     for _ in range(max(repeat, 3)):
         steps.setdefault("start Python, import compnn", []).append(_run("import compnn.cli"))

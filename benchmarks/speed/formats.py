@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import facades, facades_model
+from benchmarks.common import facades, facades_network
 from benchmarks.speed.case import LAYER, Reference
 from benchmarks.speed.engine import Found
 from benchmarks.speed.markdown import seconds, table
 from benchmarks.speed.verdict import Verdict
 from benchmarks.speed.worker import Job, Worker, best_of
-from compnn import Bank
-from compnn.search.search import Method
+from compnn import Exhaustive, Explainer, HyperPatchMatch, Search, build
 
 DTYPES = ("float32", "float16", "bfloat16", "int8")
 _PATIENCE = 30.0
@@ -35,25 +34,24 @@ class FormatSearch:
         self._threads = threads
 
     @cached_property
-    def _bank(self) -> Bank:
-        model = facades_model([LAYER], self._threads)
+    def _explainer(self) -> Explainer:
+        network = facades_network([LAYER], self._threads)
         pairs = facades("train").subset(self._names)
-        return Bank.build(self._path, model, pairs, dtype=self._dtype)
+        bank = build(self._path, network, pairs, dtype=self._dtype)
+        return Explainer(bank, network, num_threads=self._threads)
 
     def build(self) -> tuple[float, int]:
         """Build and read the bank, run the network; bytes per hyperpatch, numbers of a cell."""
-        self._reading = self._bank.run(facades("val")[0].input, [LAYER])
-        self.search("hyperpatch-match")
-        gh, gw = self._bank.layers[LAYER].grid
-        stored = self._bank.manifest.layer_bytes(LAYER)
-        return stored / (len(self._bank) * gh * gw), self._bank.manifest.kept(LAYER)
+        self._reading = self._explainer.read(facades("val")[0].input, [LAYER])
+        self.search(HyperPatchMatch())
+        bank = self._explainer.bank
+        gh, gw = bank.layers[LAYER].grid
+        return bank.layer_bytes(LAYER) / (len(bank) * gh * gw), max(bank.kept(LAYER))
 
-    def search(self, method: Method) -> Found:
+    def search(self, search: Search) -> Found:
         """The matches."""
-        field = self._bank.explain(
-            self._reading, LAYER, method=method, num_threads=self._threads
-        ).field
-        gh, gw = self._bank.layers[LAYER].grid
+        found = self._explainer.explain(self._reading, LAYER, search)
+        field, (gh, gw) = found.field, found.layer.grid
         place = (field.image[0].astype(np.int64) * gh + field.row[0]) * gw + field.col[0]
         return Found(place.ravel(), field.similarity[0].ravel())
 
@@ -90,7 +88,7 @@ class Format:
 def measure(reference: Reference, folder: Path, threads: int, repeat: int) -> list[Format]:
     """Both searches in each dtype, over the images of the reference case."""
     case = reference.case
-    methods: tuple[Method, ...] = ("exhaustive", "hyperpatch-match")
+    searches: tuple[Search, ...] = (Exhaustive(), HyperPatchMatch())
     with ExitStack() as stack:
         built, jobs = [], []
         for dtype in DTYPES:
@@ -106,7 +104,7 @@ def measure(reference: Reference, folder: Path, threads: int, repeat: int) -> li
                 )
             )
             built.append(worker.call("build").value)
-            jobs += [Job(worker, "search", (method,), _PATIENCE) for method in methods]
+            jobs += [Job(worker, "search", (search,), _PATIENCE) for search in searches]
         answers = best_of(jobs, repeat)
     found = []
     for number, (dtype, (size, kept)) in enumerate(zip(DTYPES, built, strict=True)):
@@ -183,7 +181,7 @@ def section(formats: list[Format], flat_bytes: float) -> str:
     )
     return f"""## Dtypes of a bank
 
-Banks of the reference case's images, searched with `Bank.explain`, from the activations to the
+Banks of the reference case's images, searched with `Explainer.explain`, from the activations to the
 explanation. The bytes are those of activations, norms and directions. Mean similarities are those
 of the matches, in double precision, of the float32 activations; the largest error is that of the
 similarities that exhaustive search gives for its matches. MPA is that of exhaustive search.

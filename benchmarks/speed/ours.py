@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.common import facades
-from benchmarks.speed.case import HYPERPATCH, LAYER
+from benchmarks.speed.case import HYPERPATCH
 from benchmarks.speed.engine import Engine, Found
-from compnn import Bank, _core
-from compnn.search.search import Method, Search, bank_of
+from compnn import Exhaustive, Explainer, HyperPatchMatch, Search, _core
 
 
 class Compnn(Engine):
     """From the activations, as the network gives them, to the field: nothing is left out."""
-
-    method: Method
 
     def build(self) -> None:
         self._cells = np.array(self.case.array("cells"))
@@ -35,57 +33,64 @@ class Compnn(Engine):
         cells = np.empty((height, width, depth), np.float32)
         norms = np.empty((height, width), np.float32)
         _core.pack_activations(self._query, cells, norms)
-        bank = bank_of(self._cells, self._norms)
-        images = range(len(self._cells))
-        field = self.how(setting).field(bank, cells, norms, images, HYPERPATCH)
+        images = np.arange(len(self._cells), dtype=np.int32)
+        table = [(0, image * height * width, height, width) for image in images.tolist()]
+        shard = self._cells.reshape(-1, depth), self._norms.reshape(-1), 0
+        field = self.how(setting).run(
+            _core.CellBank([shard], np.array(table, np.int64)),
+            [(cells, norms, None)],
+            images,
+            HYPERPATCH,
+            num_threads=self.threads,
+        )
         gh, gw = self.case.grid
         place = (field.image[0].astype(np.int64) * gh + field.row[0]) * gw + field.col[0]
         return Found(place.ravel(), field.similarity[0].ravel())
 
-    def how(self, setting: int) -> Search:
+    @abstractmethod
+    def how(self, setting: int) -> Exhaustive | HyperPatchMatch:
         """The search that a setting stands for."""
-        return Search("exhaustive", num_threads=self.threads)
 
 
-class Exhaustive(Compnn):
+class ExhaustiveSearch(Compnn):
     """Exhaustive search; the setting means nothing."""
 
+    def how(self, setting: int) -> Exhaustive:
+        return Exhaustive()
 
-class HyperPatchMatch(Compnn):
+
+class FastSchedule(Compnn):
     """HyperPatch-Match's fast schedule; the setting is its effort."""
 
-    def how(self, setting: int) -> Search:
-        return Search("hyperpatch-match", effort=setting, num_threads=self.threads)
+    def how(self, setting: int) -> HyperPatchMatch:
+        return HyperPatchMatch(effort=setting)
 
 
 class PaperSchedule(Compnn):
     """HyperPatch-Match's paper schedule; the setting is its number of iterations."""
 
-    def how(self, setting: int) -> Search:
-        return Search(
-            "hyperpatch-match", schedule="paper", iterations=setting, num_threads=self.threads
-        )
+    def how(self, setting: int) -> HyperPatchMatch:
+        return HyperPatchMatch(schedule="paper", iterations=setting)
 
 
 class BankSearch:
-    """`Bank.explain` of Facades val image 1, from the activations to the field."""
+    """`Explainer.explain` of Facades val image 1, from the activations to the explanation."""
 
     def __init__(self, path: Path, threads: int) -> None:
         self._path = path
         self._threads = threads
 
     @cached_property
-    def _bank(self) -> Bank:
-        return Bank(self._path)
+    def _explainer(self) -> Explainer:
+        return Explainer(self._path, num_threads=self._threads)
 
-    def build(self) -> None:
-        """Open the bank, run the network over the query, read and check the whole layer."""
-        self._reading = self._bank.run(facades("val")[0].input, [LAYER])
-        self.search("hyperpatch-match", len(self._bank))
+    def build(self, layers: list[str]) -> None:
+        """Open the bank, run the network over the query, read and check these layers."""
+        self._reading = self._explainer.read(facades("val")[0].input, layers)
+        for layer in layers:
+            self.search(layer, HyperPatchMatch(), len(self._explainer.bank))
 
-    def search(self, method: Method, images: int) -> float:
+    def search(self, layer: str, search: Search, images: int) -> float:
         """Mean similarity of the matches among the `images` nearest training images."""
-        found = self._bank.explain(
-            self._reading, LAYER, top_k=images, method=method, num_threads=self._threads
-        )
+        found = self._explainer.explain(self._reading, layer, search, top_k=images)
         return found.field.mean_similarity

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from benchmarks.speed import building, end_to_end, formats
+from benchmarks.speed import building, choice, end_to_end, formats
 from benchmarks.speed.building import Built
+from benchmarks.speed.choice import Choice
 from benchmarks.speed.end_to_end import Reconstruction
 from benchmarks.speed.formats import Format
 from benchmarks.speed.sections import (
@@ -41,6 +42,7 @@ class Results:
     roofs: list[Roof] = field(default_factory=list)
     formats: list[Format] = field(default_factory=list)
     built: Built | None = None
+    choices: list[Choice] = field(default_factory=list)
     reconstruction: Reconstruction | None = None
 
     def of(self, engine: str) -> list[Row]:
@@ -58,6 +60,7 @@ def verdicts(results: Results) -> list[Verdict]:
     return [
         *found,
         *building.verdicts(results.built),
+        *choice.verdicts(results.choices),
         *end_to_end.verdicts(results.reconstruction),
     ]
 

@@ -14,7 +14,7 @@ from benchmarks.speed import machine, ours, peers
 from benchmarks.speed.case import LAYER, Case, Reference
 from benchmarks.speed.engine import Engine, Found
 from benchmarks.speed.worker import Job, Worker, best_of
-from compnn import Bank, _core
+from compnn import Exhaustive, Explainer, HyperPatchMatch, _core
 
 EXHAUSTIVE = "compnn exhaustive"
 EXHAUSTIVE_AVX2 = "compnn exhaustive, AVX2 only"
@@ -54,8 +54,8 @@ def contenders(quick: bool) -> list[Contender]:
     beams = (16, 64) if quick else (16, 64, 256)
     blas = machine.fastest_blas()
     everyone = [
-        Contender(EXHAUSTIVE, ours.Exhaustive),
-        Contender(MATCH, ours.HyperPatchMatch, parameter="effort", settings=efforts),
+        Contender(EXHAUSTIVE, ours.ExhaustiveSearch),
+        Contender(MATCH, ours.FastSchedule, parameter="effort", settings=efforts),
         Contender(
             PAPER,
             ours.PaperSchedule,
@@ -80,7 +80,7 @@ def contenders(quick: bool) -> list[Contender]:
         Contender("NumPy", peers.NumPy, "numpy", environment=blas, patience=LESS_PATIENCE),
     ]
     if "avx2" in _core.supported_simd_levels():
-        everyone.insert(1, Contender(EXHAUSTIVE_AVX2, ours.Exhaustive, environment=_AVX2))
+        everyone.insert(1, Contender(EXHAUSTIVE_AVX2, ours.ExhaustiveSearch, environment=_AVX2))
     present = []
     for one in everyone:
         if find_spec(one.package) is None:
@@ -190,8 +190,8 @@ def _time_cases(
     Perhaps FAISS Flat as well, and independent matrix products on as many threads.
     """
     engines: list[tuple[str, type[Engine], int]] = [
-        (EXHAUSTIVE, ours.Exhaustive, 1),
-        (MATCH, ours.HyperPatchMatch, EFFORT),
+        (EXHAUSTIVE, ours.ExhaustiveSearch, 1),
+        (MATCH, ours.FastSchedule, EFFORT),
     ]
     if flat and find_spec("faiss") is not None:
         engines.append((FLAT, peers.Faiss, 1))
@@ -266,19 +266,22 @@ class ManyImages:
         return last.seconds / last.at
 
 
-def against_images(bank: Bank, case: Case, threads: int, repeat: int, quick: bool) -> ManyImages:
+def against_images(
+    explainer: Explainer, case: Case, threads: int, repeat: int, quick: bool
+) -> ManyImages:
     """Time against k, both methods over the bank, FAISS Flat over the case."""
+    bank = explainer.bank
     counts = [k for k in ((1, 2) if quick else (1, 4, 16, 64, 400)) if k <= len(bank)]
     points, flat = [], []
     with ExitStack() as stack:
         jobs = []
-        for name, method in ((MATCH, "hyperpatch-match"), (EXHAUSTIVE, "exhaustive")):
+        for name, search in ((MATCH, HyperPatchMatch(effort=EFFORT)), (EXHAUSTIVE, Exhaustive())):
             worker = stack.enter_context(
                 Worker(ours.BankSearch, bank.path, threads, threads=threads)
             )
-            worker.call("build")
+            worker.call("build", [LAYER])
             for k in counts:
-                jobs.append(Job(worker, "search", (method, k), IMAGES_PATIENCE))
+                jobs.append(Job(worker, "search", (LAYER, search, k), IMAGES_PATIENCE))
                 points.append(Point(name, k, 0.0))
         if find_spec("faiss") is not None:
             for k in counts:
@@ -310,7 +313,7 @@ def against_images(bank: Bank, case: Case, threads: int, repeat: int, quick: boo
         [replace(p, seconds=s) for p, s in zip(flat, seconds[done:], strict=True)],
         len(bank),
         len(bank) * gh * gw,
-        bank.manifest.dtype,
+        bank.dtype,
     )
 
 
@@ -339,7 +342,7 @@ def roofline(case: Case, threads: int, repeat: int) -> list[Roof]:
         for level in levels:
             search = stack.enter_context(
                 Worker(
-                    ours.Exhaustive,
+                    ours.ExhaustiveSearch,
                     case,
                     threads,
                     threads=threads,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compnn.bank.build import build
+from compnn.bank.bank import build
 from compnn.explanation.explainer import Explainer
 from compnn.explanation.query import Query
 from compnn.network.onnx import OnnxNetwork

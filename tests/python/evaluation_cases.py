@@ -72,7 +72,10 @@ def expected_of_photos(truths: list[Image], others: list[Image]) -> dict[str, fl
 
 def expected_of_values(truths: list[Depth], others: list[Depth]) -> dict[str, float]:
     """By scikit-learn's errors."""
-    pairs = [(a.ravel(), b.ravel()) for a, b in zip(truths, others, strict=True)]
+    pairs = [
+        (a.ravel().astype(float), b.ravel().astype(float))
+        for a, b in zip(truths, others, strict=True)
+    ]
     return {
         "rmse": float(np.mean([mean_squared_error(*pair) ** 0.5 for pair in pairs])),
         "mae": float(np.mean([mean_absolute_error(*pair) for pair in pairs])),

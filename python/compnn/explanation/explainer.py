@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import warnings
@@ -158,14 +159,15 @@ class Explainer:
         SearchError
             If the bank has no descriptors, or `count` or `among` make no sense.
         """
-        tap = self._descriptor() if layer is None else self.bank.layer(layer).name
-        allowed = self.indices(among)
+        now = self._as_it_is()
+        tap = now._descriptor() if layer is None else now.bank.layer(layer).name
+        allowed = now.indices(among)
         if isinstance(image, Reading):
-            self._check_reading(image, [tap])
+            now._check_reading(image, [tap])
         else:
-            query = self._query(image)
-            image = self.network.read(query.image, [tap], name=query.file)
-        return self._candidates(image, layer, allowed, count)
+            query = now._query(image)
+            image = now.network.read(query.image, [tap], name=query.file)
+        return now._candidates(image, layer, allowed, count)
 
     def explain(
         self,
@@ -216,12 +218,13 @@ class Explainer:
             If what the search needs is damaged.
         """
         check_composition(composition)
-        tap, allowed = self._layer(layer, hyperpatch), self.indices(among)
+        now = self._as_it_is()
+        tap, allowed = now._layer(layer, hyperpatch), now.indices(among)
         if top_k is not None:
-            self._descriptor()
-        reading = self.read(image, [layer])
-        candidates = self._candidates(reading, None, allowed, top_k)
-        return self._explain(reading, tap, candidates, search or Auto(), composition, progress)
+            now._descriptor()
+        reading = now.read(image, [layer])
+        candidates = now._candidates(reading, None, allowed, top_k)
+        return now._explain(reading, tap, candidates, search or Auto(), composition, progress)
 
     def explain_all(
         self,
@@ -258,16 +261,17 @@ class Explainer:
             As `explain`.
         """
         check_composition(composition)
-        names = dict.fromkeys(self.bank.layers if layers is None else layers)
-        taps = [self._layer(name, hyperpatch) for name in names]
-        allowed = self.indices(among)
+        now = self._as_it_is()
+        names = dict.fromkeys(now.bank.layers if layers is None else layers)
+        taps = [now._layer(name, hyperpatch) for name in names]
+        allowed = now.indices(among)
         if top_k is not None:
-            self._descriptor()
+            now._descriptor()
         for image in images:
-            reading = self.read(image, names)
-            candidates = self._candidates(reading, None, allowed, top_k)
+            reading = now.read(image, names)
+            candidates = now._candidates(reading, None, allowed, top_k)
             yield {
-                tap.name: self._explain(
+                tap.name: now._explain(
                     reading,
                     tap,
                     candidates,
@@ -310,15 +314,22 @@ class Explainer:
         among, top_k
             The largest set of training images that will be searched.
         """
-        images = self.indices(among)
+        now = self._as_it_is()
+        images = now.indices(among)
         costs = []
         for name in layers:
-            tap, cells = self.bank.layer(name), self.bank.cells(name, [])
+            tap, cells = now.bank.layer(name), now.bank.cells(name, [])
             places = cells.places(images, tap.hyperpatch)
             if top_k is not None:
                 places = places * min(top_k, len(images)) // len(images)
             costs.append((tap.grid[0] * tap.grid[1] * places, cells.channels))
         return search.resolved(*max(costs, key=math.prod))
+
+    def _as_it_is(self) -> Explainer:
+        """An explainer whose bank stays at its generation when images are added or dropped."""
+        now = copy.copy(self)
+        now.bank = copy.copy(self.bank)
+        return now
 
     def _layer(self, name: str, hyperpatch: tuple[int, int] | None) -> Layer:
         layer = self.bank.layer(name)

@@ -28,6 +28,7 @@ from compnn.explanation.saved import (
     SavedPicture,
     check_crc32,
     crc32_of,
+    is_whole,
     read_picture,
     replacing_folder,
     source_file,
@@ -278,11 +279,8 @@ class Explanation:
                 if picture is not painted[name]:
                     write_picture(new / f"{name}.npy", picture)
             images = [self._saved_image(index, new, sources == "used") for index in sorted(known)]
-            document = self._document(images)
-            document["checksums"] = {
-                "field": _crc32_of_field(self.field),
-                **{name: crc32_of(picture) for name, picture in pictures.items()},
-            }
+            checksums = {name: crc32_of(picture) for name, picture in pictures.items()}
+            document = self._document(images, {"field": _crc32_of_field(self.field), **checksums})
             write_file(new / _DOCUMENT, json.dumps(document).encode("ascii"))
         return [*(folder / f"{name}.png" for name in _PICTURES), folder / _FIELD]
 
@@ -303,7 +301,9 @@ class Explanation:
         name = self.images.names[index]
         return SavedImage(index, name, self.images.attributes.get(name, {}), *saved)
 
-    def _document(self, images: Sequence[SavedImage]) -> dict[str, object]:
+    def _document(
+        self, images: Sequence[SavedImage], checksums: Mapping[str, int]
+    ) -> dict[str, object]:
         known = self.images
         return {
             "format": _FORMAT,
@@ -314,6 +314,7 @@ class Explanation:
             "input_kind": self.input_kind.to_json(),
             "target_kind": self.target_kind.to_json(),
             "bank": known.bank if isinstance(known, SavedImages) else str(known.path),
+            "checksums": dict(checksums),
             "images": [each.to_json() for each in images],
             "candidates": [[each.index, each.name, each.similarity] for each in self.candidates],
         }
@@ -342,23 +343,17 @@ class Explanation:
         layer, field = _layer_of(document["layer"]), Field.load(folder / _FIELD)
         kinds = kind_from_json(document["input_kind"]), kind_from_json(document["target_kind"])
         target = kinds[1].trailing, kinds[1].dtype
-        images = SavedImages(
-            folder,
-            _string(document["bank"]),
-            [SavedImage.from_json(each) for each in _list(document["images"])],
-            target,
-        )
+        known = [SavedImage.from_json(each) for each in _list(document["images"])]
+        images = SavedImages(folder, _string(document["bank"]), known, target)
         _check_field(field, layer, images)
         checksums = document["checksums"]
         if _crc32_of_field(field) != checksums["field"]:
             raise SearchError(f"{folder / _FIELD} is damaged, or of another explanation")
         pictures = []
         for name, (trailing, dtype) in zip(_PICTURES, (_RGB, target, _RGB, target), strict=True):
-            suffix = ".png" if (trailing, dtype) == _RGB else ".npy"
-            picture = read_picture(
-                folder / f"{name}{suffix}", (*layer.image_size, *trailing), dtype
-            )
-            check_crc32(picture, checksums[name], str(folder / f"{name}{suffix}"))
+            file = folder / f"{name}{'.png' if (trailing, dtype) == _RGB else '.npy'}"
+            picture = read_picture(file, (*layer.image_size, *trailing), dtype)
+            check_crc32(picture, checksums[name], str(file))
             pictures.append(picture)
         loaded = cls(
             layer,
@@ -373,6 +368,11 @@ class Explanation:
         )
         # What was put together is read as it was: without its sources it could not be, again.
         loaded.__dict__["input"], loaded.__dict__["output"] = pictures[2:]
+        # True is as good as 1 to Python, and much is to `str`.
+        written = loaded._document(known, checksums)
+        for name in document:
+            if name not in written or json.dumps(written[name]) != json.dumps(document[name]):
+                raise SearchError(f"its field {name!r} is not as `save` writes it")
         return loaded
 
 
@@ -400,9 +400,9 @@ def _layer_of(document: object) -> Layer:
     if not isinstance(document, Mapping):
         raise SearchError(f"a layer is not {document!r}")
     layer = Layer.from_json(document)
-    # As many pixels, so that no place overflows.
-    if max(*layer.shape, *layer.image_size, *layer.stride) >= 2**31:
-        raise SearchError(f"a layer is not so large: {document!r}")
+    numbers = *layer.shape, *layer.stride, *layer.hyperpatch, *layer.image_size
+    if not all(is_whole(number, 1) for number in numbers):
+        raise SearchError(f"a layer has other numbers than these: {document!r}")
     return layer
 
 
@@ -419,10 +419,10 @@ def _check_field(field: Field, layer: Layer, images: SavedImages) -> None:
 
 def _candidate_of(document: object) -> Candidate:
     match document:
-        case [int(index), str(name), None]:
+        case [index, str(name), None] if is_whole(index):
             return Candidate(index, name, None)
-        case [int(index), str(name), int() | float() as similarity] if abs(similarity) <= 1:
-            return Candidate(index, name, float(similarity))
+        case [index, str(name), float(similarity)] if is_whole(index) and abs(similarity) <= 1:
+            return Candidate(index, name, similarity)
     raise SearchError(f"a candidate has an index, a name and a similarity, not {document!r}")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -56,8 +56,10 @@ class SavedPicture:
             If a field is missing or of another type.
         """
         match document:
-            case {"size": [int(height), int(width)], "crc32": int() | None as crc32} if (
-                0 < height < 2**31 and 0 < width < 2**31
+            case {"size": [height, width], "crc32": crc32} if (
+                is_whole(height, 1)
+                and is_whole(width, 1)
+                and (crc32 is None or is_whole(crc32, bits=32))
             ):
                 return cls((height, width), crc32)
         raise SearchError(f"a picture has a size and a checksum, not {document!r}")
@@ -94,12 +96,12 @@ class SavedImage:
         """
         match document:
             case {
-                "index": int(index),
+                "index": index,
                 "name": str(name),
                 "attributes": dict(attributes),
                 "input": given,
                 "target": target,
-            } if 0 <= index < 2**31 and all(isinstance(each, str) for each in attributes.values()):
+            } if is_whole(index) and all(isinstance(each, str) for each in attributes.values()):
                 pictures = SavedPicture.from_json(given), SavedPicture.from_json(target)
                 return cls(index, name, attributes, *pictures)
         raise SearchError(f"a training image has other fields than these: {document!r}")
@@ -227,6 +229,11 @@ class SavedPictures:
 def source_file(folder: Path, image: int, name: str, dtype: str) -> Path:
     """File of a training image's input or target in the folder of an explanation."""
     return folder / "sources" / f"{image}-{name}{'.png' if dtype == 'uint8' else '.npy'}"
+
+
+def is_whole(value: object, least: int = 0, bits: int = 31) -> TypeGuard[int]:
+    """Whether a JSON value is a number of so many bits; True is none."""
+    return type(value) is int and least <= value < 1 << bits
 
 
 def crc32_of(*arrays: npt.NDArray[Any]) -> int:

@@ -55,10 +55,9 @@ class StoredImage:
             data = read_file(path)
         except FileNotFoundError:
             raise ImageError(f"image {path} does not exist; check the path") from None
-        except OSError as error:
-            raise ImageError(
-                f"image {path} cannot be read: {error.strerror}; check the path"
-            ) from error
+        except (OSError, ValueError) as error:  # ValueError: no path can hold a null byte
+            reason = getattr(error, "strerror", error)
+            raise ImageError(f"image {path} cannot be read: {reason}; check the path") from error
         damage = find_damage(data)
         if damage is not None:
             raise ImageError(f"image {path} {damage}; replace or remove the file")

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from compnn.errors import NetworkError
 from compnn.files import open_file, read_file
@@ -60,6 +59,10 @@ class OnnxGraph:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.proto, self.fingerprint = _load(path)
+        if not all(isinstance(name, str) for name in _names(self.proto)):
+            raise NetworkError(
+                f"{path} is damaged: it holds names that are not UTF-8; export the network again"
+            )
         self.input = _image_input(self.proto.graph, path.name)
         self.outputs = [output.name for output in self.proto.graph.output]
 
@@ -122,7 +125,7 @@ class OnnxGraph:
 def _load(path: Path) -> tuple[onnx.ModelProto, str]:
     try:
         data = read_file(path)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError):
         raise NetworkError(f"no such network: {path}; give the path of an ONNX file") from None
     except OSError as error:
         raise NetworkError(f"{path} cannot be read: {error.strerror}; check the file") from None
@@ -144,21 +147,35 @@ def _load(path: Path) -> tuple[onnx.ModelProto, str]:
     return model, f"sha256:{digest.hexdigest()}"
 
 
+def _names(model: onnx.ModelProto) -> Iterator[str | bytes]:
+    """All names in a network that are looked at: those that are not UTF-8 are bytes."""
+    graph = model.graph
+    yield graph.name
+    for named in (*graph.input, *graph.output, *graph.initializer):
+        yield named.name
+    for sparse in graph.sparse_initializer:
+        yield sparse.values.name
+    for node in graph.node:
+        yield node.op_type
+        yield from _reads(node)
+        yield from node.output
+    for value in graph.input:
+        yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    for entry in model.metadata_props:
+        yield from (entry.key, entry.value)
+
+
 def _load_weights(model: onnx.ModelProto, folder: Path, digest: hashlib._Hash) -> None:
     """Read the weights that are in files beside the network's, and add these to its digest."""
-    beside = _weights_beside(model)
-    for location in sorted(beside):
-        file = folder / location
-        if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder)):
-            raise ValueError(f"{file} is not in the network's folder")
+    for location, tensors in _weights_beside(model).items():
+        file = _beside(folder, location)
         with open_file(file) as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
             size = stream.tell()
-            for tensor in beside[location]:
-                info = ExternalDataInfo(tensor)
-                start = info.offset or 0
-                length = size - start if info.length is None else info.length
+            for tensor, where in tensors:
+                start = int(where.get("offset", 0))
+                length = int(where.get("length", size - start))
                 if not 0 <= start <= start + length <= size:
                     raise ValueError(f"{file} ends before the weights {tensor.name!r} do")
                 stream.seek(start)
@@ -174,18 +191,34 @@ def network_files(path: Path) -> list[Path]:
     ------
     OSError
         If the file cannot be read.
+    ValueError
+        If it names none for its weights, or one outside its folder.
     """
     model = onnx.load_model_from_string(read_file(path))
-    return [path, *(path.parent / location for location in sorted(_weights_beside(model)))]
+    return [path, *(_beside(path.parent, location) for location in _weights_beside(model))]
 
 
-def _weights_beside(model: onnx.ModelProto) -> dict[str, list[onnx.TensorProto]]:
-    """The tensors that are stored in other files, by the location of these."""
-    beside: dict[str, list[onnx.TensorProto]] = defaultdict(list)
+def _beside(folder: Path, location: str) -> Path:
+    """The path of a file of weights; ValueError unless it is in the network's folder."""
+    file = folder / location
+    if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder)):
+        raise ValueError(f"{file} is not in the network's folder")
+    return file
+
+
+def _weights_beside(
+    model: onnx.ModelProto,
+) -> dict[str, list[tuple[onnx.TensorProto, dict[str, str]]]]:
+    """The tensors that are stored in other files, with where, by the location of these, sorted."""
+    beside = defaultdict(list)
     for tensor in _tensors(model):
-        if uses_external_data(tensor):
-            beside[ExternalDataInfo(tensor).location].append(tensor)
-    return beside
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            where = {entry.key: entry.value for entry in tensor.external_data}
+            location = where.get("location")
+            if not isinstance(location, str):  # bytes, where it is not UTF-8
+                raise ValueError(f"no file is named for the weights {tensor.name!r}")
+            beside[location].append((tensor, where))
+    return dict(sorted(beside.items()))
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -241,7 +274,8 @@ def _image_input(graph: onnx.GraphProto, file: str) -> ImageInput:
 def _describe(value: onnx.ValueInfoProto) -> str:
     tensor = value.type.tensor_type
     dims = ", ".join(str(d.dim_param or d.dim_value or "?") for d in tensor.shape.dim)
-    return f"{onnx.TensorProto.DataType.Name(tensor.elem_type).lower()} ({dims})"
+    kinds = {number: name for name, number in onnx.TensorProto.DataType.items()}
+    return f"{kinds.get(tensor.elem_type, 'unknown').lower()} ({dims})"
 
 
 def _empty_like(model: onnx.ModelProto) -> onnx.ModelProto:

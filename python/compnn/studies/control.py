@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
@@ -169,7 +170,9 @@ def control(
         raise SearchError(
             f"give at least one subset of the training images, and none called {UNRESTRICTED!r}"
         )
-    bank = explainer.bank
+    # Whatever is put into the bank or dropped meanwhile, indices stay those of the same images.
+    bank = copy.copy(explainer.bank)
+    explainer = Explainer(bank, explainer.network, num_threads=explainer.num_threads)
     chosen = {UNRESTRICTED: explainer.indices(None)}
     chosen |= {title: explainer.indices(selection) for title, selection in subsets.items()}
     reading = explainer.read(image, [layer])

@@ -437,7 +437,8 @@ class _OnePicture:
         col: npt.NDArray[np.integer[Any]],
     ) -> Picture:
         """As `Pictures.take`."""
-        return self._picture[row, col]
+        taken: Picture = self._picture[row, col]
+        return taken
 
     def check(self, images: Iterable[int]) -> None:
         """As `Pictures.check`: it is in memory."""

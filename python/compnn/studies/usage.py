@@ -224,11 +224,10 @@ class UsageCounter:
         if isinstance(images, Bank):
             return images.names == self._names
         # A saved explanation has no names but of its sources and candidates.
+        named = {each.index: each.name for each in explanation.candidates}
+        named |= {each.index: each.name for each in explanation.sources()}
         known = dict(enumerate(self._names))
-        return all(
-            known.get(each.index) == each.name
-            for each in (*explanation.sources(), *explanation.candidates)
-        )
+        return named.items() <= known.items()
 
     def usage(self) -> Usage:
         """What has been counted so far.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import product
 from math import floor
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,19 +14,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compnn.bank.bank import Bank
+from compnn.errors import SearchError
 from compnn.explanation.composition import Composition, compose, provenance
-from compnn.errors import BankError, SearchError
 from compnn.explanation.explanation import Explanation
-from compnn.search.field import Field
-from compnn.network.layer import Layer
-from compnn.network.onnx import Model
+from compnn.images.kinds import Kind, Labels, Photo, Picture, Values
 from compnn.images.palette import Palette
-from memory_dataset import MemoryDataset
-from tiny_networks import tiny_segnet, tiny_unet
+from compnn.network.layer import Layer
+from compnn.search.field import Field
+from compnn.search.search import Exhaustive
+from memory_images import MemoryImages, MemoryPictures
 
 IMAGES = 3
-Labels = npt.NDArray[np.uint8]
+PALETTE = Palette(
+    "test",
+    tuple("abcd"),
+    np.array([[200, 0, 0], [0, 200, 0], [0, 0, 200], [200, 200, 0]], np.uint8),
+    void=7,
+)
+LABELS = Labels(PALETTE)
 
 
 @st.composite
@@ -49,16 +54,23 @@ def layers(draw: st.DrawFn) -> Layer:
     )
 
 
-def random_field(layer: Layer, matches: int, seed: int) -> Field:
+# Sizes of the training images: as the query, or each of its own.
+sizes = st.none() | st.lists(
+    st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=IMAGES, max_size=IMAGES
+)
+Sizes = Sequence[tuple[int, int]] | None
+
+
+def random_field(layer: Layer, matches: int, seed: int, sizes: Sizes = None) -> Field:
+    """Places in images of the query's size, or in those of other sizes, of as many cells."""
     random = np.random.default_rng(seed)
-    rows, cols = layer.grid
-    shape = (matches, rows, cols)
-    return Field(
-        random.integers(0, IMAGES, shape, np.int32),
-        random.integers(0, rows, shape, np.int32),
-        random.integers(0, cols, shape, np.int32),
-        random.random(shape, np.float32),
-    )
+    shape = (matches, *layer.grid)
+    image = random.integers(0, IMAGES, shape, np.int32)
+    grids = np.array([layer.grid] * IMAGES)
+    if sizes is not None:
+        grids = np.maximum(np.array(sizes) // layer.stride - layer.hyperpatch + 1, 1)
+    places = [(random.random(shape) * grids[image, axis]).astype(np.int32) for axis in (0, 1)]
+    return Field(image, *places, random.random(shape, np.float32))
 
 
 def identity_field(layer: Layer, image: int) -> Field:
@@ -66,9 +78,32 @@ def identity_field(layer: Layer, image: int) -> Field:
     return Field(np.full_like(rows, image), rows, cols, np.ones(rows.shape, np.float32))
 
 
-def random_images(layer: Layer) -> npt.NDArray[np.uint8]:
+def random_photos(layer: Layer, sizes: Sizes = None) -> MemoryPictures:
     random = np.random.default_rng(7)
-    return random.integers(0, 256, (IMAGES, *layer.image_size, 3), np.uint8)
+    return MemoryPictures(
+        [
+            random.integers(0, 256, (*size, 3), np.uint8)
+            for size in sizes or [layer.image_size] * IMAGES
+        ]
+    )
+
+
+def random_labels(layer: Layer, seed: int, sizes: Sizes = None) -> MemoryPictures:
+    labels = np.array([0, 1, 2, 3, 7], np.uint8)
+    random = np.random.default_rng(seed)
+    return MemoryPictures(
+        [random.choice(labels, size) for size in sizes or [layer.image_size] * IMAGES]
+    )
+
+
+def random_values(layer: Layer, sizes: Sizes = None) -> MemoryPictures:
+    random = np.random.default_rng(8)
+    return MemoryPictures(
+        [
+            random.uniform(-50, 50, size).astype(np.float32)
+            for size in sizes or [layer.image_size] * IMAGES
+        ]
+    )
 
 
 def pixels_of_patch(place: int, grid: int, stride: int, cells: int, pixels: int) -> range:
@@ -81,61 +116,71 @@ def pixels_of_patch(place: int, grid: int, stride: int, cells: int, pixels: int)
 
 
 def copied(
-    place: int, match: int, grid: int, stride: int, cells: int, pixels: int
+    place: int, match: int, grid: int, stride: int, cells: int, pixels: int, there: int
 ) -> list[tuple[int, int]]:
-    """Along one axis: each pixel of the patch at `place`, with the one that `match` gives it."""
+    """Along one axis: each pixel of the patch at `place`, with the one that `match` gives it.
+
+    The matched image has `there` pixels.
+    """
     centre, matched = ((each + Fraction(cells, 2)) * stride for each in (place, match))
     pairs = []
     for pixel in pixels_of_patch(place, grid, stride, cells, pixels):
         source = matched + (pixel - centre)
         assert source.denominator == 1
-        pairs.append((pixel, min(max(int(source), 0), pixels - 1)))
+        pairs.append((pixel, min(max(int(source), 0), there - 1)))
     return pairs
 
 
 def copied_patches(
-    field: Field, layer: Layer, images: npt.NDArray[np.uint8], match: int
+    field: Field, layer: Layer, images: MemoryPictures, match: int
 ) -> npt.NDArray[np.int64]:
     """Copy patch by patch, pixels by their place relative to the patch's centre."""
     picture = np.full((*layer.image_size, 3), -1, np.int64)
     axes = list(zip(layer.grid, layer.stride, layer.hyperpatch, layer.image_size, strict=True))
     for i, j in np.ndindex(*layer.grid):
         image, row, col = (int(a[match, i, j]) for a in (field.image, field.row, field.col))
-        for y, source_y in copied(i, row, *axes[0]):
-            for x, source_x in copied(j, col, *axes[1]):
+        source = images.pictures[image]
+        for y, source_y in copied(i, row, *axes[0], source.shape[0]):
+            for x, source_x in copied(j, col, *axes[1], source.shape[1]):
                 assert (picture[y, x] == -1).all(), "a pixel has two owners"
-                picture[y, x] = images[image, source_y, source_x]
+                picture[y, x] = source[source_y, source_x]
     return picture
 
 
-@given(layers(), st.integers(1, 3), st.integers(0, 1000))
-@settings(max_examples=80, deadline=None)
-def test_patches_are_copied_about_their_centres(layer: Layer, matches: int, seed: int) -> None:
-    field, images = random_field(layer, matches, seed), random_images(layer)
+@given(layers(), sizes, st.integers(1, 3), st.integers(0, 1000))
+@settings(max_examples=150, deadline=None)
+def test_patches_are_copied_about_their_centres(
+    layer: Layer, sizes: Sizes, matches: int, seed: int
+) -> None:
+    field, images = random_field(layer, matches, seed, sizes), random_photos(layer, sizes)
     for match in range(matches):
-        found = provenance(field, layer, match).copy_from(images)
-        assert found.dtype == np.uint8
-        np.testing.assert_array_equal(found, copied_patches(field, layer, images, match))
+        found = provenance(field, layer, images, match)
+        for array in (found.image, found.row, found.col):
+            assert array.dtype == np.int32
+            assert array.shape == layer.image_size
+        picture = found.copy_from(images)
+        assert picture.dtype == np.uint8
+        np.testing.assert_array_equal(picture, copied_patches(field, layer, images, match))
 
 
 @given(layers(), st.integers(0, IMAGES - 1))
 @settings(deadline=None)
 def test_the_identity_gives_the_image_back(layer: Layer, image: int) -> None:
-    images = random_images(layer)
-    found = provenance(identity_field(layer, image), layer)
-    np.testing.assert_array_equal(found.copy_from(images), images[image])
-    np.testing.assert_array_equal(found.copy_from(images[..., 0]), images[image, ..., 0])
-    assert found.copy_from(images[..., 0]).shape == layer.image_size
+    photos, labels = random_photos(layer), random_labels(layer, 0)
+    found = provenance(identity_field(layer, image), layer, photos)
+    np.testing.assert_array_equal(found.copy_from(photos), photos.picture(image))
+    np.testing.assert_array_equal(found.copy_from(labels), labels.picture(image))
+    assert found.copy_from(labels).shape == layer.image_size
 
 
 def test_default_is_the_best_match() -> None:
     layer = Layer.of("layer", (4, 4, 2), (16, 16))
-    field = random_field(layer, 2, seed=0)
-    best, second = provenance(field, layer, 0), provenance(field, layer, 1)
-    np.testing.assert_array_equal(provenance(field, layer).row, best.row)
+    field, photos = random_field(layer, 2, seed=0), random_photos(layer)
+    best, second = provenance(field, layer, photos, 0), provenance(field, layer, photos, 1)
+    np.testing.assert_array_equal(provenance(field, layer, photos).row, best.row)
     assert (best.row != second.row).any()
     with pytest.raises(IndexError):
-        provenance(field, layer, 2)
+        provenance(field, layer, photos, 2)
 
 
 def test_a_patch_at_the_edge_of_the_query_takes_as_much_more() -> None:
@@ -144,22 +189,18 @@ def test_a_patch_at_the_edge_of_the_query_takes_as_much_more() -> None:
     assert layer.grid == (3, 1)
     rows = np.array([[[1], [0], [1]]], np.int32)
     zeros = np.zeros_like(rows)
-    found = provenance(Field(zeros, rows, zeros, np.ones(rows.shape, np.float32)), layer)
+    field = Field(zeros, rows, zeros, np.ones(rows.shape, np.float32))
+    found = provenance(field, layer, random_photos(layer))
     # Patch 0, centred at 4, is given what lies about 8; patch 1, at 8, what lies about 4; ...
     np.testing.assert_array_equal(
         found.row[:, 0], [4, 5, 6, 7, 8, 9, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
     )
+    # A matched image of 7 pixels gives its last one for those that it does not have.
+    small = provenance(field, layer, random_photos(layer, [(7, 1)] * IMAGES))
+    np.testing.assert_array_equal(small.row, np.minimum(found.row, 6))
 
 
 # Overlapping windows
-
-
-PALETTE = Palette(
-    "test",
-    tuple("abcd"),
-    np.array([[200, 0, 0], [0, 200, 0], [0, 0, 200], [200, 200, 0]], np.uint8),
-    void=7,
-)
 
 
 def window(place: int, cells: int, stride: int, pixels: int, shape: int) -> range:
@@ -169,7 +210,7 @@ def window(place: int, cells: int, stride: int, pixels: int, shape: int) -> rang
 
 
 def pasted_windows(
-    field: Field, layer: Layer, images: npt.NDArray[np.generic]
+    field: Field, layer: Layer, images: MemoryPictures
 ) -> dict[tuple[int, int], list[npt.NDArray[np.generic]]]:
     """All that is pasted at each pixel, window by window."""
     (height, width), (sy, sx), (h, w) = layer.image_size, layer.stride, layer.hyperpatch
@@ -178,12 +219,13 @@ def pasted_windows(
     }
     for match, i, j in np.ndindex(field.matches, *layer.grid):
         image, row, col = (int(a[match, i, j]) for a in (field.image, field.row, field.col))
+        source = images.pictures[image]
         rows = window(i, h, sy, height, layer.shape[0])
         cols = window(j, w, sx, width, layer.shape[1])
         for y, x in product(rows, cols):
-            source_y = min(max(y - i * sy + row * sy, 0), height - 1)
-            source_x = min(max(x - j * sx + col * sx, 0), width - 1)
-            pasted[y, x].append(images[image, source_y, source_x])
+            source_y = min(max(y - i * sy + row * sy, 0), source.shape[0] - 1)
+            source_x = min(max(x - j * sx + col * sx, 0), source.shape[1] - 1)
+            pasted[y, x].append(source[source_y, source_x])
     return pasted
 
 
@@ -194,16 +236,11 @@ def elected(votes: list[int], owner: int) -> int:
     return owner if owner in tied else min(tied)
 
 
-def random_labels(layer: Layer, seed: int) -> npt.NDArray[np.uint8]:
-    labels = np.array([0, 1, 2, 3, 7], np.uint8)
-    return np.random.default_rng(seed).choice(labels, (IMAGES, *layer.image_size))
-
-
-@given(layers(), st.integers(0, 1000))
-@settings(max_examples=60, deadline=None)
-def test_overlapping_photos_are_averaged(layer: Layer, seed: int) -> None:
-    field, images = random_field(layer, 2, seed), random_images(layer)
-    found = compose(field, layer, images, "overlap")
+@given(layers(), sizes, st.integers(0, 1000))
+@settings(max_examples=80, deadline=None)
+def test_overlapping_photos_are_averaged(layer: Layer, sizes: Sizes, seed: int) -> None:
+    field, images = random_field(layer, 2, seed, sizes), random_photos(layer, sizes)
+    found = compose(field, layer, images, "overlap", Photo())
     assert found.dtype == np.uint8
     assert found.shape == (*layer.image_size, 3)
     for pixel, values in pasted_windows(field, layer, images).items():
@@ -212,22 +249,44 @@ def test_overlapping_photos_are_averaged(layer: Layer, seed: int) -> None:
         assert np.abs(found[pixel] - mean).max() <= 0.5 + 1e-4
 
 
-@given(layers(), st.integers(1, 3), st.integers(0, 1000))
-@settings(max_examples=60, deadline=None)
-def test_overlapping_label_maps_are_voted_on(layer: Layer, matches: int, seed: int) -> None:
-    field, images = random_field(layer, matches, seed), random_labels(layer, seed)
-    owners = compose(field, layer, images, "copy")
+@given(layers(), sizes, st.integers(1, 2), st.integers(0, 1000))
+@settings(max_examples=80, deadline=None)
+def test_overlapping_values_are_averaged(
+    layer: Layer, sizes: Sizes, matches: int, seed: int
+) -> None:
+    field, images = random_field(layer, matches, seed, sizes), random_values(layer, sizes)
+    found = compose(field, layer, images, "overlap", Values("m"))
+    assert found.dtype == np.float32
+    assert found.shape == layer.image_size
+    for pixel, values in pasted_windows(field, layer, images).items():
+        assert found[pixel] == pytest.approx(np.mean(values, dtype=np.float64), abs=1e-4)
+    copied = compose(field, layer, images, "copy", Values("m"))
+    where = provenance(field, layer, images)
+    assert copied.dtype == np.float32
+    for place in np.ndindex(*layer.image_size):
+        source = images.pictures[where.image[place]]
+        assert copied[place] == source[where.row[place], where.col[place]]
+
+
+@given(layers(), sizes, st.integers(1, 3), st.integers(0, 1000))
+@settings(max_examples=80, deadline=None)
+def test_overlapping_label_maps_are_voted_on(
+    layer: Layer, sizes: Sizes, matches: int, seed: int
+) -> None:
+    field, images = random_field(layer, matches, seed, sizes), random_labels(layer, seed, sizes)
+    owners = compose(field, layer, images, "copy", LABELS)
     expected = np.zeros(layer.image_size, np.uint8)
     for pixel, votes in pasted_windows(field, layer, images).items():
         expected[pixel] = elected([int(vote) for vote in votes], int(owners[pixel]))
-    found = compose(field, layer, images, "overlap", palette=PALETTE)
+    found = compose(field, layer, images, "overlap", LABELS)
     np.testing.assert_array_equal(found, expected)
 
     # Painted label maps, with colours a little off, give the same classes in their true colours.
-    painted = np.stack([PALETTE.colourise(labels) for labels in images])
-    painted[painted > 0] -= np.uint8(20)
+    painted = MemoryPictures([PALETTE.colourise(labels) for labels in images.pictures])
+    for picture in painted.pictures:
+        picture[picture > 0] -= np.uint8(20)
     np.testing.assert_array_equal(
-        compose(field, layer, painted, "overlap", palette=PALETTE), PALETTE.colourise(expected)
+        compose(field, layer, painted, "overlap", LABELS), PALETTE.colourise(expected)
     )
 
 
@@ -235,115 +294,132 @@ def test_overlapping_label_maps_are_voted_on(layer: Layer, matches: int, seed: i
 @settings(deadline=None, max_examples=40)
 def test_the_identity_gives_the_image_back_from_windows_too(layer: Layer, image: int) -> None:
     field = identity_field(layer, image)
-    photos, labels = random_images(layer), random_labels(layer, 0)
-    np.testing.assert_array_equal(compose(field, layer, photos, "overlap"), photos[image])
-    np.testing.assert_array_equal(compose(field, layer, labels, "overlap"), labels[image])
+    for images, kind in (
+        (random_photos(layer), Photo()),
+        (random_labels(layer, 0), LABELS),
+        (random_values(layer), Values()),
+    ):
+        found = compose(field, layer, images, "overlap", kind)
+        np.testing.assert_allclose(found, images.picture(image), rtol=1e-6)
 
 
 def test_windows_of_one_cell_are_the_patches() -> None:
     layer = Layer("layer", (5, 6, 2), (3, 2), (1, 1), (15, 12))
-    field, images = random_field(layer, 1, 0), random_images(layer)
+    field, images = random_field(layer, 1, 0), random_photos(layer)
     np.testing.assert_array_equal(
-        compose(field, layer, images, "overlap"), compose(field, layer, images, "copy")
+        compose(field, layer, images, "overlap", Photo()),
+        compose(field, layer, images, "copy", Photo()),
     )
 
 
-def plain_stripes(labels: list[int], stride: int, cells: int) -> tuple[Field, Layer, Labels]:
+def plain_stripes(
+    labels: list[int], stride: int, cells: int
+) -> tuple[Field, Layer, MemoryPictures]:
     """A column of hyperpatches, each matched at its own place in an image of one label."""
     count = len(labels)
     pixels = (count + cells - 1) * stride
     layer = Layer("layer", (count + cells - 1, 1, 1), (stride, 1), (cells, 1), (pixels, 1))
     places = np.arange(count, dtype=np.int32).reshape(1, count, 1)
     field = Field(places, places, np.zeros_like(places), np.ones(places.shape, np.float32))
-    images = np.empty((count, pixels, 1), np.uint8)
-    images[:] = np.reshape(labels, (count, 1, 1))
-    return field, layer, images
+    return field, layer, MemoryPictures([np.full((pixels, 1), each, np.uint8) for each in labels])
 
 
 def test_a_tie_goes_to_the_owner() -> None:
     """Two windows of 4 pixels, of which 2 overlap; the patches meet in the middle of these."""
-    field, layer, images = plain_stripes([3, 1], stride=2, cells=2)
-    assert compose(field, layer, images, "overlap")[:, 0].tolist() == [3, 3, 3, 1, 1, 1]
+    stripes = plain_stripes([3, 1], stride=2, cells=2)
+    assert compose(*stripes, "overlap", LABELS)[:, 0].tolist() == [3, 3, 3, 1, 1, 1]
 
 
 def test_a_tie_of_others_goes_to_the_lowest() -> None:
     """All 5 windows cover pixel 5; its owner's label has one vote, 1 and 2 have two each."""
-    field, layer, images = plain_stripes([2, 2, 1, 0, 1], stride=1, cells=6)
-    assert compose(field, layer, images, "copy")[5, 0] == 0
-    assert compose(field, layer, images, "overlap")[5, 0] == 1
+    stripes = plain_stripes([2, 2, 1, 0, 1], stride=1, cells=6)
+    assert compose(*stripes, "copy", LABELS)[5, 0] == 0
+    assert compose(*stripes, "overlap", LABELS)[5, 0] == 1
 
 
 def test_a_composition_that_there_is_not() -> None:
     layer = Layer.of("layer", (4, 4, 2), (16, 16))
     with pytest.raises(SearchError, match="'blend'; choose 'copy' or 'overlap'"):
-        compose(identity_field(layer, 0), layer, random_images(layer), "blend")  # type: ignore[arg-type]
+        compose(
+            identity_field(layer, 0),
+            layer,
+            random_photos(layer),
+            "blend",  # type: ignore[arg-type]
+            Photo(),
+        )
 
 
 # In explanations
 
 
-@pytest.fixture(scope="module", params=["photos", "labels"])
-def explained(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Explanation:
-    folder = tmp_path_factory.mktemp(request.param)
-    if request.param == "photos":
-        model, dataset = Model(tiny_unet(folder / "net.onnx"), ["encoder_2"]), MemoryDataset(3)
+Made = Callable[[Composition], Explanation]
+
+
+@pytest.fixture(params=["photos", "labels", "values", "sizes"])
+def made(request: pytest.FixtureRequest) -> tuple[Made, Kind]:
+    """An explanation composed in any way, and the kind of its targets."""
+    layer = Layer.of("layer", (4, 5, 2), (16, 20))
+    sizes = [(16, 20), (9, 30), (40, 8)] if request.param == "sizes" else None
+    inputs, field = random_photos(layer, sizes), random_field(layer, 2, 0, sizes)
+    targets: MemoryPictures
+    kind: Kind
+    if request.param == "labels":
+        targets, kind = random_labels(layer, 0), LABELS
+    elif request.param == "values":
+        targets, kind = random_values(layer), Values("m")
     else:
-        model = Model(tiny_segnet(folder / "net.onnx"), ["encoder_2"])
-        dataset = MemoryDataset(3, (24, 32), classes=5)
-    bank = Bank.build(folder / "bank", model, dataset)
-    size = dataset[0].input.shape[:2]
-    return bank.explain(MemoryDataset(1, size, seed=1)[0].input, "encoder_2")
+        targets, kind = MemoryPictures([image[::-1] for image in inputs.pictures]), Photo()
+
+    def make(how: Composition) -> Explanation:
+        images = MemoryImages(inputs.pictures, targets.pictures)
+        query: Picture = inputs.pictures[0][:16, :20]
+        output = targets.pictures[0][:16, :20]
+        kinds = (Photo(), kind)
+        return Explanation(layer, field, Exhaustive(2), query, output, (), kinds, images, how)
+
+    return make, kind
 
 
-def recomposed(explanation: Explanation, composition: Composition) -> Explanation:
-    return Explanation(
-        explanation.layer,
-        explanation.field,
-        explanation.query,
-        explanation.network_output,
-        explanation.candidates,
-        explanation.bank,
-        composition,
+def test_explanations_are_composed_as_asked(made: tuple[Made, Kind]) -> None:
+    make, kind = made
+    copied, overlapping = make("copy"), make("overlap")
+    assert copied.composition == "copy"
+    for found in (copied, overlapping):
+        arguments = found.field, found.layer
+        images, how = found.images, found.composition
+        np.testing.assert_array_equal(found.input, compose(*arguments, images.inputs, how, Photo()))
+        np.testing.assert_array_equal(found.output, compose(*arguments, images.targets, how, kind))
+        np.testing.assert_array_equal(found.provenance.image, copied.provenance.image)
+        assert found.sources() == copied.sources()
+    assert (overlapping.input != copied.input).any()
+    assert (overlapping.output != copied.output).any()
+    assert overlapping.output.shape == copied.output.shape == (16, 20, *kind.trailing)
+    assert overlapping.output.dtype == kind.dtype
+
+
+@pytest.mark.parametrize(("how", "expected"), [("copy", {0}), ("overlap", {0, 2})])
+def test_all_that_is_pasted_is_checked(how: Composition, expected: set[int]) -> None:
+    """Also an image that owns few pixels or none, as the second best of one hyperpatch."""
+    layer = Layer.of("layer", (4, 4, 2), (16, 16))
+    best = identity_field(layer, 0)
+    field = Field(
+        *(np.concatenate([array] * 2) for array in (best.image, best.row, best.col)),
+        np.ones((2, *layer.grid), np.float32),
     )
+    field.image[1, 1, 1] = 2
+    photos = random_photos(layer)
+    images = MemoryImages(photos.pictures, photos.pictures)
+    photo = photos.pictures[0]
+    found = Explanation(
+        layer, field, Exhaustive(2), photo, photo, (), (Photo(), Photo()), images, how
+    )
+    assert found.input.shape == photo.shape
+    assert set(images.inputs.checked) == expected
+    assert images.targets.checked == []
+    assert found.output.shape == photo.shape
+    assert set(images.targets.checked) == expected
 
 
-def test_explanations_are_composed_as_asked(explained: Explanation) -> None:
-    inputs, targets = explained.bank.inputs([]), explained.bank.targets([])
-    assert explained.composition == "copy"
-    for how in ("copy", "overlap"):
-        found = recomposed(explained, how)
-        field, layer = explained.field, explained.layer
-        np.testing.assert_array_equal(found.input, compose(field, layer, inputs, how))
-        np.testing.assert_array_equal(found.output, compose(field, layer, targets, how))
-        np.testing.assert_array_equal(found.provenance.image, explained.provenance.image)
-        assert found.sources() == explained.sources()
-    overlapping = recomposed(explained, "overlap")
-    assert (overlapping.input != explained.input).any()
-    assert (overlapping.output != explained.output).any()
-    assert overlapping.output.shape == explained.output.shape
-
-
-def test_an_overlap_of_matches_beyond_the_owners_is_checked(tmp_path: Path) -> None:
-    """Every image that is pasted is checked for damage, also one that owns few pixels or none."""
-    model = Model(tiny_unet(tmp_path / "net.onnx"), ["encoder_2"])
-    bank = Bank.build(tmp_path / "bank", model, MemoryDataset(2))
-    layer = bank.layers["encoder_2"]
-    field = identity_field(layer, 0)
-    photo = MemoryDataset(2)[1].input
-    file = tmp_path / "bank" / "inputs.npy"
-    data = bytearray(file.read_bytes())
-    data[-1] ^= 1
-    file.write_bytes(data)
-    damaged = Bank(tmp_path / "bank")
-    sound = Explanation(layer, field, photo, photo, (), damaged, "overlap")
-    assert sound.input.shape == photo.shape
-    field.image[0, 3, 3] = 1
-    with pytest.raises(BankError, match="'img_1'"):
-        _ = Explanation(layer, field, photo, photo, (), damaged, "overlap").input
-
-
-def test_an_explanation_with_a_composition_that_there_is_not(explained: Explanation) -> None:
+def test_an_explanation_with_a_composition_that_there_is_not(made: tuple[Made, Kind]) -> None:
     with pytest.raises(SearchError, match="'mean'; choose 'copy' or 'overlap'"):
-        recomposed(explained, "mean")  # type: ignore[arg-type]
+        made[0]("mean")  # type: ignore[arg-type]

@@ -8,14 +8,13 @@ import math
 import numpy as np
 import pytest
 
-from compnn.bank.bank import Bank
 from compnn.errors import ImageError
 from compnn.explanation.explanation import Explanation
-from compnn.network.onnx import Model
+from compnn.explanation.scores import Scores, score
+from compnn.images.kinds import Labels, Values
+from compnn.images.measures import Score
 from compnn.images.palette import Palette
-from compnn.explanation.scores import Score, Scores, compare, score
-from memory_dataset import MemoryDataset
-from tiny_networks import tiny_segnet, tiny_unet
+from explanations import explanation_of, grey_labels, photos, values
 
 VOID = Palette("void", ("a", "b"), np.array([[0, 200, 0], [200, 0, 0]], np.uint8), void=9)
 
@@ -25,98 +24,79 @@ def psnr(first: np.ndarray, second: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / error))
 
 
-def test_photos_are_compared_by_psnr() -> None:
-    random = np.random.default_rng(0)
-    first, second = random.integers(0, 256, (2, 8, 9, 3), np.uint8)
-    found = compare(first, second, None)
-    assert found.measure == "psnr"
-    assert found.value == pytest.approx(psnr(first, second))
-    assert str(found) == f"{found.value:.1f} dB"
-
-
-def test_label_maps_are_compared_by_accuracy_without_void() -> None:
-    truth = np.array([[0, 1, 9, 1]], np.uint8)
-    other = np.array([[0, 0, 0, 1]], np.uint8)
-    found = compare(truth, other, VOID)
-    assert found == Score("accuracy", pytest.approx(2 / 3))
-    assert str(found) == "66.7%"
-
-
-def test_painted_label_maps_are_quantised() -> None:
-    truth = np.array([[[10, 190, 0], [190, 20, 3]]], np.uint8)
-    assert compare(truth, np.array([[0, 0]], np.uint8), VOID).value == 0.5
-    assert compare(truth, truth, VOID).value == 1
-
-
-def test_sizes_must_agree() -> None:
-    with pytest.raises(ImageError, match=r"\(2, 2\).*\(2, 3\)"):
-        compare(np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8), VOID)
-
-
 def test_json_has_no_nan() -> None:
     void = np.full((2, 2), 9, np.uint8)
-    empty = compare(void, void, VOID)
+    empty = Labels(VOID).compare(void, void)
     assert math.isnan(empty.value)
     document = Scores(0.5, Score("psnr", 20.0), empty, None, None).to_json()
     assert json.loads(json.dumps(document, allow_nan=False)) == {
         "similarity": 0.5,
-        "input": {"measure": "psnr", "value": 20.0},
-        "output_to_network": {"measure": "accuracy", "value": None},
+        "input": {"measure": "psnr", "value": 20.0, "unit": ""},
+        "output_to_network": {"measure": "accuracy", "value": None, "unit": ""},
         "output_to_target": None,
         "network_to_target": None,
     }
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Explanation:
-    folder = tmp_path_factory.mktemp("photos")
-    model = Model(tiny_unet(folder / "unet.onnx"), ["encoder_2"])
-    bank = Bank.build(folder / "bank", model, MemoryDataset(3))
-    return bank.explain(MemoryDataset(1, seed=1)[0].input, "encoder_2", method="exhaustive")
-
-
-@pytest.fixture(scope="module")
-def labels(tmp_path_factory: pytest.TempPathFactory) -> Explanation:
-    folder = tmp_path_factory.mktemp("labels")
-    model = Model(tiny_segnet(folder / "segnet.onnx"), ["encoder_2"])
-    bank = Bank.build(folder / "bank", model, MemoryDataset(3, (24, 32), classes=5))
-    image = MemoryDataset(1, (24, 32), seed=1)[0].input
-    return bank.explain(image, "encoder_2", method="exhaustive")
-
-
-def test_scores_of_photos(photos: Explanation) -> None:
-    target = np.random.default_rng(2).integers(0, 256, photos.output.shape, np.uint8)
-    found = score(photos, target)
-    assert found.similarity == pytest.approx(photos.field.similarity.mean(), abs=1e-6)
+def check_scores(explanation: Explanation, target: np.ndarray, measure: str, of: object) -> None:
+    found = score(explanation, target)
+    assert found.similarity == pytest.approx(explanation.field.similarity[0].mean(), abs=1e-6)
+    given = psnr(explanation.query, explanation.input)
+    assert found.input == Score("psnr", pytest.approx(given))
     pairs = {
-        "input": (photos.query, photos.input),
-        "output_to_network": (photos.network_output, photos.output),
-        "output_to_target": (target, photos.output),
-        "network_to_target": (target, photos.network_output),
+        "output_to_network": (explanation.network_output, explanation.output),
+        "output_to_target": (target, explanation.output),
+        "network_to_target": (target, explanation.network_output),
     }
     for field, (truth, other) in pairs.items():
-        assert getattr(found, field) == Score("psnr", pytest.approx(psnr(truth, other)))
+        assert getattr(found, field).measure == measure
+        assert getattr(found, field).value == pytest.approx(of(truth, other))  # type: ignore[operator]
 
 
-def test_scores_of_label_maps(labels: Explanation) -> None:
-    target = np.random.default_rng(2).integers(0, 5, labels.output.shape, np.uint8)
-    found = score(labels, target)
-    assert found.input == Score("psnr", pytest.approx(psnr(labels.query, labels.input)))
-    pairs = {
-        "output_to_network": (labels.network_output, labels.output),
-        "output_to_target": (target, labels.output),
-        "network_to_target": (target, labels.network_output),
-    }
-    for field, (truth, other) in pairs.items():
-        assert getattr(found, field) == Score("accuracy", pytest.approx((truth == other).mean()))
+def test_scores_of_photos() -> None:
+    found = explanation_of(photos())
+    target = np.random.default_rng(2).integers(0, 256, found.output.shape, np.uint8)
+    check_scores(found, target, "psnr", psnr)
 
 
-def test_without_target(photos: Explanation) -> None:
-    found = score(photos)
+def test_scores_of_label_maps() -> None:
+    found = explanation_of(grey_labels())
+    target = np.random.default_rng(2).integers(0, 5, found.output.shape, np.uint8)
+    check_scores(found, target, "accuracy", lambda truth, other: (truth == other).mean())
+
+
+def test_void_pixels_are_not_counted() -> None:
+    found = explanation_of(grey_labels(void=9))
+    target = np.random.default_rng(2).choice(np.array([0, 1, 9], np.uint8), found.output.shape)
+    assert (target == 9).any()
+
+    def accuracy(truth: np.ndarray, other: np.ndarray) -> float:
+        return float((truth == other)[truth != 9].mean())
+
+    check_scores(found, target, "accuracy", accuracy)
+
+
+def test_scores_of_values() -> None:
+    found = explanation_of(values())
+    assert found.target_kind == Values("m")
+    target = np.random.default_rng(2).uniform(0, 9, found.output.shape).astype(np.float32)
+
+    def rmse(truth: np.ndarray, other: np.ndarray) -> float:
+        return float(np.sqrt(np.mean((truth.astype(np.float64) - other) ** 2)))
+
+    check_scores(found, target, "rmse", rmse)
+    assert score(found, target).output_to_target == Score(
+        "rmse", pytest.approx(rmse(target, found.output)), "m"
+    )
+
+
+def test_without_target() -> None:
+    found = score(explanation_of(photos()))
     assert found.output_to_target is None
     assert found.network_to_target is None
 
 
-def test_target_of_another_size(photos: Explanation) -> None:
-    with pytest.raises(ImageError, match=r"target is \(16, 16, 3\).*\(32, 32, 3\)"):
-        score(photos, np.zeros((16, 16, 3), np.uint8))
+def test_target_of_another_size() -> None:
+    found = explanation_of(photos())
+    with pytest.raises(ImageError, match=r"target is \(16, 16, 3\).*\(32, 24, 3\)"):
+        score(found, np.zeros((16, 16, 3), np.uint8))

@@ -86,11 +86,25 @@ def test_what_is_no_file_is_not_read(tmp_path: Path, kind: str) -> None:
         ("offset", "-4096"),
         ("offset", str(10**15)),
         ("offset", "here"),
+        ("offset", "1" * 5000),
+        ("location", ""),
     ],
 )
 def test_weights_beyond_the_file_are_refused(tmp_path: Path, key: str, value: str) -> None:
     path = rewritten(put_beside(tmp_path), key, lambda old: value)
     with pytest.raises(NetworkError, match=r"beside\.onnx: its weights in another file cannot"):
+        OnnxGraph(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"location", b"locatiom"), (b"weights.bin", b"we\xffghts.bin")]
+)
+def test_weights_without_a_place_are_refused(tmp_path: Path, old: bytes, new: bytes) -> None:
+    path = put_beside(tmp_path)
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+    with pytest.raises(NetworkError, match=r"cannot be read: no file is named for the weights"):
         OnnxGraph(path)
 
 

@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from compnn.errors import LayerError, NetworkError
+from compnn.errors import LayerError, NetworkError, SearchError
 from compnn.network.onnx import OnnxNetwork
 from compnn.network.onnx_sessions import available_cpus
 from compnn.network.preprocessing import Preprocessing
@@ -66,6 +66,14 @@ def test_a_reading_holds_only_what_is_asked_for(unet: OnnxNetwork) -> None:
     np.testing.assert_array_equal(reading.taps["output"], reading.output)
     reading = unet.read(picture, [])
     assert (reading.taps, reading.output) == ({}, None)
+
+
+def test_a_tap_that_was_not_kept_is_named(unet: OnnxNetwork) -> None:
+    reading = unet.read(images(1, 32, 32)[0], ["encoder_1", "encoder_2"], name="a.png")
+    np.testing.assert_array_equal(reading.tap("encoder_2"), reading.taps["encoder_2"])
+    message = r"over a\.png kept encoder_1, encoder_2, not decoder_3; name this layer"
+    with pytest.raises(SearchError, match=message):
+        reading.tap("decoder_3")
 
 
 def test_a_reading_does_not_depend_on_what_else_is_read(unet: OnnxNetwork) -> None:
@@ -249,7 +257,9 @@ def test_a_network_takes_all_cpus_unless_told_otherwise(tmp_path: Path) -> None:
     assert network.num_threads == available_cpus() == network.with_threads(-1).num_threads
 
 
-def test_a_network_that_onnx_runtime_does_not_know_is_refused(tmp_path: Path) -> None:
+def test_a_network_that_onnx_runtime_does_not_know_is_refused_quietly(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tiny_unet(tmp_path / "unet.onnx")
     network = onnx.load(path)
     network.graph.node[-1].op_type = "Tannh"
@@ -257,3 +267,13 @@ def test_a_network_that_onnx_runtime_does_not_know_is_refused(tmp_path: Path) ->
     onnx.save(network, path)
     with pytest.raises(NetworkError, match=r"ONNX Runtime cannot load .*unet\.onnx"):
         OnnxNetwork(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_run_that_fails_is_told_quietly(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    network = OnnxNetwork(tiny_unet(tmp_path / "unet.onnx", size=("height", "width")))
+    with pytest.raises(NetworkError, match=r"unet\.onnx does not run on 1 images of 30x32"):
+        network.read(images(1, 30, 32)[0], ["decoder_3"])
+    assert capfd.readouterr() == ("", "")

@@ -204,7 +204,19 @@ def test_a_fifo_is_refused(tmp_path: Path) -> None:
         OnnxGraph(tmp_path / "fifo.onnx")
 
 
-@pytest.mark.parametrize("name", ["absent.onnx", "."])
+@pytest.mark.parametrize(
+    "name", [b"encoder_2", b"encoder_2_weight", b"input_range", b"layers", b"LeakyRelu", b"batch"]
+)
+def test_names_that_are_not_utf_8_are_refused(tmp_path: Path, name: bytes) -> None:
+    path = tiny_unet(tmp_path / "unet.onnx")
+    data = path.read_bytes()
+    assert name in data
+    path.write_bytes(data.replace(name, b"\xff" + name[1:]))
+    with pytest.raises(NetworkError, match=r"unet\.onnx is damaged: .*names that are not UTF-8"):
+        OnnxGraph(path)
+
+
+@pytest.mark.parametrize("name", ["absent.onnx", ".", "nul\0.onnx"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(NetworkError, match="no such network"):
         OnnxGraph(tmp_path / name)
@@ -228,6 +240,15 @@ def test_networks_without_an_image_input_are_refused(
     with pytest.raises(NetworkError, match=message) as caught:
         OnnxGraph(path)
     assert "identity.onnx" in str(caught.value)
+
+
+def test_an_input_of_a_type_that_onnx_does_not_have_is_refused(tmp_path: Path) -> None:
+    path = identity(tmp_path / "identity.onnx", [1, 3, 8, 8])
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.elem_type = 112
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(NetworkError, match=r"input 'input' is unknown \(1, 3, 8, 8\)"):
+        OnnxGraph(path)
 
 
 def test_networks_of_two_inputs_are_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compnn.bank.build import build
+from compnn.bank.bank import build
 from compnn.explanation.explainer import Explainer
 from compnn.network.onnx import OnnxNetwork
 from evaluation_cases import COUNT, TRAIN_LABELS

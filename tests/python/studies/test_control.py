@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import shutil
 from importlib import resources
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from compnn.bank.build import build
+from compnn.bank.bank import build
 from compnn.bank.selection import Selection
 from compnn.demo.facade.styles import CLASS_INDEX, WALL_COLOURS
 from compnn.demo.facades import DemoFacades
@@ -258,6 +259,21 @@ def test_auto_is_decided_once_for_all_images(
     few = control(photos, query_of(), "decoder_2", subsets, Auto(seed=4), top_k=2)
     assert [each.search for each in few.explanations.values()] == [Exhaustive()] * 2
     assert control(photos, query_of(), "decoder_2", subsets).search == HyperPatchMatch()
+
+
+def test_the_bank_may_change_meanwhile(photos: Explainer, tmp_path: Path) -> None:
+    copied = shutil.copytree(photos.bank.path, tmp_path / "bank")
+    explainer = Explainer(copied, photos.network)
+    subsets = subsets_by(photos.bank, "kind")
+
+    def drop(title: str, share: float) -> None:
+        if title == UNRESTRICTED and share == 1 and len(explainer.bank) == 6:
+            explainer.bank.drop(["img_0"])
+
+    found = control(explainer, query_of(), "encoder_2", subsets, Exhaustive(), progress=drop)
+    assert len(explainer.bank) == 5
+    still = control(photos, query_of(), "encoder_2", subsets, Exhaustive())
+    assert found.to_json() == still.to_json()
 
 
 def test_a_control_can_be_pickled(photos: Explainer) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluation_cases import COUNT, LABELS, PHOTOS, line_of, numbers
 
-from compnn.bank.build import build
+from compnn.bank.bank import build
 from compnn.bank.selection import Selection
+from compnn.data.dataset import Pair
 from compnn.errors import EvaluationError
 from compnn.explanation.explainer import Explainer
 from compnn.network.onnx import OnnxNetwork
@@ -25,6 +25,7 @@ from compnn.search import search as searches
 from compnn.search.search import Auto, Exhaustive, HyperPatchMatch, search_from_json
 from compnn.studies.evaluation import Evaluation, Row, evaluate
 from compnn.studies.evaluation.journal import FILE as JOURNAL
+from evaluation_cases import COUNT, LABELS, PHOTOS, line_of, numbers
 from memory_dataset import MemoryDataset, patch_call
 from tiny_networks import tiny_unet
 
@@ -204,7 +205,10 @@ def test_names_of_strangers_reach_the_files_as_escapes(tmp_path: Path) -> None:
         def __init__(self, seed: int) -> None:
             super().__init__(3, seed=seed)
             self._names = tuple(sorted(hostile.values()))
-            self.pairs = {hostile[name]: pair for name, pair in self.pairs.items()}
+            self.pairs = {
+                name: Pair(name, self.pairs[plain].input, self.pairs[plain].target)
+                for plain, name in hostile.items()
+            }
 
     network = OnnxNetwork(tiny_unet(tmp_path / "unet.onnx"), ["encoder_2"], "encoder_3")
     train = Renamed(0)
@@ -224,6 +228,23 @@ def test_names_of_strangers_reach_the_files_as_escapes(tmp_path: Path) -> None:
     # The same call resumes: nothing is measured again.
     again = evaluate(explainer, Renamed(1), folder, Exhaustive(), top_k=[2, None])
     assert again.to_json() == found.to_json()
+
+
+def test_the_bank_may_change_meanwhile(label_explainer: Explainer, tmp_path: Path) -> None:
+    """What is evaluated is the bank as it was at the beginning."""
+    network = label_explainer.network
+    explainer = Explainer(shutil.copytree(label_explainer.bank.path, tmp_path / "bank"), network)
+    options: dict[str, Any] = {"layers": ["encoder_1"], "top_k": [2, None]}
+
+    def drop(done: int, total: int) -> None:
+        if done == 1:
+            explainer.bank.drop(["img_0", "img_3"])
+
+    found = evaluate(explainer, LABELS, tmp_path / "out", Exhaustive(), progress=drop, **options)
+    assert len(explainer.bank) == COUNT - 2
+    still = evaluate(label_explainer, LABELS, tmp_path / "still", Exhaustive(), **options)
+    assert numbers(found) == numbers(still)
+    assert found.usage == still.usage
 
 
 def as_json(found: Evaluation) -> tuple[dict[str, Any], list[Any]]:

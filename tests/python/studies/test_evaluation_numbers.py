@@ -9,6 +9,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+
+from compnn.bank.bank import build
+from compnn.bank.selection import Selection
+from compnn.data.dataset import Dataset, Pair
+from compnn.explanation.composition import Composition
+from compnn.explanation.explainer import Explainer
+from compnn.images.kinds import Labels
+from compnn.images.measures import LabelComparison
+from compnn.images.palette import Palette
+from compnn.network.onnx import OnnxNetwork
+from compnn.search.search import Exhaustive, HyperPatchMatch
+from compnn.studies.evaluation import Row, evaluate
+from compnn.studies.evaluation.tables import output_table
 from evaluation_cases import (
     CLASSES,
     LABEL_MEASURES,
@@ -22,19 +35,6 @@ from evaluation_cases import (
     line_of,
     pooling_network,
 )
-
-from compnn.bank.build import build
-from compnn.bank.selection import Selection
-from compnn.data.dataset import Dataset, Pair
-from compnn.explanation.composition import Composition
-from compnn.explanation.explainer import Explainer
-from compnn.images.kinds import Labels
-from compnn.images.measures import LabelComparison
-from compnn.images.palette import Palette
-from compnn.network.onnx import OnnxNetwork
-from compnn.search.search import Exhaustive, HyperPatchMatch
-from compnn.studies.evaluation import Row, evaluate
-from compnn.studies.evaluation.tables import output_table
 from memory_dataset import MemoryDataset, grey_palette
 from tiny_networks import tiny_unet
 

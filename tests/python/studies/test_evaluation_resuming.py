@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation_cases import ATTRIBUTES, CLASSES, COUNT, LABELS, SIZE, numbers
 
-from compnn.bank.bank import Bank
-from compnn.bank.build import build
+from compnn.bank.bank import Bank, build
 from compnn.bank.selection import Selection
 from compnn.data.dataset import Dataset, Pair
 from compnn.errors import DatasetError, EvaluationError, ImageError, LayerError, SearchError
@@ -22,6 +20,7 @@ from compnn.search.search import Exhaustive, HyperPatchMatch
 from compnn.studies.evaluation import evaluate
 from compnn.studies.evaluation.journal import FILE as JOURNAL
 from compnn.studies.evaluation.journal import EvaluationJournal
+from evaluation_cases import ATTRIBUTES, CLASSES, COUNT, LABELS, SIZE, numbers
 from memory_dataset import MemoryDataset, contents, grey_palette, patch_call
 
 SEARCH = HyperPatchMatch(iterations=2)
@@ -166,6 +165,13 @@ def test_another_bank_is_refused(
     explainer = Explainer(build(tmp_path / "bank", network, other), network)
     with pytest.raises(EvaluationError, match="differs in: bank;"):
         evaluate(explainer, LABELS, folder, SEARCH, layers=["encoder_1"], top_k=[1])
+
+
+def test_the_same_bank_elsewhere_with_other_attributes_resumes(
+    label_explainer: Explainer, tmp_path: Path, finished: tuple[Path, Any]
+) -> None:
+    folder = Path(shutil.copytree(finished[0], tmp_path / "out"))
+    network = label_explainer.network
     moved = Bank(shutil.copytree(label_explainer.bank.path, tmp_path / "moved"))
     moved.set_attributes({name: {"wall": "green"} for name in moved.names})
     found = evaluate(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compnn.bank.build import build
+from compnn.bank.bank import build
 from compnn.errors import OutputError, SearchError
 from compnn.explanation.explainer import Explainer
 from compnn.explanation.explanation import Explanation
@@ -269,7 +269,7 @@ def test_saved_explanations_are_counted_where_all_names_are_known(
 def test_names_of_strangers_in_tables(tmp_path: Path) -> None:
     names = ["=1+1", "caf\udce9", "a\rb"]
     counter = UsageCounter(names, {names[0]: {"-key": "@value"}})
-    counter.add_pixels({0: 3, 1: 2, 2: 1})
+    counter.add_pixels({0: 4, 1: 2, 2: 1})
     paths = counter.usage().save_csv(tmp_path)
     with open(paths[0], newline="") as file:
         assert [row["name"] for row in csv.DictReader(file)] == ["'=1+1", "caf\\xE9", "a\\x0Db"]

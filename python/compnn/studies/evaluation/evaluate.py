@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -91,7 +92,10 @@ def evaluate(
     >>> found.lines[0].values["pixel_accuracy"]  # of the network itself
     """
     check_composition(composition)
-    check_kinds(explainer.bank, dataset)
+    # Whatever is put into the bank or dropped meanwhile, indices stay those of the same images.
+    bank = copy.copy(explainer.bank)
+    explainer = Explainer(bank, explainer.network, num_threads=explainer.num_threads)
+    check_kinds(bank, dataset)
     if limit is not None and limit < 1:
         raise EvaluationError(f"limit must be at least 1 image, not {limit}")
     names = dataset.names[:limit]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import zlib
 from importlib.metadata import version
-from typing import Any
 
-from compnn.bank.bank import Bank
 from compnn.bank.manifest import scaling_json
 from compnn.data.dataset import Dataset, Pair
 from compnn.explanation.composition import Composition
@@ -32,7 +30,7 @@ def digests_of(
     return digest_content(
         {
             "version of compnn": version("compnn"),
-            "bank": _bank_json(explainer.bank),
+            "bank": explainer.bank.fingerprint,
             "preprocessing": scaling_json(explainer.network.preprocessing),
             "validation pairs": [
                 list(dataset.names),
@@ -45,15 +43,3 @@ def digests_of(
             **search_json(search),
         }
     )
-
-
-def _bank_json(bank: Bank) -> dict[str, Any]:
-    """What makes the bank this one, wherever it lies."""
-    return {
-        "network": bank.network.fingerprint,
-        "dtype": bank.dtype,
-        "layers": [layer.to_json() for layer in bank.layers.values()],
-        "descriptor": bank.descriptor,
-        "kinds": [bank.input_kind.to_json(), bank.target_kind.to_json()],
-        "names": list(bank.names),
-    }

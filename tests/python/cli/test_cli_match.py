@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from command_line import Run, runner
-from compnn.images.files import read_image, write_image
-from compnn.studies.matching import match
-from compnn.network.onnx import Model
-from compnn.images.palette import Palette
 from compnn.explanation.query import read_query
+from compnn.images.files import read_image, write_image
+from compnn.images.palette import Palette
+from compnn.network.onnx import OnnxNetwork
+from compnn.search.search import HyperPatchMatch
+from compnn.studies.matching import match
 from tiny_networks import tiny_segnet, tiny_unet
 
 FILES = {"matches.png", "a_from_b.png", "b_from_a.png", "forward.npz", "backward.npz"}
@@ -45,7 +46,7 @@ def test_pictures_fields_and_a_table_of_classes(run: Run, place: Path) -> None:
     code, out, error = run(
         "a.png",
         "b.png",
-        "--model",
+        "--network",
         "segnet.onnx",
         "--layer",
         "decoder_1",
@@ -59,7 +60,11 @@ def test_pictures_fields_and_a_table_of_classes(run: Run, place: Path) -> None:
     assert (code, error) == (0, "")
     assert {path.name for path in (place / "a-b-match").iterdir()} == FILES
     expected = match(
-        Model("segnet.onnx"), "a.png", "b.png", "decoder_1", palette=Palette.load("palette.csv")
+        OnnxNetwork("segnet.onnx"),
+        "a.png",
+        "b.png",
+        "decoder_1",
+        palette=Palette.load("palette.csv"),
     )
     in_a, in_b = expected.class_counts()
     for name, count_a, count_b in zip(expected.class_names, in_a, in_b, strict=True):
@@ -83,7 +88,7 @@ def test_json_is_all_that_is_printed(run: Run, place: Path) -> None:
     code, out, error = run(
         "a.png",
         "b.png",
-        "--model",
+        "--network",
         "segnet.onnx",
         "--layer",
         "encoder_2",
@@ -95,7 +100,7 @@ def test_json_is_all_that_is_printed(run: Run, place: Path) -> None:
     )
     assert (code, error) == (0, "")
     document = json.loads(out)
-    expected = match(Model("segnet.onnx"), "a.png", "b.png", "encoder_2")
+    expected = match(OnnxNetwork("segnet.onnx"), "a.png", "b.png", "encoder_2")
     assert document["layer"]["grid"] == list(expected.layer.grid)
     assert document["classes"]["agreement"] == expected.agreement.tolist()
     assert document["classes"]["same_class"] == pytest.approx(expected.same_class)
@@ -116,7 +121,7 @@ def test_side_by_side_files_of_a_network_that_paints(run: Run, place: Path) -> N
         "pair.png",
         "--input",
         "right",
-        "--model",
+        "--network",
         "unet.onnx",
         "--layer",
         "decoder_2",
@@ -131,10 +136,10 @@ def test_side_by_side_files_of_a_network_that_paints(run: Run, place: Path) -> N
     assert (code, error) == (0, "")
     document = json.loads(out)
     assert document["classes"] is None
-    query = read_query("pair.png", None, None, half="right")
-    expected = match(
-        Model("unet.onnx"), query, query, "decoder_2", method="hyperpatch-match", seed=3
-    )
+    query = read_query("pair.png", half="right")
+    search = HyperPatchMatch(seed=3)
+    expected = match(OnnxNetwork("unet.onnx"), query, query, "decoder_2", search)
+    assert document["search"]["seed"] == 3
     assert document["similarity_a_to_b"] == pytest.approx(expected.forward.mean_similarity)
     np.testing.assert_array_equal(read_image("found/a_from_b.png"), expected.a_from_b)
     code, out, _ = run(
@@ -142,7 +147,7 @@ def test_side_by_side_files_of_a_network_that_paints(run: Run, place: Path) -> N
         "pair.png",
         "--input",
         "left",
-        "--model",
+        "--network",
         "unet.onnx",
         "--layer",
         "decoder_2",
@@ -163,7 +168,7 @@ def test_index_images_are_painted_with_the_input_palette(run: Run, place: Path) 
         "labels.png",
         "--input-palette",
         "palette.csv",
-        "--model",
+        "--network",
         "segnet.onnx",
         "--layer",
         "encoder_1",
@@ -185,7 +190,7 @@ def test_index_images_are_painted_with_the_input_palette(run: Run, place: Path) 
         (["--layer", "decoder_9"], "unknown layer 'decoder_9'"),
         (["--palette", "camvid"], "5 classes apart, but the palette is palette 'camvid'"),
         (["--palette", "nowhere.csv"], "nowhere.csv"),
-        (["--model", "none.onnx"], "none.onnx"),
+        (["--network", "none.onnx"], "none.onnx"),
         (["--hyperpatch", "99x99"], "99x99"),
         (["--method", "guess"], "guess"),
         (["-o", "a.png"], "cannot write"),
@@ -197,7 +202,7 @@ def test_bad_input_ends_with_code_2_and_says_why(
 ) -> None:
     before = set(place.iterdir())
     code, out, error = run(
-        "a.png", "b.png", "--model", "segnet.onnx", "--layer", "encoder_1", *change
+        "a.png", "b.png", "--network", "segnet.onnx", "--layer", "encoder_1", *change
     )
     assert code == 2
     assert words in error
@@ -206,6 +211,6 @@ def test_bad_input_ends_with_code_2_and_says_why(
 
 
 def test_missing_image_is_named(run: Run, place: Path) -> None:
-    code, _, error = run("no.png", "b.png", "--model", "segnet.onnx", "--layer", "encoder_1")
+    code, _, error = run("no.png", "b.png", "--network", "segnet.onnx", "--layer", "encoder_1")
     assert code == 2
     assert "no.png" in error

@@ -10,14 +10,23 @@ import numpy as np
 import pytest
 
 from command_line import Run, runner
-from compnn.bank.bank import Bank
+from compnn.bank.bank import build
+from compnn.explanation.explainer import Explainer
 from compnn.images.files import read_image, write_image
-from compnn.network.onnx import Model
+from compnn.network.onnx import OnnxNetwork
+from compnn.search.search import Exhaustive
 from memory_dataset import MemoryDataset, contents
 from tiny_networks import tiny_segnet, tiny_unet
 
 WALLS = {"img_0": "red", "img_1": "grey", "img_2": "grey"}
-PICTURES = {"query.png", "network_output.png", "input.png", "output.png", "field.npz"}
+PICTURES = {
+    "query.png",
+    "network_output.png",
+    "input.png",
+    "output.png",
+    "field.npz",
+    "explanation.json",
+}
 
 
 @pytest.fixture
@@ -31,13 +40,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with photos.bank, labels.bank, q.png, and pair.png with its target."""
     monkeypatch.chdir(tmp_path)
     attributes = {name: {"wall": wall, "age": "old"} for name, wall in WALLS.items()}
-    unet = Model(tiny_unet(tmp_path / "unet.onnx"), ["encoder_2", "decoder_2"], "encoder_3")
-    Bank.build("photos.bank", unet, MemoryDataset(4, attributes=attributes))
-    segnet = Model(tiny_segnet(tmp_path / "segnet.onnx"), ["decoder_1"])
+    unet = OnnxNetwork(tiny_unet(tmp_path / "unet.onnx"), ["encoder_2", "decoder_2"], "encoder_3")
+    build("photos.bank", unet, MemoryDataset(4, attributes=attributes))
+    segnet = OnnxNetwork(tiny_segnet(tmp_path / "segnet.onnx"), ["decoder_1"])
     dataset = MemoryDataset(3, (24, 32), classes=5)
     for number, pair in enumerate(dataset.pairs.values()):
         pair.target[:, :20], pair.target[:, 20:] = 1, (2, 0, 2)[number]
-    Bank.build("labels.bank", segnet, dataset)
+    build("labels.bank", segnet, dataset)
     query = MemoryDataset(1, seed=1)[0]
     write_image("q.png", query.input)
     write_image("pair.png", np.hstack([query.input, query.target]))
@@ -53,7 +62,7 @@ def row(out: str, title: str) -> list[str]:
 def test_a_subset_for_each_value(run: Run, place: Path) -> None:
     code, out, error = run("photos.bank", "pair.png", "--input", "left", "--by", "wall")
     assert (code, error) == (0, "")
-    assert "pair.png, decoder_2, hyperpatch-match" in out
+    assert "pair.png, decoder_2, exhaustive" in out
     assert row(out, "all images")[2:3] == ["4"]
     assert row(out, "wall=grey")[1:2] == ["2"]
     assert row(out, "wall=red")[1:2] == ["1"]
@@ -63,10 +72,10 @@ def test_a_subset_for_each_value(run: Run, place: Path) -> None:
     assert out.endswith("picture: pair-control/control.png\n")
     folders = ("0-all_images", "1-wall_grey", "2-wall_red")
     assert set(contents(place / "pair-control")) == {"control.png"} | {
-        f"{folder}/{name}" for folder in folders for name in PICTURES
+        f"{folder}/{name}" for folder in folders for name in PICTURES | SAVED
     }
     assert read_image("pair-control/control.png").shape[1] > 3 * 256
-    red = Bank("photos.bank").explain("q.png", "decoder_2", candidates=["img_0"])
+    red = Explainer("photos.bank").explain("q.png", "decoder_2", among=["img_0"])
     np.testing.assert_array_equal(read_image("pair-control/2-wall_red/output.png"), red.output)
     means = red.output.reshape(-1, 3).mean(axis=0)
     colours = out[out.index("mean colour") :]
@@ -78,7 +87,7 @@ def test_options_as_json(run: Run, place: Path) -> None:
     code, out, error = run(
         "photos.bank", "q.png", "--layer", "encoder_2", "--where", "wall=grey,age=old",
         "--where", "wall!=grey", "--by", "age", "--top-k", 2, "--method", "exhaustive",
-        "--seed", 3, "--compose", "overlap", "-o", "out", "--json",
+        "--compose", "overlap", "-o", "out", "--json",
     )  # fmt: skip
     assert (code, error) == (0, "")
     document = json.loads(out)
@@ -92,8 +101,9 @@ def test_options_as_json(run: Run, place: Path) -> None:
     ]
     assert [each["candidates"] for each in document["subsets"]] == [2, 2, 2, 2]
     everything, *_, not_grey = document["subsets"]
-    alone = Bank("photos.bank").explain(
-        "q.png", "encoder_2", candidates=[0, 3], method="exhaustive", composition="overlap"
+    assert document["search"] == {"method": "exhaustive", "matches": 1}
+    alone = Explainer("photos.bank").explain(
+        "q.png", "encoder_2", Exhaustive(), among=[0, 3], composition="overlap"
     )
     means = alone.output.reshape(-1, 3).mean(axis=0)
     assert list(not_grey["statistics"].values()) == pytest.approx(means)

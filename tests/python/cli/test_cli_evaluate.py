@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 
 from command_line import Run, runner
-from compnn.bank.bank import Bank
-from compnn.data import SideBySide
+from compnn.bank.bank import build
+from compnn.data.folders import SideBySide
+from compnn.explanation.explainer import Explainer
+from compnn.images.files import write_image
+from compnn.network.onnx import OnnxNetwork
+from compnn.search.search import HyperPatchMatch
 from compnn.studies.evaluation import Row, evaluate
 from compnn.studies.evaluation.measuring import Measuring
-from compnn.images.files import write_image
-from compnn.network.onnx import Model
 from memory_dataset import MemoryDataset, grey_palette, patch_call
 from tiny_networks import tiny_segnet, tiny_unet
 
-QUICK = ("--iterations", 2, "--top-k", "1,all")
+QUICK = ("--method", "hyperpatch-match", "--iterations", 2, "--top-k", "1,all")
 
 
 @pytest.fixture
@@ -32,10 +34,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def write_pairs(folder: Path, pairs: MemoryDataset) -> Path:
     folder.mkdir(parents=True)
     for pair in pairs:
-        image, target = pair.input, pair.target
-        if pairs.target_palette is not None:
-            target = pairs.target_palette.colourise(target)
-        write_image(folder / f"{pair.name}.png", np.hstack([image, target]))
+        sides = np.hstack([pair.input, pairs.target_kind.paint(pair.target)])
+        write_image(folder / f"{pair.name}.png", sides)
     return folder
 
 
@@ -47,10 +47,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_pairs(folder / "train", MemoryDataset(4)),
         attributes={"img_0": {"wall": "red"}, "img_3": {"wall": "red"}, "img_1": {"wall": "blue"}},
     )
-    unet = Model(tiny_unet(folder / "unet.onnx"), ["encoder_2", "decoder_2"], "encoder_3")
-    Bank.build(folder / "photos.bank", unet, train)
-    segnet = Model(tiny_segnet(folder / "segnet.onnx"), ["decoder_1"])
-    Bank.build(folder / "labels.bank", segnet, MemoryDataset(3, (24, 32), classes=5))
+    unet = OnnxNetwork(tiny_unet(folder / "unet.onnx"), ["encoder_2", "decoder_2"], "encoder_3")
+    build(folder / "photos.bank", unet, train)
+    segnet = OnnxNetwork(tiny_segnet(folder / "segnet.onnx"), ["decoder_1"])
+    build(folder / "labels.bank", segnet, MemoryDataset(3, (24, 32), classes=5))
     write_pairs(folder / "val-photos", MemoryDataset(3, seed=1))
     write_pairs(folder / "val-labels", MemoryDataset(2, (24, 32), classes=5, seed=1))
     return folder
@@ -67,12 +67,13 @@ def test_tables_and_files(run: Run, place: Path) -> None:
     assert (code, error) == (0, "")
     folder = Path("photos-evaluation")
     found = json.loads((folder / "results.json").read_text())
-    expected = evaluate(
-        Bank(place / "photos.bank"), SideBySide(pairs), "api", iterations=2, top_k=[1, None]
-    )
+    search = HyperPatchMatch(iterations=2)
+    explainer = Explainer(place / "photos.bank")
+    expected = evaluate(explainer, SideBySide(pairs), "api", search, top_k=[1, None])
     for line, wanted in zip(found["lines"], expected.to_json()["lines"], strict=True):
         assert {**line, "seconds": 0} == {**wanted, "seconds": 0}
-    assert "3 validation images, 4 training images (all images), hyperpatch-match" in out
+    title = f"3 validation images, 4 training images (all images), {search}"
+    assert title in out
     line = expected.line(Row("OR", "decoder_2", 1))
     psnr, change, ssim = line.values["psnr"], line.changes["psnr"], line.values["ssim"]
     row = f"OR decoder_2 top 1 {psnr:.2f} dB ({change:+.2f}) {ssim:.3f}"
@@ -85,14 +86,15 @@ def test_json_and_filters(run: Run, place: Path) -> None:
     code, out, _ = run(
         *(place / "photos.bank", "--side-by-side", place / "val-photos", "--json", "-o", "out"),
         *("--layer", "encoder_2", "--where", "wall=red", "--limit", 2, "--compose", "overlap"),
-        *("--top-k", "1, 2,3,all", "--method", "exhaustive", "--seed", 3),
+        *("--top-k", "1, 2,3,all", "--method", "exhaustive", "--matches", 2),
     )
     assert code == 0
     found = json.loads(out)
     settings = found["settings"]
     assert (settings["training_images"], settings["validation_images"]) == (2, 2)
     assert (settings["selection"], settings["composition"]) == ("where wall=red", "overlap")
-    assert (settings["method"], settings["seed"]) == ("exhaustive", 3)
+    assert settings["search"] == {"method": "exhaustive", "matches": 2}
+    assert settings["search_words"] == "exhaustive, 2 matches"
     assert found["notes"] == ["top 3 is left out: only 2 training images may be used"]
     assert found["folder"] == "out"
     searched = [each["top_k"] for each in found["lines"] if each["reconstruction"] == "IR"]
@@ -101,7 +103,7 @@ def test_json_and_filters(run: Run, place: Path) -> None:
 
 def test_palettes_are_those_of_the_bank_unless_told(run: Run, place: Path) -> None:
     arguments = (place / "labels.bank", "--side-by-side", place / "val-labels", "-o", "out")
-    assert run(*arguments, "--top-k", "all", "--iterations", 0)[0] == 0
+    assert run(*arguments, "--top-k", "all")[0] == 0
     found = json.loads(Path("out", "results.json").read_text())
     assert 0 < found["lines"][0]["mean_iou"] < 1
     other = grey_palette(5)
@@ -114,7 +116,7 @@ def test_palettes_are_those_of_the_bank_unless_told(run: Run, place: Path) -> No
 
 def test_without_a_descriptor_only_all_images_are_searched(run: Run, place: Path) -> None:
     arguments = (place / "labels.bank", "--side-by-side", place / "val-labels", "-o", "out")
-    code, out, _ = run(*arguments, "--iterations", 0)
+    code, out, _ = run(*arguments)
     assert code == 0
     assert "top 16 is left out: the bank has no descriptor" in out
     code, _, error = run(*arguments, "--top-k", "16")

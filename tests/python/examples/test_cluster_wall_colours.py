@@ -15,7 +15,7 @@ from compnn.data.attributes import resolve_attributes
 from compnn.images.files import write_image
 from compnn.images.palette import Palette
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 WALLS = {"white": (196, 190, 182), "brown": (92, 74, 60), "yellow": (200, 172, 110)}
 FACADES = Palette.named("facades")
 
