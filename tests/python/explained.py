@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from compnn.explanation.explainer import Explainer
 from compnn.explanation.explanation import Explanation
+from compnn.search.search import HyperPatchMatch
 from memory_dataset import MemoryDataset
 
 COUNT = 6
 TRAIN = MemoryDataset(COUNT, attributes={"img_1": {"wall": "red"}})
 HELD_OUT = MemoryDataset(2, seed=1)
 QUERY = HELD_OUT[0].input
+LONG = HyperPatchMatch(iterations=64)
 
 
 def same_field(first: Explanation, second: Explanation) -> bool:
@@ -35,3 +39,22 @@ def flip_a_bit(file: Path, image: int, images: int = COUNT) -> None:
     size = len(numbers) // images
     numbers[image * size + size // 2] ^= 0x04
     numbers.flush()  # type: ignore[attr-defined]
+
+
+def described(explanation: Explanation) -> list[Any]:
+    """What an explanation says, from the field to the pixels of a source."""
+    source = explanation.sources()[0]
+    given, target = explanation.source_images(source.index)
+    pictures = explanation.input, explanation.output, given, target, explanation.network_output
+    field = explanation.field
+    return [
+        repr(explanation),
+        explanation.sources(),
+        explanation.candidates,
+        *(each.tobytes() for each in (*pictures, field.image, field.row, field.col)),
+    ]
+
+
+def explained_by(explainer: Explainer, among: Any = None) -> list[Any]:
+    """The same, of what an explainer finds."""
+    return described(explainer.explain(QUERY, "encoder_2", LONG, top_k=3, among=among))

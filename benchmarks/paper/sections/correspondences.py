@@ -60,7 +60,7 @@ def write(setting: Setting) -> str:
         commands(
             *(
                 f"compnn match {a} {b} --network $MODELS/{CAMVID.network} --layer {layer} "
-                f"--palette camvid {SEARCH if search.method == HyperPatchMatch.method else ''}"
+                f"--palette camvid{'' if search == Exhaustive() else f' {SEARCH}'}"
                 for layer, search in LAYERS
             )
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.rich_utils import rich_format_error
@@ -31,7 +31,7 @@ from compnn.errors import CompnnError
 from compnn.names import shown
 
 # What typer raises for arguments that make no sense; their common class has no public name.
-_UsageError = typer.BadParameter.__mro__[1]
+_UsageError: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="compnn",

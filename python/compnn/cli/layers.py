@@ -33,6 +33,7 @@ def layers(
     """
     opened = OnnxNetwork(
         network,
+        [] if all_taps else None,  # the names in the file may be wrong
         preprocessing=options.preprocessing_of(size, input_range, mean, std, channel_order, False),
         hyperpatch=None if hyperpatch is None else options.parse_pair(hyperpatch),
     )

@@ -126,9 +126,9 @@ def match(
         hyperpatch=None if hyperpatch is None else options.parse_pair(hyperpatch),
         num_threads=threads,
     )
-    queries = [read_query(image, kind, half=input_half) for image in (a, b)]
+    one, other = (read_query(image, kind, half=input_half) for image in (a, b))
     chosen = parse_points(points or [])
-    height, width = opened.input_size or queries[0].image.shape[:2]
+    height, width = opened.input_size or one.image.shape[:2]
     for y, x in chosen:
         check_pixel((height, width), y, x)
     folder = output or Path(f"{file_name(a.stem)}-{file_name(b.stem)}-match")
@@ -136,7 +136,8 @@ def match(
     with console.layer_progress(quiet=json) as progress:
         matching = match_images(
             opened,
-            *queries,
+            one,
+            other,
             layer,
             search,
             palette=palette,

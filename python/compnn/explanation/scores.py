@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from compnn.errors import ImageError
 from compnn.explanation.explanation import Explanation
@@ -34,7 +33,7 @@ class Scores:
     output_to_target: Score | None
     network_to_target: Score | None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The fields as JSON values; an accuracy of which no pixel counts is None."""
         fields = asdict(self)
         for part in fields.values():

@@ -162,7 +162,7 @@ class Kind(ABC):
         return self == other
 
     @abstractmethod
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A dictionary that JSON can hold and `kind_from_json` reads."""
 
 
@@ -204,7 +204,7 @@ class Photo(Kind):
         """As `Kind.describe_one`."""
         return "a photo"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As `Kind.to_json`."""
         return {"kind": self.name}
 
@@ -320,7 +320,7 @@ class Labels(Kind):
         ours, theirs = ({**each.palette.to_json(), "name": ""} for each in (self, other))
         return ours == theirs
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As `Kind.to_json`."""
         return {"kind": self.name, "palette": self.palette.to_json()}
 
@@ -405,12 +405,12 @@ class Values(Kind):
         """As `Kind.is_like`: the unit must be the same."""
         return isinstance(other, Values) and self.unit == other.unit
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As `Kind.to_json`."""
         return {"kind": self.name, "unit": self.unit, "limits": list(self.limits)}
 
 
-def kind_from_json(document: Mapping[str, Any]) -> Kind:
+def kind_from_json(document: Mapping[str, object]) -> Kind:
     """The kind that `Kind.to_json` wrote.
 
     Raises

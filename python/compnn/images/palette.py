@@ -198,7 +198,7 @@ class Palette:
         void = "" if self.void is None else f", void {self.void}"
         return f"palette {self.name!r} (labels 0..{len(self.classes) - 1}{void})"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return a dictionary that JSON can hold and `from_json` reads."""
         return {
             "name": self.name,
@@ -208,7 +208,7 @@ class Palette:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Palette:
+    def from_json(cls, data: Mapping[str, object]) -> Palette:
         """Return the palette that `to_json` wrote.
 
         Raises
@@ -216,18 +216,21 @@ class Palette:
         PaletteError
             If a part is missing or malformed.
         """
-        try:
-            name = str(data["name"])
-            classes = tuple(str(each) for each in data["classes"])
-            colours = _colour_array(data["colours"])
-            void = data["void"]
-            if not isinstance(void, int | None):
-                raise TypeError(f"void is {void!r}")
-        except (KeyError, TypeError, ValueError) as error:
-            raise PaletteError(
-                f"a palette needs name, classes, colours and void; this one is malformed: {error!r}"
-            ) from error
-        return cls(name, classes, colours, void)
+        wrong: object = dict(data)
+        match data:
+            case {
+                "name": str(name),
+                "classes": [*classes],
+                "colours": [*colours],
+                "void": int() | None as void,
+            } if all(isinstance(each, str) for each in classes):
+                try:
+                    return cls(name, tuple(map(str, classes)), _colour_array(colours), void)
+                except (TypeError, ValueError) as error:
+                    wrong = error
+        raise PaletteError(
+            f"a palette needs name, classes, colours and void; this one is malformed: {wrong!r}"
+        )
 
     @classmethod
     def named(cls, name: str) -> Palette:
@@ -299,7 +302,7 @@ class Palette:
         return cls(path.stem, tuple(name for name, _ in ordered), colours, void)
 
 
-def _colour_array(colours: Iterable[Iterable[int]]) -> npt.NDArray[np.uint8]:
+def _colour_array(colours: Iterable[Any]) -> npt.NDArray[np.uint8]:
     """Return (C, 3) uint8; ValueError or TypeError unless they are whole numbers in 0..255."""
     values = bytes(value for colour in colours for value in colour)
     return np.frombuffer(values, dtype=np.uint8).reshape(-1, 3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -107,7 +106,7 @@ class Layer:
             return self
         return replace(self, shape=(*cells, self.shape[2]), image_size=image_size)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The fields as JSON values."""
         return {
             key: list(part) if isinstance(part, tuple) else part
@@ -115,7 +114,7 @@ class Layer:
         }
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Layer:
+    def from_json(cls, fields: Mapping[str, object]) -> Layer:
         """The inverse of `to_json`; fields of a later version are left alone.
 
         Raises

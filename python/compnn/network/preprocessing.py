@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -134,13 +134,13 @@ class Preprocessing:
             image = image[..., ::-1]
         return np.ascontiguousarray(image)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The fields as JSON values."""
         fields = asdict(self)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Preprocessing:
+    def from_json(cls, fields: Mapping[str, object]) -> Preprocessing:
         """The inverse of `to_json`; fields of a later version are left alone.
 
         Raises

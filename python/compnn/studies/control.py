@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -88,7 +88,7 @@ class Control:
         """The sheet of the subsets beside each other: uint8 (height, width, 3) RGB."""
         return views.sheet(self)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The numbers, and the images that were searched and used, as JSON values."""
         return {
             "layer": self.unrestricted.layer.name,

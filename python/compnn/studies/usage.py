@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -97,7 +96,7 @@ class Usage:
         """The `count` images that gave most, fewer if fewer gave any."""
         return [image for image in self.images[:count] if image.pixels]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The fields, and `never_used`, as JSON values; a ratio that is nan is None."""
         document = {**asdict(self), "never_used": self.never_used}
         for row in (*document["images"], *document["attributes"]):

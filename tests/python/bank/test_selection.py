@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -11,14 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from compnn.bank.bank import Bank
-from compnn.data import SideBySide
-from compnn.data.dataset import Dataset, Pair
-from compnn.errors import BankError, SearchError
-from compnn.network.onnx import Model
-from compnn.images.palette import Palette
+from compnn.bank.bank import Bank, build
 from compnn.bank.selection import LEAST_SHARE, Selection
+from compnn.data.dataset import Dataset, Pair
+from compnn.data.folders import SideBySide
+from compnn.errors import BankError, SearchError
+from compnn.explanation.explainer import Explainer
+from compnn.images.kinds import Kind, Labels, Photo
+from compnn.images.palette import Palette
+from compnn.network.onnx import OnnxNetwork
+from compnn.search.search import Exhaustive
+from explained import array_file
 from memory_dataset import MemoryDataset
+from memory_images import MemoryPictures
 from tiny_networks import tiny_segnet, tiny_unet
 
 SIZE = (40, 48)
@@ -59,12 +64,12 @@ class Maps(Dataset):
         self._labels = labels
         super().__init__(
             NAMES,
-            input_palette=PALETTE if labels == "input" else None,
-            target_palette=PALETTE if labels == "target" else None,
+            input_kind=Labels(PALETTE) if labels == "input" else None,
+            target_kind=Labels(PALETTE) if labels == "target" else None,
             attributes=attributes,
         )
 
-    def _read(self, name: str) -> Pair:
+    def read(self, name: str) -> Pair:
         noise = np.random.default_rng(len(name)).integers(0, 256, (*SIZE, 3), np.uint8)
         if self._labels == "target":
             return Pair(name, noise, MAPS[name])
@@ -73,8 +78,8 @@ class Maps(Dataset):
 
 def bank_of_maps(folder: Path, labels: str) -> Bank:
     network = tiny_segnet if labels == "target" else tiny_unet
-    model = Model(network(folder / "net.onnx", size=SIZE), ["encoder_2"])
-    return Bank.build(folder / "bank", model, Maps(labels, WALLS))
+    path = network(folder / "net.onnx", size=SIZE)
+    return build(folder / "bank", OnnxNetwork(path, ["encoder_2"]), Maps(labels, WALLS))
 
 
 @pytest.fixture(scope="module", params=["target", "input"])
@@ -88,8 +93,8 @@ def bank(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Bank:
     """A bank without palettes or attributes."""
     folder = tmp_path_factory.mktemp("photos")
-    model = Model(tiny_unet(folder / "net.onnx"), ["encoder_2"])
-    return Bank.build(folder / "bank", model, MemoryDataset(3))
+    network = OnnxNetwork(tiny_unet(folder / "net.onnx"), ["encoder_2"])
+    return build(folder / "bank", network, MemoryDataset(3))
 
 
 def chosen(bank: Bank, selection: Selection) -> list[str]:
@@ -263,7 +268,7 @@ def test_one_entry_or_a_list_may_be_given(bank: Bank) -> None:
 
 def test_a_damaged_label_map_is_not_counted(tmp_path: Path) -> None:
     bank_of_maps(tmp_path, "target")
-    file = tmp_path / "bank" / "targets.npy"
+    file = array_file(tmp_path / "bank", "targets.npy")
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
@@ -273,31 +278,31 @@ def test_a_damaged_label_map_is_not_counted(tmp_path: Path) -> None:
 
 def test_candidates_of_an_explanation(bank: Bank) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
-    allowed = Selection(where=("wall=*red",)).select(bank)
-    found = bank.explain(image, "encoder_2", candidates=allowed, method="exhaustive")
+    red = Selection(where=("wall=*red",))
+    explainer = Explainer(bank)
+    found = explainer.explain(image, "encoder_2", Exhaustive(), among=red)
+    assert [each.index for each in found.candidates] == red.select(bank) == [0, 1]
     assert set(np.unique(found.field.image)) <= {0, 1}
+    assert explainer.indices("wall=*red") == [0, 1]
 
 
 class LabelMaps:
     """What a selection by class looks at of a bank."""
 
-    input_palette = None
+    input_kind: Kind = Photo()
 
     def __init__(self, maps: list[npt.NDArray[np.uint8]], palette: Palette) -> None:
-        self.maps, self.target_palette = maps, palette
+        self.targets, self.target_kind = MemoryPictures(maps), Labels(palette)
 
     def __len__(self) -> int:
-        return len(self.maps)
-
-    def targets(self, images: Iterable[int]) -> npt.NDArray[np.uint8]:
-        return np.stack([self.maps[image] for image in images])
+        return len(self.targets.pictures)
 
 
 def test_speckle_of_jpeg_files_is_no_class(shared: Path) -> None:
     """Nearly all label maps of CMP Facades have pixels nearest to the colour of doors."""
     palette = Palette.named("facades")
     folder = shared / "data" / "facades" / "train"
-    facades = SideBySide(folder, input="left", target_palette=palette)
+    facades = SideBySide(folder, input="left", target_kind=Labels(palette))
     maps = [facades[index].target for index in range(60)]
     door = palette.classes.index("door")
     assert sum((labels == door).any() for labels in maps) > 50

@@ -19,6 +19,7 @@ from memory_dataset import MemoryDataset, contents
 from tiny_networks import tiny_segnet, tiny_unet
 
 WALLS = {"img_0": "red", "img_1": "grey", "img_2": "grey"}
+SAVED = {"field.npz", "explanation.json"}
 PICTURES = {
     "query.png",
     "network_output.png",

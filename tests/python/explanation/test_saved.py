@@ -19,6 +19,7 @@ from compnn.explanation import explanation as module
 from compnn.explanation.explanation import Explanation
 from compnn.images.files import read_image
 from compnn.images.palette import Palette
+from explained import described
 from explanations import (
     ATTRIBUTES,
     COUNT,
@@ -342,12 +343,6 @@ def test_a_save_that_is_killed_leaves_no_half_explanation(
 
 
 # Pickles
-
-
-def described(explanation: Explanation) -> tuple[str, bytes, bytes]:
-    """What another process finds, from the field to the pixels of a source."""
-    _, target = explanation.source_images(explanation.sources()[0].index)
-    return repr(explanation), explanation.output.tobytes(), target.tobytes()
 
 
 @pytest.mark.parametrize("kind", ["label maps", "values"])

@@ -18,16 +18,14 @@ import pytest
 from compnn.bank.bank import Bank, build
 from compnn.errors import BankError
 from compnn.explanation.explainer import Explainer
-from compnn.explanation.explanation import Explanation
 from compnn.images.files import write_image
 from compnn.network.onnx import OnnxNetwork
 from compnn.search.search import Exhaustive, HyperPatchMatch
 from engine import environment
-from explained import HELD_OUT, QUERY, TRAIN, same_field
+from explained import HELD_OUT, LONG, QUERY, TRAIN, described, explained_by, same_field
 from memory_dataset import MemoryDataset, contents
 from tiny_networks import UNET_LAYERS
 
-LONG = HyperPatchMatch(iterations=64)
 QUICK = HyperPatchMatch(iterations=2)
 
 
@@ -97,35 +95,16 @@ def test_explaining_leaves_the_bank_as_it_is(copied: Path, network: OnnxNetwork)
     assert not explainer.bank.inputs.picture(0).flags.writeable
 
 
-def described(explanation: Explanation) -> list[Any]:
-    """What an explanation says, from the field to the pixels of a source."""
-    source = explanation.sources()[0]
-    given, target = explanation.source_images(source.index)
-    pictures = explanation.input, explanation.output, given, target, explanation.network_output
-    field = explanation.field
-    return [
-        repr(explanation),
-        explanation.sources(),
-        explanation.candidates,
-        *(each.tobytes() for each in (*pictures, field.image, field.row, field.col)),
-    ]
-
-
-def explained(explainer: Explainer, among: Any = None) -> list[Any]:
-    """The same, of what an explainer finds."""
-    return described(explainer.explain(QUERY, "encoder_2", LONG, top_k=3, among=among))
-
-
 def test_explainers_and_explanations_work_in_another_process(explainer: Explainer) -> None:
-    expected = explained(explainer)
+    expected = explained_by(explainer)
     explanation = explainer.explain(QUERY, "encoder_2", LONG, top_k=3)
     reading = explainer.read(QUERY)
     near = explainer.nearest(reading, 3)
     again = pickle.loads(pickle.dumps(explainer))
-    assert explained(again) == expected
+    assert explained_by(again) == expected
     assert repr(again.bank) == repr(explainer.bank)
     with get_context("spawn").Pool(1) as pool:
-        assert pool.apply(explained, (explainer,)) == expected
+        assert pool.apply(explained_by, (explainer,)) == expected
         assert pool.apply(described, (explanation,)) == expected
         assert pool.apply(Explainer.nearest, (explainer, reading, 3)) == near
 
@@ -156,7 +135,7 @@ def test_an_explanation_stays_what_it_was(copied: Path, network: OnnxNetwork) ->
     found = explainer.explain(QUERY, "encoder_2", LONG)
     lazy = explainer.explain(QUERY, "encoder_2", LONG)
     expected = described(found)
-    before = explained(explainer, [4, 5])
+    before = explained_by(explainer, [3, 4, 5])
     more = MemoryDataset(9, seed=5)
     explainer.bank.drop(["img_0", "img_2"])
     explainer.bank.append(network, more.subset(["img_6", "img_7", "img_8"]))
@@ -167,8 +146,8 @@ def test_an_explanation_stays_what_it_was(copied: Path, network: OnnxNetwork) ->
     names = [*(f"img_{index}" for index in (1, 3, 4, 5)), "img_6", "img_7", "img_8"]
     now = explainer.explain(QUERY, "encoder_2", LONG)
     assert sorted(each.name for each in now.candidates) == names
-    assert explained(explainer) == explained(Explainer(copied, network))
-    after = explained(explainer, ["img_4", "img_5"])
+    assert explained_by(explainer) == explained_by(Explainer(copied, network))
+    after = explained_by(explainer, ["img_3", "img_4", "img_5"])
     assert [each.name for each in after[2]] == [each.name for each in before[2]]
     assert after[3:8] == before[3:8]
 

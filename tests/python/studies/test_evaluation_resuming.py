@@ -94,7 +94,15 @@ def test_a_journal_that_was_cut_short(
 
 
 @pytest.mark.parametrize(
-    "line", [b'{"image": "img_1", "rows": {"network": 3}}\n', b"{}\n", b"nonsense\n", b"\xff\n"]
+    "line",
+    [
+        b'{"image": "img_1", "rows": {"network": 3}}\n',
+        b'{"image": "img_1", "rows": {"network": {"observations": {}, "similarity": null, '
+        b'"seconds": null, "used": [[[1], 2]]}}}\n',
+        b"{}\n",
+        b"nonsense\n",
+        b"\xff\n",
+    ],
 )
 def test_a_damaged_line_is_measured_again(
     label_explainer: Explainer, tmp_path: Path, finished: tuple[Path, Any], line: bytes

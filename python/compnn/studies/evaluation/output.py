@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from compnn.files import write_file
 from compnn.names import csv_table, file_name, json_text
@@ -51,7 +50,7 @@ def usage_folder(row: Row) -> str:
     return f"{file_name(str(row.layer))}-{'' if row.top_k is None else 'top'}{row.searched}"
 
 
-def _csv(rows: Iterable[Mapping[str, Any]]) -> str:
+def _csv(rows: Iterable[Mapping[str, object]]) -> str:
     """A CSV table; the columns are the keys of all rows, in the order of the first with most."""
     rows = list(rows)
     columns = list(dict.fromkeys(key for row in sorted(rows, key=len, reverse=True) for key in row))

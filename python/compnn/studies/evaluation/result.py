@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from compnn.bank.selection import Selection
 from compnn.explanation.composition import Composition
@@ -75,7 +74,7 @@ class Evaluation:
         return next(line for line in self.lines if line.row == row)
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """What was measured, and how, as JSON values."""
         return {
             "bank": str(self.plan.training.path),
@@ -87,7 +86,7 @@ class Evaluation:
             "search_words": str(self.search),
         }
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Settings, notes and lines as JSON values; None where there is no number."""
         return {
             "settings": self.settings,
@@ -105,7 +104,7 @@ def selection_words(among: Among) -> str:
     return f"{len(set(among))} chosen images"
 
 
-def line_json(line: Line) -> dict[str, Any]:
+def line_json(line: Line) -> dict[str, object]:
     """A line as JSON values; None where there is no number."""
     numbers = {
         "similarity": line.similarity,

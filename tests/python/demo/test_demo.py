@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from command_line import call_main
 from compnn.bank.bank import Bank
 from compnn.demo.facades import COUNT, DemoFacades
-from compnn.demo.run import HELD_OUT, LAYERS, TOP_K
+from compnn.demo.run import HELD_OUT, LAYERS, MAP_LAYER, TOP_K
 from compnn.images.files import read_image
 from compnn.images.measures import psnr
+from compnn.names import shown
 
 
 @dataclass
@@ -52,6 +54,8 @@ def test_all_layers_are_explained(demo: Demo) -> None:
     assert tuple(demo.layers) == LAYERS
     for row in demo.layers.values():
         assert 0 < row["similarity"] <= 1
+        assert row["search"] == {"method": "exhaustive", "matches": 1}
+        assert row["folder"] == str(demo.folder / row["layer"]["name"])
         assert len(row["candidates"]) == TOP_K
         assert sum(source["share"] for source in row["sources"]) == pytest.approx(1)
         assert row["sources"][0]["attributes"]["wall"]
@@ -103,3 +107,21 @@ def test_the_bank_of_the_demo_is_a_sound_bank(demo: Demo) -> None:
     photo = DemoFacades("train")[source["index"]]
     assert photo.name == source["name"]
     np.testing.assert_array_equal(bank.pair(source["index"])[1], photo.target)
+
+
+def test_what_the_demo_says_can_be_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Into a folder whose name would do harm: every path that is named is there."""
+    folder = tmp_path / "de\x1b[31mmo {sheet}"
+    monkeypatch.setattr("compnn.demo.run.LAYERS", ("encoder_5", "decoder_4"))
+    monkeypatch.setattr("compnn.demo.facades.COUNT", {"train": TOP_K, "held-out": 1})
+    assert call_main(monkeypatch, "demo", "-o", folder) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "\x1b" not in out
+    shown_folder = shown(str(folder))
+    for named in ("contact_sheet.png", f"{MAP_LAYER}/sources.png"):
+        assert f"{shown_folder}/{named}" in out
+        assert (folder / named).is_file()
+    assert f"the {TOP_K} nearest of {TOP_K} training facades" in out

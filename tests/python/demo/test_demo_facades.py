@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ import onnxruntime as ort
 import pytest
 
 import compnn.demo
-from compnn.data import Pair
+from compnn.data.dataset import Pair
 from compnn.demo.facade.building import choose_style, make_layout
-from compnn.demo.facades import PALETTE, DemoFacades, Facade, make_facade
 from compnn.demo.facade.layout import label_map
 from compnn.demo.facade.styles import STYLES, WALL_COLOURS
+from compnn.demo.facades import PALETTE, DemoFacades, Facade, make_facade
 from compnn.errors import DatasetError
+from compnn.images.kinds import Labels, Photo
 
 NETWORK = Path(compnn.demo.__path__[0]) / "unet.onnx"
 WALL = PALETTE.classes.index("wall")
@@ -62,13 +64,21 @@ def test_facades_are_label_map_and_photo_of_one_size() -> None:
 
 def test_pairs_show_the_label_map_in_the_colours_of_the_palette() -> None:
     facades = DemoFacades("held-out", count=2)
-    assert facades.input_palette == PALETTE
-    assert facades.target_palette is None
+    assert facades.input_kind == Labels(PALETTE)
+    assert facades.target_kind == Photo()
     for pair, seed in zip(facades, (10_042, 10_043), strict=True):
         made = make_facade(seed)
         assert pair.name == made.name
         assert np.array_equal(PALETTE.quantise(pair.input), made.labels)
         assert np.array_equal(pair.target, made.photo)
+
+
+def test_pairs_pickle_and_stay_the_same() -> None:
+    facades = DemoFacades("held-out", count=2)
+    again = pickle.loads(pickle.dumps(facades))
+    assert again.names == facades.names
+    np.testing.assert_array_equal(again[1].target, facades[1].target)
+    assert again.subset(facades.names[1:]).read("facade-10043").name == "facade-10043"
 
 
 def test_train_and_held_out_share_no_facade() -> None:
