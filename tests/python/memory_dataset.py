@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from compnn.bank.bank import Bank
 from compnn.data.dataset import Dataset, Pair
 from compnn.errors import ImageError
+from compnn.images.kinds import Labels, Photo
 from compnn.images.palette import Palette
 
 
 class MemoryDataset(Dataset):
-    """`count` pairs img_0, img_1, ... of one size, the same for the same seed.
+    """`count` pairs img_0, img_1, ... (or another prefix) of one size, the same for the same seed.
 
     Those in `bad` cannot be read. With `classes` the targets are label maps.
     """
@@ -30,11 +30,12 @@ class MemoryDataset(Dataset):
         darkest: int = 0,
         seed: int = 0,
         attributes: Mapping[str, Mapping[str, str]] | None = None,
+        prefix: str = "img_",
     ) -> None:
-        palette = None if classes is None else grey_palette(classes)
-        names = [f"img_{index}" for index in range(count)]
-        super().__init__(names, target_palette=palette, attributes=attributes)
-        self.bad = {f"img_{index}" for index in bad}
+        kind = Photo() if classes is None else Labels(grey_palette(classes))
+        names = [f"{prefix}{index}" for index in range(count)]
+        super().__init__(names, target_kind=kind, attributes=attributes)
+        self.bad = {f"{prefix}{index}" for index in bad}
         self.pairs = {}
         for index, name in enumerate(names):
             random = np.random.default_rng((seed, index))
@@ -45,7 +46,7 @@ class MemoryDataset(Dataset):
                 target = random.integers(0, classes, size, np.uint8)
             self.pairs[name] = Pair(name, image, target)
 
-    def _read(self, name: str) -> Pair:
+    def read(self, name: str) -> Pair:
         if name in self.bad:
             raise ImageError(f"{name}.png is cut short")
         return self.pairs[name]
@@ -90,16 +91,3 @@ def stop_at(done: int, error: type[BaseException] = StoppedError) -> Callable[[i
             raise error
 
     return progress
-
-
-def check_that_images_find_themselves(bank: Bank, pairs: Iterable[Pair], layer: str) -> None:
-    """By exhaustive search, place for place and pixel for pixel; `pairs` are the bank's."""
-    for index, pair in enumerate(pairs):
-        found = bank.explain(pair.input, layer, method="exhaustive")
-        rows, cols = np.indices(found.layer.grid)
-        np.testing.assert_allclose(found.field.similarity, 1, atol=1e-6)
-        assert (found.field.image == index).all()
-        np.testing.assert_array_equal(found.field.row[0], rows)
-        np.testing.assert_array_equal(found.field.col[0], cols)
-        np.testing.assert_array_equal(found.input, pair.input)
-        np.testing.assert_array_equal(found.output, pair.target)
