@@ -73,7 +73,8 @@ class Bank:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._open(Generation(self.path))
+        # Files are opened when they are first needed: by then the working folder may be another.
+        self._open(Generation(Path(os.path.abspath(path))))
 
     def _open(self, generation: Generation) -> None:
         self._opened = generation
@@ -89,7 +90,7 @@ class Bank:
         return bank
 
     def __reduce__(self) -> tuple[Callable[..., Bank], tuple[str, int]]:
-        return Bank._reopened, (os.path.abspath(self.path), self.generation)
+        return Bank._reopened, (str(self._opened.path), self.generation)
 
     def __repr__(self) -> str:
         return (
@@ -524,7 +525,7 @@ class Bank:
     def _changing(self, *, without_locks: bool = False) -> Iterator[Writer]:
         """Change the bank, go on with its new generation, and remove what nobody needs."""
         self._check_open()
-        with Writer(self.path) as writer:
+        with Writer(self._opened.path) as writer:
             if writer.newest is None:
                 raise BankError(f"there is no bank at {self.path} any more.")
             yield writer
@@ -577,10 +578,10 @@ class Bank:
         """The files that may be the bank's network, likeliest first."""
         places, manifest = [], self._opened.manifest
         if manifest.network_file is not None:
-            places.append(network_folder(self.path, manifest) / manifest.network_file)
+            places.append(network_folder(self._opened.path, manifest) / manifest.network_file)
         if self.network.path is not None:
             was = Path(self.network.path)
-            places += [was, Path(os.path.abspath(self.path)).with_name(was.name)]
+            places += [was, self._opened.path.with_name(was.name)]
         files = [file for file in places if file.is_file()]
         if not files:
             raise NetworkError(

@@ -226,9 +226,10 @@ def _lock_generation(path: Path, wanted: int | None) -> tuple[int, int]:
             return number, _open_locked(file)
         except (FileNotFoundError, BlockingIOError):
             # It is being removed, or has been: then there is a newer one.
-            if wanted is None and newest_number(path) != number:
+            newest = newest_number(path)
+            if wanted is None and newest != number:
                 continue
-            if wanted is None:
+            if newest == number:
                 raise BankError(f"{file} is missing. Rebuild the bank, or copy it again.") from None
             raise BankError(
                 f"generation {wanted} of the bank {path} is no longer there: the bank has been "
