@@ -345,6 +345,63 @@ def test_unknown_fields_stay(path: Path, network: OnnxNetwork) -> None:
     assert build(path, network, part(0), overwrite=True).unknown_fields == ()
 
 
+# The disk
+
+
+def test_everything_is_on_the_disk_before_it_is_published(
+    path: Path, network: OnnxNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files, then the folders that name them, then the generation, then the manifest."""
+    events: list[tuple[str, str]] = []
+    replace = os.replace
+
+    def fsync(descriptor: int) -> None:
+        events.append(("sync", os.readlink(f"/proc/self/fd/{descriptor}")))
+
+    def renamed(source: Any, target: Any) -> None:
+        assert ("sync", str(source)) in events
+        events.append(("rename", str(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", renamed)
+    bank = build(path, network, part(0, 1), copy_network=True)
+    for change in (
+        lambda: None,
+        lambda: bank.append(network, part(2)),
+        lambda: bank.attach("x", {"x": np.arange(2)}),
+        lambda: bank.compact(),
+        lambda: merge([bank], path.with_name("merged"), overwrite=False),
+    ):
+        before = set(contents(path.parent))
+        change()
+        root = path.parent / "merged" if (path.parent / "merged").exists() else path
+        generation = root / f"generations/{Bank(root).generation}.json"
+        published = events.index(("rename", str(generation)))
+        synced = {place for kind, place in events[:published] if kind == "sync"}
+        for file in set(contents(path.parent)) - before:
+            whole = path.parent / file
+            if whole.parts[: len(root.parts)] != root.parts or whole.parent in (
+                root,
+                root / "generations",
+            ):
+                continue
+            linked = whole.stat().st_nlink > 1  # a file that has been synced under another name
+            renames = any(str(whole) == place for kind, place in events if kind == "rename")
+            assert linked or renames or str(whole) in synced, whole
+            folder = whole.parent
+            while folder != root:
+                assert str(folder) in synced, folder
+                folder = folder.parent
+        assert events[published + 1 :][:3] == [
+            ("sync", str(generation.parent)),
+            ("sync", str(root / f".manifest.json.{os.getpid()}.tmp")),
+            ("rename", str(root / "manifest.json")),
+        ]
+        assert ("sync", str(root)) in events[published + 4 :]
+        events.clear()
+
+
 # Pickles
 
 
