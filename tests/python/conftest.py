@@ -22,3 +22,21 @@ def shared() -> Path:
     if not (folder / "models").is_dir():
         pytest.skip(f"real data and networks are absent: {folder} (set COMPNN_SHARED)")
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kills",
+        type=int,
+        default=10,
+        help="how often each kind of writer of a bank is killed",
+    )
+    parser.addoption(
+        "--long", action="store_true", help="run tests of many processes for thousands of rounds"
+    )
+
+
+@pytest.fixture(scope="session")
+def kills(request: pytest.FixtureRequest) -> int:
+    """How often each kind of writer is killed (`--kills N`; 1000: at every step)."""
+    return int(request.config.getoption("--kills"))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class MemoryDataset(Dataset):
-    """`count` pairs img_0, img_1, ... of one size, the same for the same seed.
+    """`count` pairs img_0, img_1, ... (or another prefix) of one size, the same for the same seed.
 
     Those in `bad` cannot be read. With `classes` the targets are label maps, with `unit` values
     from -1 to 1. With `sizes` the pairs have these in turn, instead of one.
@@ -37,15 +37,16 @@ class MemoryDataset(Dataset):
         darkest: int = 0,
         seed: int = 0,
         attributes: Mapping[str, Mapping[str, str]] | None = None,
+        prefix: str = "img_",
     ) -> None:
         kind: Kind = Photo()
         if classes is not None:
             kind = Labels(grey_palette(classes))
         elif unit is not None:
             kind = Values(unit, limits=(-1, 1))
-        names = [f"img_{index}" for index in range(count)]
+        names = [f"{prefix}{index}" for index in range(count)]
         super().__init__(names, target_kind=kind, attributes=attributes)
-        self.bad = {f"img_{index}" for index in bad}
+        self.bad = {f"{prefix}{index}" for index in bad}
         self.pairs = {}
         for index, (name, size_here) in enumerate(zip(names, cycle(sizes or [size]), strict=False)):
             random = np.random.default_rng((seed, index))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from compnn.bank.layout import encode_name
+from compnn.bank.layout import NUMBERS, encode_name
 from compnn.bank.manifest import AttachedArray
 from compnn.bank.records import map_array
 from compnn.bank.writing import fresh_folder, save_array, sync_tree
@@ -28,7 +28,7 @@ def write_attached(
         If that fails, or an array is not one of numbers.
     """
     for key, array in arrays.items():
-        if array.dtype.kind not in "biuf" or array.ndim == 0:
+        if array.dtype.name not in NUMBERS or array.ndim == 0:
             raise BankError(
                 f"the array {key!r} that is to be attached is {array.dtype} {array.shape}. "
                 f"Attach arrays of numbers, with an axis at least."

@@ -74,7 +74,8 @@ class Bank:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._opened = Generation(self.path)
+        # Files are opened when they are first needed: by then the working folder may be another.
+        self._opened = Generation(Path(os.path.abspath(path)))
 
     @classmethod
     def _reopened(cls, path: str, generation: int) -> Bank:
@@ -85,7 +86,7 @@ class Bank:
         return bank
 
     def __reduce__(self) -> tuple[Callable[..., Bank], tuple[str, int]]:
-        return Bank._reopened, (os.path.abspath(self.path), self.generation)
+        return Bank._reopened, (str(self._opened.path), self.generation)
 
     def __copy__(self) -> Bank:
         """The same generation: a change through one of them does not move the other on."""
@@ -552,7 +553,7 @@ class Bank:
     def _changing(self, *, without_locks: bool = False) -> Iterator[Writer]:
         """Change the bank, go on with its new generation, and remove what nobody needs."""
         self._check_open()
-        with Writer(self.path) as writer:
+        with Writer(self._opened.path) as writer:
             if writer.newest is None:
                 raise BankError(f"there is no bank at {self.path} any more.")
             yield writer
@@ -605,10 +606,10 @@ class Bank:
         """The files that may be the bank's network, likeliest first."""
         places, manifest = [], self._opened.manifest
         if manifest.network_file is not None:
-            places.append(network_folder(self.path, manifest) / manifest.network_file)
+            places.append(network_folder(self._opened.path, manifest) / manifest.network_file)
         if self.network.path is not None:
             was = Path(self.network.path)
-            places += [was, Path(os.path.abspath(self.path)).with_name(was.name)]
+            places += [was, self._opened.path.with_name(was.name)]
         files = [file for file in places if file.is_file()]
         if not files:
             raise NetworkError(

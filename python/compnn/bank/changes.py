@@ -295,7 +295,7 @@ def _merge_into(writer: Writer, sources: Sequence[Generation]) -> None:
             number = writer.new_id(layout.SHARDS)
             _link_tree(shard.folder, writer.path / layout.SHARDS / str(number))
             shards.append(ShardEntry(number, shard.images))
-    base, directions = sources[0].manifest, None
+    base, directions = replace(sources[0].manifest, network_file=None), None
     for source in sources:
         if (found := source.manifest.directions) is not None and directions is None:
             directions = replace(found, id=writer.new_id(layout.DIRECTIONS))

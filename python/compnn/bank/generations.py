@@ -240,9 +240,10 @@ def _lock_generation(path: Path, wanted: int | None) -> tuple[int, int]:
             return number, _open_locked(file)
         except (FileNotFoundError, BlockingIOError):
             # It is being removed, or has been: then there is a newer one.
-            if wanted is None and newest_number(path) != number:
+            newest = newest_number(path)
+            if wanted is None and newest != number:
                 continue
-            if wanted is None:
+            if newest == number:
                 raise BankError(f"{file} is missing. Rebuild the bank, or copy it again.") from None
             raise BankError(
                 f"generation {wanted} of the bank {path} is no longer there: the bank has been "
@@ -423,13 +424,16 @@ class Writer:
                 os.close(descriptor)
 
     def _settle(self) -> None:
-        """Remove the journal of a build that was published, but interrupted just after that."""
-        plan = self.plan()
-        if plan is None or self.newest is None:
+        """Remove the journal of a build that was published, but interrupted just after that.
+
+        Without a plan there is nothing that could be resumed.
+        """
+        if self.newest is None:
             return
-        if any(entry.id in plan.shards for entry in self.newest.shards):
+        plan = self.plan()
+        if plan is None or any(entry.id in plan.shards for entry in self.newest.shards):
             with disk_errors(self.path):
-                (self.path / layout.JOURNAL_FILE).unlink()
+                (self.path / layout.JOURNAL_FILE).unlink(missing_ok=True)
 
     def _remove_unread(self, number: int) -> bool:
         """Remove a generation unless somebody reads it; whether it is gone."""

@@ -39,6 +39,12 @@ TARGETS_FILE = "targets.npy"
 DESCRIPTORS_FILE = "descriptors.npy"
 DESCRIPTOR_NORMS_FILE = "descriptor_norms.npy"
 
+# Of arrays that are attached.
+NUMBERS = (
+    "bool",
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    *(f"float{bits}" for bits in (16, 32, 64)),
+)
 ACTIVATION_DTYPES = ("float16", "bfloat16", "float32", "int8")
 
 # The header has one length whatever the number of rows, so that it can be rewritten in place; a

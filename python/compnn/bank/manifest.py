@@ -307,7 +307,7 @@ def _attachment(part: Field) -> AttachmentEntry:
 
 def _attached(part: Field) -> AttachedArray:
     shape = tuple(each.as_int(0) for each in part.child("shape").elements())
-    dtype = part.child("dtype").as_str()
+    dtype = part.child("dtype").as_choice(layout.NUMBERS)
     file = _file_name(part.child("file"))
     return AttachedArray(file, shape, dtype, part.child("crc32").as_crc32())
 

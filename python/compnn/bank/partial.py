@@ -287,7 +287,7 @@ class BuildJournal:
         if other := differing(known, digests):
             raise BankError(
                 f"{self._path} holds an interrupted build with different {', '.join(other)}. "
-                f"Build with the same as then to resume it, or discard it with `--restart` "
+                f"Run the same command as then to resume it, or discard it with `--restart` "
                 f"(restart=True)."
             )
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compnn import _core
+from compnn.bank.cells import BankCells, BankDescriptors, Packer, pack_descriptor
 from compnn.bank.layout import ACTIVATION_DTYPES, stored_dtype
-from compnn.bank.packing import Packer, pack_descriptor
-from compnn.errors import ActivationError
+from compnn.errors import ActivationError, ImageError
 from reference import bfloat16_bits, cell_norms, dequantised, stored, stored_norms
 
 Floats = npt.NDArray[np.float32]
@@ -284,8 +284,7 @@ def packed(
     raw: Mapping[str, Floats], dtype: str, directions: Mapping[str, Floats]
 ) -> list[npt.NDArray[Any]]:
     """The records of one image with the layers `wide` and `narrow`, and the descriptor `deep`."""
-    shapes = {tap: (*values.shape[1:], len(values)) for tap, values in raw.items()}
-    packer = Packer(shapes, ("wide", "narrow"), "deep", dtype, directions)
+    packer = Packer(("wide", "narrow"), "deep", dtype, directions)
     return [np.array(record) for record in packer.records(raw, "img_0")]
 
 
@@ -312,8 +311,7 @@ def test_records_of_an_image(dtype: str) -> None:
 
 
 def test_buffers_hold_nothing_of_the_image_before() -> None:
-    shapes = {tap: (*values.shape[1:], len(values)) for tap, values in RAW.items()}
-    packer = Packer(shapes, ("wide", "narrow"), "deep", "int8", {})
+    packer = Packer(("wide", "narrow"), "deep", "int8", {})
     for _ in packer.records(RAW, "img_0"):
         pass
     zeros = {tap: np.zeros_like(values) for tap, values in RAW.items()}
@@ -349,9 +347,8 @@ def test_too_large_for_float16_along_a_direction() -> None:
 
 
 def test_packer_tells_the_layer_that_its_directions_do_not_fit() -> None:
-    shapes = {tap: (*values.shape[1:], len(values)) for tap, values in RAW.items()}
     directions = {"wide": orthonormal(16, 20, 2), "narrow": orthonormal(4, 5, 3)}
-    packer = Packer(shapes, ("wide", "narrow"), "deep", "float16", directions)
+    packer = Packer(("wide", "narrow"), "deep", "float16", directions)
     inside = {
         tap: np.einsum("kd,kc,chw->dhw", along, along, RAW[tap]).astype(np.float32)
         for tap, along in directions.items()
@@ -363,7 +360,7 @@ def test_packer_tells_the_layer_that_its_directions_do_not_fit() -> None:
             pass
         found.append(packer.outside())
     assert found == [None, "narrow", "wide"]
-    assert Packer(shapes, ("wide",), "deep", "float16", {}).outside() is None
+    assert Packer(("wide",), "deep", "float16", {}).outside() is None
 
 
 def test_large_descriptors_are_no_matter() -> None:
@@ -373,3 +370,70 @@ def test_large_descriptors_are_no_matter() -> None:
     assert norm == pytest.approx(np.linalg.norm(descriptor.astype(np.float64)), rel=1e-6)
     with pytest.raises(ActivationError, match="layer 'deep' for image 'img_3' holds NaN"):
         pack_descriptor(np.full((6, 2, 3), np.nan, np.float32), "deep", "img_3")
+
+
+def test_buffers_fit_images_of_any_size() -> None:
+    packer = Packer(("wide", "narrow"), "deep", "float16", {"wide": orthonormal(16, 20, 2)})
+    for seed, (height, width) in enumerate([(3, 4), (5, 2), (3, 4), (1, 1)]):
+        raw = {tap: normal((len(values), height, width), seed) for tap, values in RAW.items()}
+        found = [np.array(record) for record in packer.records(raw, "img_0")]
+        expected = [
+            *pack(raw["wide"], "float16", orthonormal(16, 20, 2)),
+            *pack(raw["narrow"], "float16"),
+        ]
+        for record, right in zip(found, expected, strict=False):
+            np.testing.assert_array_equal(record, right)
+        assert found[4].shape == (6 * height * width,)
+
+
+# Queries
+
+
+def bank_cells(bases: list[Floats | None], sizes: list[tuple[int, int]], dtype: str) -> BankCells:
+    """The cells of images of some sizes, each in a shard of its own and along its own basis."""
+    shards, images = [], []
+    for number, (basis, (height, width)) in enumerate(zip(bases, sizes, strict=True)):
+        cells, norms = pack(normal((20, height, width), number), dtype, basis)
+        shards.append((cells.reshape(height * width, -1), norms.reshape(-1), number))
+        images.append((number, 0, height, width))
+    core = _core.CellBank(shards, np.array(images, np.int64))
+    return BankCells(core, np.array(sizes, np.int64), "wide", dtype, bases, 20)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int8"])
+def test_a_query_is_packed_in_each_basis(dtype: str) -> None:
+    basis = orthonormal(16, 20, 2)
+    bank = bank_cells([None, basis], [(3, 4), (5, 2)], dtype)
+    whole, along = bank.pack(RAW["wide"], "img_0", (2, 2))
+    for query, directions in ((whole, None), (along, basis)):
+        for found, expected in zip(query[:2], pack(RAW["wide"], dtype, directions), strict=True):
+            np.testing.assert_array_equal(found, expected)
+    assert whole[2] is None
+    share = along[2]
+    assert share is not None
+    flat = RAW["wide"].astype(np.float64)
+    inside = np.einsum("kd,dhw->khw", basis, flat)
+    windows = [
+        np.lib.stride_tricks.sliding_window_view(np.square(each).sum(axis=0), (2, 2)).sum((2, 3))
+        for each in (inside, flat)
+    ]
+    np.testing.assert_allclose(share, np.sqrt(windows[0] / windows[1]), rtol=1e-2)
+
+
+def test_places_of_images_too_small_for_a_hyperpatch_count_nothing() -> None:
+    bank = bank_cells([None] * 3, [(3, 4), (1, 9), (5, 2)], "float16")
+    assert bank.places([0, 1, 2], (1, 1)) == 12 + 9 + 10
+    assert bank.places([0, 1, 2], (2, 2)) == 6 + 0 + 4
+    assert bank.places([1], (2, 2)) == 0
+    assert bank.places([0], (4, 4)) == 0
+
+
+def test_descriptor_of_another_length_is_refused() -> None:
+    core = _core.CellBank(
+        [(normal((2, 36), 0), normal((2,), 1), 0)], np.array([[0, 0, 1, 1]], np.int64)
+    )
+    descriptors = BankDescriptors(core, "deep", 36)
+    [(cells, norms, share)] = descriptors.pack(RAW["deep"], "img_0")
+    assert (cells.shape, norms.shape, share) == ((1, 1, 36), (1, 1), None)
+    with pytest.raises(ImageError, match=r"'deep' of q.png has 40 values, those of the bank 36"):
+        descriptors.pack(normal((10, 2, 2), 3), "q.png")

@@ -18,14 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compnn.bank import array_file, direct_writer
-from compnn.bank.array_file import ArrayFile
-from compnn.bank.builder import build_bank
-from compnn.bank.direct_writer import DirectWriter
-from compnn.bank.disk import DiskFullError
+from compnn.bank import writing
+from compnn.bank.bank import build
 from compnn.bank.layout import HEADER_BYTES, ArraySpec
+from compnn.bank.writing import ArrayFile, DirectWriter, DiskFullError
 from compnn.errors import BankError
-from compnn.network.onnx import Model
+from compnn.network.onnx import OnnxNetwork
 from memory_dataset import MemoryDataset, contents
 from tiny_networks import wide_network
 
@@ -50,8 +48,8 @@ def random_bytes(size: int, seed: int = 0) -> npt.NDArray[np.uint8]:
 @contextmanager
 def small_blocks_of_work(patch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder; records of any size are written directly, through a buffer of two blocks."""
-    patch.setattr(array_file, "_LARGE_RECORD", 0)
-    patch.setattr(direct_writer, "_BUFFER", 2 * BLOCK)
+    patch.setattr(writing, "_LARGE_RECORD", 0)
+    patch.setattr(writing, "_BUFFER", 2 * BLOCK)
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 
@@ -90,13 +88,15 @@ def fail_direct_writes(
 
 def write_all(folder: Path, records: npt.NDArray[np.uint8], order: list[int]) -> bytes:
     """Write the records (N, size) of an array in some order; return the file's bytes."""
-    file = ArrayFile(folder, ArraySpec("sub/x.npy", records.shape[1:], "uint8"))
+    file = ArrayFile(folder, ArraySpec("sub/x.npy", records.shape[1:], "uint8", None))
     try:
         file.reserve(len(records))
         for index in order:
-            assert file.write(index, records[index]) == zlib.crc32(records[index].tobytes())
+            assert file.write(index, records[index : index + 1]) == zlib.crc32(
+                records[index].tobytes()
+            )
         for index in order:
-            assert file.read_checksum(index) == zlib.crc32(records[index].tobytes())
+            assert file.read_checksum(index, 1) == zlib.crc32(records[index].tobytes())
         file.finish(len(records))
     finally:
         file.close()
@@ -148,7 +148,7 @@ def test_a_file_system_that_refuses_to_open_for_direct_writes(
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         return original(path, flags, *more)
 
-    monkeypatch.setattr(array_file, "_LARGE_RECORD", 0)
+    monkeypatch.setattr(writing, "_LARGE_RECORD", 0)
     monkeypatch.setattr(os, "open", refuse)
     records = random_bytes(3 * 20_000).reshape(3, -1)
     assert write_all(tmp_path, records, [0, 1, 2])[HEADER_BYTES:] == records.tobytes()
@@ -156,7 +156,7 @@ def test_a_file_system_that_refuses_to_open_for_direct_writes(
 
 
 def test_a_system_without_direct_writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(array_file, "_LARGE_RECORD", 0)
+    monkeypatch.setattr(writing, "_LARGE_RECORD", 0)
     monkeypatch.delattr(os, "O_DIRECT", raising=False)
     records = random_bytes(3 * 20_000).reshape(3, -1)
     assert write_all(tmp_path, records, [0, 1, 2])[HEADER_BYTES:] == records.tobytes()
@@ -180,7 +180,7 @@ def test_only_large_records_are_written_directly(
 def test_direct_writes_that_fail(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int, kind: type[BankError]
 ) -> None:
-    monkeypatch.setattr(array_file, "_LARGE_RECORD", 0)
+    monkeypatch.setattr(writing, "_LARGE_RECORD", 0)
     fail_direct_writes(monkeypatch, code)
     with pytest.raises(BankError, match=rf"cannot write .*x\.npy: {os.strerror(code)}") as caught:
         write_all(tmp_path, random_bytes(20_000)[None], [0])
@@ -199,14 +199,14 @@ def test_files_that_cannot_be_opened_for_direct_writes(
             raise OSError(code, os.strerror(code))
         return original(path, flags, *more)
 
-    monkeypatch.setattr(array_file, "_LARGE_RECORD", 0)
+    monkeypatch.setattr(writing, "_LARGE_RECORD", 0)
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(BankError, match=rf"cannot write .*x\.npy: {os.strerror(code)}"):
         write_all(tmp_path, random_bytes(20_000)[None], [0])
 
 
 def test_closed_files_are_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(array_file, "_LARGE_RECORD", 0)
+    monkeypatch.setattr(writing, "_LARGE_RECORD", 0)
     opened: list[int] = []
     original = os.open
 
@@ -266,11 +266,11 @@ def test_all_whole_blocks_are_written_and_nothing_else(size: int, offset: int) -
 def test_a_build_gives_the_same_bank_with_and_without_direct_writes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    model = Model(wide_network(tmp_path / "wide.onnx"), None, "deep")
+    network = OnnxNetwork(wide_network(tmp_path / "wide.onnx"), None, "deep")
     dataset = MemoryDataset(4, (16, 16))
     found = []
     for name, large in (("plain", 1 << 60), ("direct", 0)):
-        monkeypatch.setattr(array_file, "_LARGE_RECORD", large)
-        build_bank(tmp_path / name, model, dataset)
+        monkeypatch.setattr(writing, "_LARGE_RECORD", large)
+        build(tmp_path / name, network, dataset)
         found.append(contents(tmp_path / name))
     assert found[0] == found[1]
