@@ -12,7 +12,6 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from compnn import views
 from compnn.errors import CompnnError, SearchError
 from compnn.explanation.composition import (
     Composition,
@@ -39,6 +38,7 @@ from compnn.images.kinds import Kind, Photo, Picture, kind_from_json
 from compnn.network.layer import Layer
 from compnn.search.field import Field
 from compnn.search.search import Search, search_from_json, search_json
+from compnn.views import Shown
 
 _FORMAT = "compnn-explanation"
 _VERSION = 1
@@ -114,7 +114,7 @@ class TrainingImages(Protocol):
     def targets(self) -> Pictures: ...
 
 
-class Explanation:
+class Explanation(Shown):
     """The explanation of what the network painted for one image, at one layer: a value.
 
     It can be saved and loaded again, without the bank, and pickled.
@@ -223,10 +223,6 @@ class Explanation:
         for each in pictures:
             each.check([index])
         return pictures[0].picture(index), pictures[1].picture(index)
-
-    def sheet(self) -> npt.NDArray[np.uint8]:
-        """The contact sheet of this explanation: uint8 (height, width, 3) RGB."""
-        return views.sheet(self)
 
     def save(self, folder: str | Path, *, sources: Literal["used", "none"] = "used") -> list[Path]:
         """Write the explanation into a folder, from which `load` reads it again.
