@@ -768,8 +768,6 @@ def _copy_network(network: Network, manifest: Manifest, path: Path) -> str:
         with disk_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
-            with open(target, "rb") as copied:
-                os.fsync(copied.fileno())
     sync_tree(folder)
     return files[0].name
 

@@ -27,9 +27,9 @@ from compnn.bank.manifest import Manifest, read_manifest, read_number
 from compnn.bank.partial import Plan, read_plan
 from compnn.bank.shard import Shard
 from compnn.bank.tables import Tables
-from compnn.bank.writing import disk_errors
+from compnn.bank.writing import disk_errors, sync_all
 from compnn.errors import BankError
-from compnn.files import check_regular, lock, sync_folder
+from compnn.files import check_regular, lock, sync
 
 # Each time that a generation goes away under a reader, a newer one has been published.
 _MOST_TRIES = 1000
@@ -326,14 +326,13 @@ class Writer:
         """
         with disk_errors(self.path):
             (self.path / layout.GENERATIONS).mkdir(exist_ok=True)
-            for kind in (*layout.KINDS, layout.NETWORK):
-                if (self.path / kind).exists():
-                    sync_folder(self.path / kind)
+        folders = [self.path / kind for kind in (*layout.KINDS, layout.NETWORK)]
+        sync_all([folder for folder in folders if folder.exists()])
         document = manifest.to_json()
         write_document(generation_file(self.path, manifest.generation), document)
         write_document(self.path / layout.MANIFEST_FILE, document)
         with disk_errors(self.path):
-            sync_folder(self.path.parent)
+            sync(self.path.parent)
         self.newest = manifest
 
     def clean(self, *, without_locks: bool = False) -> None:

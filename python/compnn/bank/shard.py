@@ -123,7 +123,7 @@ def write_contents(
     places: npt.NDArray[np.int64],
     checksums: npt.NDArray[np.uint32],
 ) -> None:
-    """Complete a shard, whose arrays have been written and synced, and bring it to the disk.
+    """Complete a shard, whose arrays have been written, and bring it to the disk.
 
     Parameters
     ----------

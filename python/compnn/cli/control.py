@@ -7,19 +7,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from compnn.files import check_folder
 from compnn.bank.bank import Bank
 from compnn.bank.reader import open_manifest
+from compnn.bank.selection import Selection
 from compnn.cli import console, options, search_options
 from compnn.cli.report import MEASURES, folder_name
 from compnn.cli.selection import conditions_of
+from compnn.errors import SearchError
+from compnn.explanation.query import read_query
+from compnn.files import check_folder
+from compnn.images.files import write_image
+from compnn.report.sheets.control_sheet import control_sheet, most_changed, signed
 from compnn.studies.control import UNRESTRICTED, Control, subsets_by
 from compnn.studies.control import control as explain_subsets
-from compnn.errors import SearchError
-from compnn.images.files import write_image
-from compnn.explanation.query import read_query
-from compnn.report.sheets.control_sheet import control_sheet, most_changed, signed
-from compnn.bank.selection import Selection
 
 _SUBSETS = "Subsets of the training images (all of them always come first)"
 _MOST_CLASSES = 4

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from compnn.files import check_folder
 from compnn.bank.bank import Bank
 from compnn.bank.reader import open_manifest
 from compnn.cli import console, dataset_options, options, search_options, selection
+from compnn.files import check_folder
 from compnn.studies.evaluation.evaluate import evaluate as evaluate_bank
 from compnn.studies.evaluation.journal import FILE as JOURNAL_FILE
 from compnn.studies.evaluation.result import Evaluation

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from compnn.files import check_folder, make_folder
 from compnn.bank.bank import Bank
 from compnn.bank.reader import open_manifest
 from compnn.cli import console, dataset_options, options, search_options
 from compnn.cli.report import folder_name
-from compnn.report.figures import COUNT, FIGURES, TOP_K, Figure, Figures
+from compnn.files import check_folder, make_folder
 from compnn.images.files import write_image
+from compnn.report.figures import COUNT, FIGURES, TOP_K, Figure, Figures
 
 
 def parse_top_k(text: str) -> int | None:

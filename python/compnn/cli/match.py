@@ -7,16 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from compnn.files import check_folder
 from compnn.cli import console, options, search_options
 from compnn.cli.match_report import matching_json, print_matching
+from compnn.explanation.query import read_query
+from compnn.files import check_folder
 from compnn.images.files import write_image
+from compnn.images.palette import resolve_palette
+from compnn.network.onnx import Model
+from compnn.report.sheets.matches import match_sheet
 from compnn.studies.matching import check_pixel
 from compnn.studies.matching import match as match_images
-from compnn.network.onnx import Model
-from compnn.images.palette import resolve_palette
-from compnn.explanation.query import read_query
-from compnn.report.sheets.matches import match_sheet
 
 _KINDS = "What the images are"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from compnn.cli import console
 from compnn.cli.layers import layer_json
-from compnn.studies.matching import Matching
 from compnn.report.sheets.match_sample import CONSISTENT
+from compnn.studies.matching import Matching
 
 
 def print_matching(title: str, matching: Matching, points: list[tuple[int, int]]) -> None:

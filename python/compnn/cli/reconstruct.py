@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from compnn.files import check_folder
 from compnn.bank.bank import Bank
 from compnn.bank.reader import open_manifest
 from compnn.cli import console, options, search_options, selection
 from compnn.cli.report import explanation_json, print_scores, print_usage, write_report
 from compnn.explanation.query import read_query
 from compnn.explanation.scores import score
+from compnn.files import check_folder
 from compnn.studies.usage import usage
 
 

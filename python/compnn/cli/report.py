@@ -13,10 +13,10 @@ from compnn.cli import console
 from compnn.cli.layers import layer_json
 from compnn.errors import LayerError
 from compnn.explanation.explanation import Explanation
-from compnn.images.files import write_image
 from compnn.explanation.query import Query
-from compnn.report import contact_sheet, correspondence_map
 from compnn.explanation.scores import Scores
+from compnn.images.files import write_image
+from compnn.report import contact_sheet, correspondence_map
 from compnn.studies.usage import AttributeUsage, Usage
 
 MEASURES = {"accuracy": "accuracy", "psnr": "PSNR"}

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from compnn.files import make_folder
 from compnn.bank.bank import Bank
 from compnn.demo.facades import DemoFacades
 from compnn.explanation.explanation import Explanation
-from compnn.network.onnx import Model
 from compnn.explanation.query import Query
+from compnn.files import make_folder
+from compnn.network.onnx import Model
 
 LAYERS = ("encoder_1", "encoder_3", "encoder_5", "decoder_6", "decoder_4", "decoder_2")
 """The layers that the demo explains, from the input to the output."""

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import SearchError
-from compnn.search.field import Field
-from compnn.network.layer import Layer
 from compnn.images.palette import Palette
+from compnn.network.layer import Layer
+from compnn.search.field import Field
 
 Composition = Literal["copy", "overlap"]
 """How matched patches become a picture.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from compnn.files import make_folder
 from compnn.explanation.composition import (
     Composition,
     Provenance,
@@ -19,10 +18,11 @@ from compnn.explanation.composition import (
     compose,
     provenance,
 )
-from compnn.search.field import Field
-from compnn.network.layer import Layer
+from compnn.files import make_folder
 from compnn.images.files import write_images
 from compnn.images.palette import Palette
+from compnn.network.layer import Layer
+from compnn.search.field import Field
 
 if TYPE_CHECKING:
     from compnn.bank.bank import Bank

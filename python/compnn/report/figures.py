@@ -12,20 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.bank.bank import Bank
-from compnn.studies.validation import check_palettes
-from compnn.studies.control import control, subsets_by
 from compnn.data.dataset import Dataset
 from compnn.errors import DatasetError, SearchError
 from compnn.explanation.explanation import Explanation
-from compnn.network.layer import Layer
-from compnn.studies.matching import match
 from compnn.explanation.query import Query
+from compnn.explanation.scores import score
+from compnn.network.layer import Layer
 from compnn.report.sheets.control_sheet import control_sheet
 from compnn.report.sheets.correspondence_map import correspondence_map
 from compnn.report.sheets.matches import match_sheet
 from compnn.report.sheets.reconstruction_grid import GridRow, reconstruction_grid
-from compnn.explanation.scores import score
 from compnn.search.search import Search
+from compnn.studies.control import control, subsets_by
+from compnn.studies.matching import match
+from compnn.studies.validation import check_palettes
 
 FigureName = Literal[
     "input-reconstructions",

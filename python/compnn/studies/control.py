@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.bank.bank import Bank, QueryImage
+from compnn.bank.selection import Selection
 from compnn.errors import SearchError
 from compnn.explanation.explanation import Explanation
-from compnn.images.palette import Palette
 from compnn.explanation.query import Query
 from compnn.explanation.scores import Scores, score
-from compnn.bank.selection import Selection
+from compnn.images.palette import Palette
 
 UNRESTRICTED = "all images"
 """Title of the explanation that all training images may be used for."""

@@ -13,19 +13,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from compnn.files import make_folder
 from compnn.bank.packing import Packer
-from compnn.explanation.composition import Provenance, provenance
 from compnn.errors import PaletteError, SearchError
-from compnn.search.field import Field
-from compnn.network.layer import Layer
+from compnn.explanation.composition import Provenance, provenance
+from compnn.explanation.query import Query, read_query
+from compnn.files import make_folder
 from compnn.images.files import write_images
 from compnn.images.measures import confusion_matrix
-from compnn.network.onnx import Model
 from compnn.images.palette import Palette, resolve_palette
-from compnn.studies.patch_labels import patch_labels
-from compnn.explanation.query import Query, read_query
+from compnn.network.layer import Layer
+from compnn.network.onnx import Model
+from compnn.search.field import Field
 from compnn.search.search import Search, bank_of
+from compnn.studies.patch_labels import patch_labels
 
 # One comparison needs no memory saved, so that activations keep the precision of the network.
 _DTYPE = "float32"

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compnn.files import make_folder, write_file
 from compnn.errors import SearchError
 from compnn.explanation.explanation import Explanation
+from compnn.files import make_folder, write_file
 
 if TYPE_CHECKING:
     from compnn.bank.bank import Bank

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from compnn.studies.control import UNRESTRICTED, Control
 from compnn.report.sheets.canvas import Canvas, overlaid, stacked, with_margin
 from compnn.report.sheets.colours import MUTED, Colour
 from compnn.report.sheets.grid import Grid, GridKind, equal_rows
@@ -18,6 +17,7 @@ from compnn.report.sheets.palette_legend import palette_legends
 from compnn.report.sheets.pictures import resized
 from compnn.report.sheets.reconstruction_columns import ReconstructionColumn, reconstruction_columns
 from compnn.report.sheets.text import BOLD, Style
+from compnn.studies.control import UNRESTRICTED, Control
 
 if TYPE_CHECKING:
     from compnn.images.palette import Palette

@@ -10,10 +10,10 @@ from typing import Any
 from compnn.bank.bank import Bank
 from compnn.bank.journal import digest_content
 from compnn.bank.manifest import scaling_json
-from compnn.explanation.composition import Composition
 from compnn.data.dataset import Dataset, Pair
-from compnn.studies.evaluation.plan import Plan
+from compnn.explanation.composition import Composition
 from compnn.search.search import Search
+from compnn.studies.evaluation.plan import Plan
 
 
 def digests_of(

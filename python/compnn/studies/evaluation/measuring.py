@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from compnn.explanation.composition import Composition
 from compnn.data.dataset import Pair
+from compnn.explanation.composition import Composition
+from compnn.explanation.query import Query
 from compnn.studies.evaluation.comparison import Observation
 from compnn.studies.evaluation.plan import Plan
 from compnn.studies.evaluation.record import Measured, Record
 from compnn.studies.evaluation.rows import Against, Row
-from compnn.explanation.query import Query
 
 Picture = npt.NDArray[np.uint8]
 

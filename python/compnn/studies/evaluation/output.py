@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from compnn.files import write_file
 from compnn.bank.layout import encode_layer
+from compnn.files import write_file
 from compnn.studies.evaluation.markdown import markdown
 from compnn.studies.evaluation.result import Evaluation, line_json
 from compnn.studies.evaluation.rows import Row

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+from compnn.bank.selection import Selection
 from compnn.explanation.composition import Composition
+from compnn.search.search import Search
 from compnn.studies.evaluation.lines import Line, lines_of
 from compnn.studies.evaluation.plan import Plan
 from compnn.studies.evaluation.record import Record
 from compnn.studies.evaluation.rows import Row
-from compnn.search.search import Search
-from compnn.bank.selection import Selection
 from compnn.studies.usage import Usage, UsageCounter
 
 
