@@ -7,7 +7,7 @@ import platform
 import sys
 from pathlib import Path
 
-from compnn import Model, SideBySide
+from compnn import Labels, OnnxNetwork, SideBySide
 
 FACADES_LAYERS = ["encoder_1", "encoder_3", "decoder_4", "decoder_2"]
 DESCRIPTOR = "decoder_7"
@@ -22,15 +22,15 @@ def shared() -> Path:
     return folder
 
 
-def facades_model(layers: list[str], num_threads: int = -1) -> Model:
+def facades_network(layers: list[str] | None, num_threads: int = -1) -> OnnxNetwork:
     """The Pix2Pix network that paints label maps from photos of facades."""
     path = shared() / "models/pix2pix-facades-photo-to-labels.onnx"
-    return Model(path, layers, DESCRIPTOR, num_threads=num_threads)
+    return OnnxNetwork(path, layers, DESCRIPTOR, num_threads=num_threads)
 
 
 def facades(split: str) -> SideBySide:
     """Pairs of photo and label map."""
-    return SideBySide(shared() / "data/facades" / split, "left", target_palette="facades")
+    return SideBySide(shared() / "data/facades" / split, "left", target_kind=Labels("facades"))
 
 
 def processor() -> str:

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from compnn import SideBySide
+from compnn import Labels, SideBySide
 from compnn.files import write_file
 
 WORDS = {
@@ -45,8 +45,8 @@ CLASS = "facade"
 
 def mean_wall_colours(pairs: SideBySide) -> dict[str, npt.NDArray[np.float32]]:
     """The mean RGB colour, float32 (3,), of the walls of each image that has any."""
-    assert pairs.target_palette is not None
-    wall = pairs.target_palette.classes.index(CLASS)
+    assert isinstance(pairs.target_kind, Labels)
+    wall = pairs.target_kind.palette.classes.index(CLASS)
     means = {}
     for pair in pairs:
         pixels = pair.input[pair.target == wall].astype(np.float32) / 255
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--photo", choices=("left", "right"), default="left", help="its half")
     parser.add_argument("--clusters", type=int, choices=range(2, 8), default=6)
     options = parser.parse_args()
-    pairs = SideBySide(options.folder, options.photo, target_palette="facades")
+    pairs = SideBySide(options.folder, options.photo, target_kind=Labels("facades"))
     means = mean_wall_colours(pairs)
     if len(means) < options.clusters:
         raise SystemExit(f"{len(means)} images have walls; ask for fewer --clusters")

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+import compnn.report  # noqa: F401  (fills the slot for drawing)
+from compnn.bank.bank import Bank, build, merge
+from compnn.bank.selection import Selection
 from compnn.data.camvid import CamVid
 from compnn.data.cityscapes import Cityscapes
 from compnn.data.dataset import Dataset, Pair
 from compnn.data.folders import PairedFolders, SideBySide
 from compnn.errors import CompnnError
+from compnn.explanation.explainer import Explainer
+from compnn.explanation.explanation import Candidate, Explanation, Source
 from compnn.images.kinds import Kind, Labels, Photo, Values
 from compnn.images.palette import Palette
 from compnn.network.layer import Layer
@@ -20,17 +25,34 @@ from compnn.network.network import Network
 from compnn.network.onnx import OnnxNetwork
 from compnn.network.preprocessing import Preprocessing
 from compnn.network.reading import Reading
+from compnn.search.field import Field
+from compnn.search.search import Auto, Exhaustive, HyperPatchMatch, Search
+from compnn.studies.control import Control, control
+from compnn.studies.evaluation import Evaluation, evaluate
+from compnn.studies.matching import Matching, match
+from compnn.studies.usage import Usage, UsageCounter, usage
 
 __version__ = version("compnn")
 
 __all__ = [
+    "Auto",
+    "Bank",
     "CamVid",
+    "Candidate",
     "Cityscapes",
     "CompnnError",
+    "Control",
     "Dataset",
+    "Evaluation",
+    "Exhaustive",
+    "Explainer",
+    "Explanation",
+    "Field",
+    "HyperPatchMatch",
     "Kind",
     "Labels",
     "Layer",
+    "Matching",
     "Network",
     "OnnxNetwork",
     "Pair",
@@ -39,7 +61,18 @@ __all__ = [
     "Photo",
     "Preprocessing",
     "Reading",
+    "Search",
+    "Selection",
     "SideBySide",
+    "Source",
+    "Usage",
+    "UsageCounter",
     "Values",
     "__version__",
+    "build",
+    "control",
+    "evaluate",
+    "match",
+    "merge",
+    "usage",
 ]

@@ -7,19 +7,18 @@ They ask here; `compnn` fills the slot when it is imported.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-Sheet = Callable[[Any], npt.NDArray[np.uint8]]
-"""Draws a value: uint8 (height, width, 3) RGB."""
+_Value = TypeVar("_Value")
 
-_sheets: dict[type, Sheet] = {}
+_sheets: dict[type, Callable[[Any], npt.NDArray[np.uint8]]] = {}
 
 
-def register(kind: type, sheet: Sheet) -> None:
-    """Draw values of a class with `sheet`."""
+def register(kind: type[_Value], sheet: Callable[[_Value], npt.NDArray[np.uint8]]) -> None:
+    """Draw values of a class with `sheet`: uint8 (height, width, 3) RGB."""
     _sheets[kind] = sheet
 
 

@@ -1,14 +1,23 @@
-"""Calls of the command line in the process of the tests."""
+"""Calls of the command line, in the process of the tests and in others."""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from compnn.cli import main
+from compnn.images.files import write_image
+from memory_dataset import MemoryDataset
+
+START = Path.cwd()  # from where compnn can be imported
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -45,3 +54,57 @@ def runner(
         return code, captured.out, one_line(captured.err)
 
     return run
+
+
+@dataclass
+class Result:
+    """How a call ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def message(self) -> str:
+        """Standard error as one line, without the frame that usage errors have."""
+        return one_line(self.err)
+
+
+Call = Callable[..., Result]
+"""`call("info", bank)` calls the program."""
+Refused = Callable[..., str]
+"""The message of a call that must fail, see the fixture `refused`."""
+
+
+@dataclass
+class World:
+    """A network, training pairs, a bank of them, and a query."""
+
+    network: Path
+    pairs: Path
+    bank: Path
+    query: Path
+
+
+def run_process(
+    *arguments: object, before: str = "", environment: Mapping[str, str] | None = None
+) -> Result:
+    """The program in a process of its own; `before` is run first."""
+    program = f"{before}\nfrom compnn.cli import main\nmain()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True,
+        timeout=120,
+        cwd=START,
+        env={**os.environ, **(environment or {})},
+        check=False,
+    )
+    return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def write_pairs(folder: Path, count: int = 5, *, seed: int = 0) -> Path:
+    """Images of 32x64 that hold input and target side by side."""
+    folder.mkdir(parents=True)
+    for pair in MemoryDataset(count, seed=seed):
+        write_image(folder / f"{pair.name}.png", np.hstack([pair.input, pair.target]))
+    return folder

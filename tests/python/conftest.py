@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No test depends on how fast the machine is.
+settings.register_profile("compnn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("compnn")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -25,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=10,
         help="how often each kind of writer of a bank is killed",
+    )
+    parser.addoption(
+        "--long", action="store_true", help="run tests of many processes for thousands of rounds"
     )
 
 

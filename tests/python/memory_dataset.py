@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from compnn.data.dataset import Dataset, Pair
 from compnn.errors import ImageError
-from compnn.images.kinds import Labels, Photo
+from compnn.images.kinds import Kind, Labels, Photo, Values
 from compnn.images.palette import Palette
+
+if TYPE_CHECKING:
+    from compnn.bank.bank import Bank
 
 
 class MemoryDataset(Dataset):
     """`count` pairs img_0, img_1, ... (or another prefix) of one size, the same for the same seed.
 
-    Those in `bad` cannot be read. With `classes` the targets are label maps.
+    Those in `bad` cannot be read. With `classes` the targets are label maps, with `unit` values
+    from -1 to 1. With `sizes` the pairs have these in turn, instead of one.
     """
 
     def __init__(
@@ -27,23 +32,31 @@ class MemoryDataset(Dataset):
         *,
         bad: Sequence[int] = (),
         classes: int | None = None,
+        unit: str | None = None,
+        sizes: Sequence[tuple[int, int]] = (),
         darkest: int = 0,
         seed: int = 0,
         attributes: Mapping[str, Mapping[str, str]] | None = None,
         prefix: str = "img_",
     ) -> None:
-        kind = Photo() if classes is None else Labels(grey_palette(classes))
+        kind: Kind = Photo()
+        if classes is not None:
+            kind = Labels(grey_palette(classes))
+        elif unit is not None:
+            kind = Values(unit, limits=(-1, 1))
         names = [f"{prefix}{index}" for index in range(count)]
         super().__init__(names, target_kind=kind, attributes=attributes)
         self.bad = {f"{prefix}{index}" for index in bad}
         self.pairs = {}
-        for index, name in enumerate(names):
+        for index, (name, size_here) in enumerate(zip(names, cycle(sizes or [size]), strict=False)):
             random = np.random.default_rng((seed, index))
-            image = random.integers(darkest, 256, (*size, 3), np.uint8)
-            if classes is None:
-                target = random.integers(0, 256, (*size, 3), np.uint8)
+            image = random.integers(darkest, 256, (*size_here, 3), np.uint8)
+            if classes is not None:
+                target = random.integers(0, classes, size_here, np.uint8)
+            elif unit is not None:
+                target = random.uniform(-1, 1, size_here).astype(np.float32)
             else:
-                target = random.integers(0, classes, size, np.uint8)
+                target = random.integers(0, 256, (*size_here, 3), np.uint8)
             self.pairs[name] = Pair(name, image, target)
 
     def read(self, name: str) -> Pair:
@@ -91,3 +104,21 @@ def stop_at(done: int, error: type[BaseException] = StoppedError) -> Callable[[i
             raise error
 
     return progress
+
+
+def check_that_images_find_themselves(bank: Bank, pairs: Iterable[Pair], layer: str) -> None:
+    """By exhaustive search, place for place and pixel for pixel; `pairs` are the bank's."""
+    # Imported here: most tests that share this file need no search.
+    from compnn.explanation.explainer import Explainer
+    from compnn.search.search import Exhaustive
+
+    explainer = Explainer(bank)
+    for index, pair in enumerate(pairs):
+        found = explainer.explain(pair.input, layer, Exhaustive())
+        rows, cols = np.indices(found.layer.grid)
+        np.testing.assert_allclose(found.field.similarity, 1, atol=1e-6)
+        assert (found.field.image == index).all()
+        np.testing.assert_array_equal(found.field.row[0], rows)
+        np.testing.assert_array_equal(found.field.col[0], cols)
+        np.testing.assert_array_equal(found.input, pair.input)
+        np.testing.assert_array_equal(found.output, pair.target)

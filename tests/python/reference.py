@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,14 +14,15 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Case:
-    """A query (H, W, D) and a bank (N, H, W, D) of one precision, and what is asked of them.
+    """A query (H, W, D) and images of a bank, of one precision, and what is asked of them.
 
-    `stored_as` names a dtype of banks that NumPy has no floats of: the engine is given the cells as
-    those hold them, and the floats here are what they mean.
+    The images are an array (N, H, W, D), or a list of (H, W, D) of many sizes. `stored_as` names a
+    dtype of banks that NumPy has no floats of: the engine is given the cells as those hold them,
+    and the floats here are what they mean.
     """
 
     query: Floats
-    bank: Floats
+    bank: Floats | Sequence[Floats]
     hyperpatch: tuple[int, int]
     candidates: npt.NDArray[np.int32]
     matches: int = 1
@@ -29,9 +31,12 @@ class Case:
     @property
     def hyperpatches(self) -> int:
         """How many hyperpatches the candidates have."""
-        h, w = self.hyperpatch
-        _, rows, cols, _ = self.bank.shape
-        return len(self.candidates) * (rows - h + 1) * (cols - w + 1)
+        return int(np.prod(self.grids()[self.candidates], axis=1).sum())
+
+    def grids(self) -> npt.NDArray[np.int64]:
+        """Rows and columns of hyperpatches of each image (N, 2): 0 where it is too small."""
+        sizes = np.array([image.shape[:2] for image in self.bank], np.int64)
+        return np.maximum(sizes - np.array(self.hyperpatch) + 1, 0)
 
 
 def cell_norms(cells: Floats) -> npt.NDArray[np.float32]:
@@ -92,11 +97,16 @@ def as_kept(cells: Floats, dtype: str) -> Floats:
 
 def kept_as(case: Case, dtype: str) -> Case:
     """The case with cells that a bank of that dtype holds exactly."""
-    if dtype in ("float16", "float32"):
-        return replace(case, query=case.query.astype(dtype), bank=case.bank.astype(dtype))
 
-    query, bank = (as_kept(cells, dtype).astype(np.float32) for cells in (case.query, case.bank))
-    return replace(case, query=query, bank=bank, stored_as=dtype)
+    def kept(cells: Floats) -> Floats:
+        if dtype in ("float16", "float32"):
+            return cells.astype(dtype)
+        return as_kept(cells, dtype).astype(np.float32)
+
+    images = [kept(image) for image in case.bank]
+    bank = np.stack(images) if isinstance(case.bank, np.ndarray) else images
+    stored_as = None if dtype in ("float16", "float32") else dtype
+    return replace(case, query=kept(case.query), bank=bank, stored_as=stored_as)
 
 
 def hyperpatches(cells: Floats, hyperpatch: tuple[int, int]) -> npt.NDArray[np.float64]:
@@ -131,6 +141,7 @@ def similarities(case: Case) -> npt.NDArray[np.float64]:
         [
             hyperpatches(case.bank[image], case.hyperpatch).reshape(-1, query.shape[-1])
             for image in case.candidates
+            if case.grids()[image].all()
         ]
     )
     result = np.empty((*query.shape[:2], len(bank)))
@@ -147,12 +158,13 @@ def place_index(
     col: npt.NDArray[np.int32],
 ) -> npt.NDArray[np.int64]:
     """Positions of matches on the last axis of `similarities`; fails for impossible places."""
-    h, w = case.hyperpatch
-    rows, cols = case.bank.shape[1] - h + 1, case.bank.shape[2] - w + 1
     assert np.isin(image, case.candidates).all()
-    assert ((row >= 0) & (row < rows)).all()
-    assert ((col >= 0) & (col < cols)).all()
-    return (np.searchsorted(case.candidates, image) * rows + row) * cols + col
+    grids = case.grids()
+    assert ((row >= 0) & (row < grids[image, 0])).all()
+    assert ((col >= 0) & (col < grids[image, 1])).all()
+    counts = grids[case.candidates].prod(axis=1)
+    before = np.cumsum(counts) - counts
+    return before[np.searchsorted(case.candidates, image)] + row * grids[image, 1] + col
 
 
 def random_case(

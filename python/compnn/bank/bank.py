@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -74,23 +75,24 @@ class Bank:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         # Files are opened when they are first needed: by then the working folder may be another.
-        self._open(Generation(Path(os.path.abspath(path))))
-
-    def _open(self, generation: Generation) -> None:
-        self._opened = generation
-        self._cells: dict[str | None, Any] = {}
-        self._lock = threading.Lock()
+        self._opened = Generation(Path(os.path.abspath(path)))
 
     @classmethod
     def _reopened(cls, path: str, generation: int) -> Bank:
         """The bank that was pickled."""
         bank = cls.__new__(cls)
         bank.path = Path(path)
-        bank._open(Generation(bank.path, generation))
+        bank._opened = Generation(bank.path, generation)
         return bank
 
     def __reduce__(self) -> tuple[Callable[..., Bank], tuple[str, int]]:
         return Bank._reopened, (str(self._opened.path), self.generation)
+
+    def __copy__(self) -> Bank:
+        """The same generation: a change through one of them does not move the other on."""
+        bank = Bank.__new__(Bank)
+        bank.path, bank._opened = self.path, self._opened
+        return bank
 
     def __repr__(self) -> str:
         return (
@@ -117,6 +119,11 @@ class Bank:
     def generation(self) -> int:
         """Number of the generation that this is: each change of a bank makes the next one."""
         return self._opened.manifest.generation
+
+    @property
+    def shards(self) -> int:
+        """Number of shards that it is stored in."""
+        return len(self._generation.shards)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -187,6 +194,27 @@ class Bank:
             for shard in self._generation.shards
             for spec in shard.specs
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for banks that give the same explanations: "sha256:" and a hex digest.
+
+        It tells the content, not where the bank lies, how its images are shared out among shards,
+        or what is only said of them (attributes, attachments).
+        """
+        manifest = self._generation.manifest
+        content = {
+            "network": manifest.network.fingerprint,
+            "preprocessing": scaling_json(manifest.preprocessing),
+            "dtype": manifest.dtype,
+            "layers": [each.to_json() for each in manifest.layers.values()],
+            "descriptor": self.descriptor,
+            "kinds": [self.input_kind.to_json(), self.target_kind.to_json()],
+            "names": list(self.names),
+        }
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+        digest.update(self._generation.checksums().tobytes())
+        return f"sha256:{digest.hexdigest()}"
 
     def layer_bytes(self, name: str) -> int:
         """Size of a layer's activations and norms.
@@ -329,12 +357,13 @@ class Bank:
             If one of `images` is damaged.
         """
         self.layer(layer)
+        generation = self._generation
         for file in (layout.activations_file(layer), layout.norms_file(layer)):
-            self._generation.check(file, images)
-        with self._lock:
-            if layer not in self._cells:
-                self._cells[layer] = self._open_cells(layer)
-            cells: BankCells = self._cells[layer]
+            generation.check(file, images)
+        with generation.lock:
+            if layer not in generation.cells:
+                generation.cells[layer] = self._open_cells(generation, layer)
+            cells: BankCells = generation.cells[layer]
             return cells
 
     def descriptors(self, images: Sequence[int]) -> BankDescriptors:
@@ -352,12 +381,13 @@ class Bank:
                 f"the bank {self.path} has no global descriptors, which the nearest images are "
                 f"chosen by; build it with a descriptor (`--descriptor`), or search all images"
             )
+        generation = self._generation
         for file in (layout.DESCRIPTORS_FILE, layout.DESCRIPTOR_NORMS_FILE):
-            self._generation.check(file, images)
-        with self._lock:
-            if None not in self._cells:
-                self._cells[None] = self._open_descriptors(self.descriptor)
-            descriptors: BankDescriptors = self._cells[None]
+            generation.check(file, images)
+        with generation.lock:
+            if None not in generation.cells:
+                generation.cells[None] = self._open_descriptors(generation, self.descriptor)
+            descriptors: BankDescriptors = generation.cells[None]
             return descriptors
 
     def verify(self, progress: Progress | None = None) -> None:
@@ -370,8 +400,7 @@ class Bank:
         """
         self._generation.verify(progress)
 
-    def _open_cells(self, layer: str) -> BankCells:
-        generation = self._generation
+    def _open_cells(self, generation: Generation, layer: str) -> BankCells:
         bases: dict[str | None, int] = {}
         directions: list[Directions | None] = []
         shards = []
@@ -385,11 +414,10 @@ class Bank:
             shards.append((cells, norms, bases[digest]))
         rows = generation.rows(self._group(layer))
         core = _core.CellBank(shards, rows)
-        channels = max(self.kept(layer))
+        channels = max(shard.contents.layers[layer].kept for shard in generation.shards)
         return BankCells(core, rows[:, 2:], layer, self.dtype, directions, channels)
 
-    def _open_descriptors(self, tap: str) -> BankDescriptors:
-        generation = self._generation
+    def _open_descriptors(self, generation: Generation, tap: str) -> BankDescriptors:
         shards = [
             (
                 shard.array(layout.DESCRIPTORS_FILE),
@@ -398,7 +426,7 @@ class Bank:
             )
             for shard in generation.shards
         ]
-        images = np.ones((len(self), 4), np.int64)
+        images = np.ones((generation.manifest.images, 4), np.int64)
         images[:, :2] = generation.tables.images
         return BankDescriptors(_core.CellBank(shards, images), tap, shards[0][0].shape[1])
 
@@ -530,7 +558,7 @@ class Bank:
                 raise BankError(f"there is no bank at {self.path} any more.")
             yield writer
             # Pictures that are in use keep the older generation.
-            self._open(writer.generation())
+            self._opened = writer.generation()
             writer.clean(without_locks=without_locks)
 
     # The network

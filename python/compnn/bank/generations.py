@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -53,6 +54,9 @@ class Generation:
         In the order of the manifest.
     tables
         Names, attributes, places.
+    cells, lock
+        What the bank has opened for the engine: the cells of layers, and under None the
+        descriptors; to be looked at with the lock.
 
     Raises
     ------
@@ -78,6 +82,8 @@ class Generation:
         )
         self.tables = Tables(path / layout.TABLES / str(self.manifest.tables.id), self.manifest)
         self._rows: dict[int, npt.NDArray[np.int64]] = {}
+        self.cells: dict[str | None, Any] = {}
+        self.lock = threading.Lock()
 
     def close(self) -> None:
         """Let writers remove it, once it is no longer the newest."""
@@ -101,6 +107,14 @@ class Generation:
                 found[chosen, 1:] = self.shards[number].places[images[chosen, 1], group]
             self._rows[group] = found
         return self._rows[group]
+
+    def checksums(self) -> npt.NDArray[np.uint32]:
+        """CRC-32 of the records of each image, uint32 (N, arrays), as they were written."""
+        images = self.tables.images
+        found = np.empty((len(images), len(self.shards[0].specs)), np.uint32)
+        for number, chosen in self._by_shard(images):
+            found[chosen] = self.shards[number].checksums[images[chosen, 1]]
+        return found
 
     def check(self, file: str, images: Iterable[int]) -> None:
         """Check the records of images in an array, those that have not been checked yet.

@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import SearchError
+from compnn.files import read_file
 from compnn.images.files import IMAGE_EXTENSIONS
+from compnn.images.kinds import Labels
 
 if TYPE_CHECKING:
     from compnn.bank.bank import Bank
@@ -35,7 +37,7 @@ _LISTED = 8
 
 @dataclass(frozen=True)
 class Selection:
-    """A choice of training images, to be used as the `candidates` of `Bank.explain`.
+    """A choice of training images, to be given to an `Explainer` as `among`.
 
     An image is chosen when it passes all four filters; an empty filter passes every image.
 
@@ -60,7 +62,7 @@ class Selection:
     >>> red = Selection(where=("wall=red",), classes=("window", "not shop"))
     >>> print(red)
     where wall=red, classes window and not shop
-    >>> bank.explain(image, "decoder_2", candidates=red.select(bank))
+    >>> explainer.explain(image, "decoder_2", among=red)
     """
 
     only: tuple[str, ...] = ()
@@ -170,7 +172,7 @@ def _matching(entry: str, places: dict[str, int], origin: str) -> list[int]:
 def _listed(path: Path) -> list[str]:
     """The names and patterns in a file."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_file(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SearchError(f"the file of names {path} cannot be read: {error}") from error
     lines = [line.strip() for line in text.splitlines()]
@@ -224,18 +226,22 @@ class _Occurrence:
 
     def __init__(self, bank: Bank) -> None:
         everything = range(len(bank))
-        if bank.target_palette is not None:
-            palette, maps = bank.target_palette, iter(bank.targets(everything))
-        elif bank.input_palette is not None:
-            palette = bank.input_palette
-            maps = (palette.quantise(painted) for painted in bank.inputs(everything))
-        else:
+        kind, pictures = bank.target_kind, bank.targets
+        if not isinstance(kind, Labels):
+            kind, pictures = bank.input_kind, bank.inputs
+        if not isinstance(kind, Labels):
             raise SearchError(
-                f"the bank {bank.path} cannot be filtered by class: its images are photos; build "
-                f"it with the palette of its label maps, or filter by name or attribute"
+                f"the bank {bank.path} cannot be filtered by class: its images are no label maps; "
+                f"build it with the palette of its label maps, or filter by name or attribute"
             )
-        self._classes = palette.classes
-        self._occurs = np.array([_occurring(labels, len(palette)) for labels in maps])
+        pictures.check(everything)
+        self._classes = kind.palette.classes
+        self._occurs = np.array(
+            [
+                _occurring(kind.labels(pictures.picture(image)), len(kind.palette))
+                for image in everything
+            ]
+        )
 
     def passing(self, entry: str) -> Mask:
         """The images that pass `NAME` or `not NAME`."""

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.rich_utils import rich_format_error
 
 import compnn
 from compnn import _core
 from compnn.cli import (
+    append,
+    attributes,
     build,
+    compact,
     console,
     control,
     demo,
+    drop,
     evaluate,
     figures,
     info,
     layers,
     match,
+    merge,
     reconstruct,
 )
 from compnn.errors import CompnnError
+from compnn.names import shown
+
+# What typer raises for arguments that make no sense; their common class has no public name.
+_UsageError: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="compnn",
@@ -33,15 +43,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.command(name="demo")(demo.demo)
 app.command(name="layers")(layers.layers)
-app.command(name="build")(build.build)
-app.command(name="info")(info.info)
 app.command(name="reconstruct")(reconstruct.reconstruct)
 app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="control")(control.control)
 app.command(name="figures")(figures.figures)
 app.command(name="match")(match.match)
-app.command(name="demo")(demo.demo)
+for _command in (
+    build.build,
+    append.append,
+    merge.merge,
+    drop.drop,
+    compact.compact,
+    attributes.attributes,
+    info.info,
+):
+    app.command(rich_help_panel="Banks")(_command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -70,10 +88,16 @@ def main() -> None:
     """Run the command line; bad input ends it with a message and exit code 2."""
     console.show_warnings()
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
     except CompnnError as error:
         console.print_error(str(error))
         sys.exit(2)
+    except _UsageError as error:
+        error.message = shown(error.message)
+        rich_format_error(error)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(130)  # as shells say that Ctrl-C ended a program
     except OSError as error:  # a path that the system refuses: too long, not permitted, ...
         place = f"{error.filename}: " if error.filename else ""
         console.print_error(f"{place}{error.strerror or error}; check the paths that were given")

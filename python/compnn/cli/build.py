@@ -7,15 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from compnn.bank.bank import Bank
+from compnn.bank.bank import build as build_bank
 from compnn.cli import console, dataset_options, options
-from compnn.cli.info import bank_json, print_bank
-from compnn.network.onnx import Model
+from compnn.cli.info import print_bank
+from compnn.network.onnx import OnnxNetwork
+from compnn.report.facts import bank_json
 
 
 def build(
     bank: Annotated[Path, typer.Argument(help="Folder of the new bank.", show_default=False)],
-    model: Annotated[Path, typer.Argument(help="The network, an ONNX file.", show_default=False)],
+    network: options.NetworkFile,
     side_by_side: dataset_options.SideBySide = None,
     inputs: dataset_options.Inputs = None,
     targets: dataset_options.Targets = None,
@@ -46,12 +47,14 @@ def build(
     std: options.Std = None,
     channel_order: options.ChannelOrder = None,
     resize: options.Resize = False,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out pairs that cannot be read.")
+    copy_network: Annotated[
+        bool,
+        typer.Option(
+            "--copy-network", help="Put the network's file into the bank, which is then whole."
+        ),
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the bank once the new one is complete.")
-    ] = False,
+    skip_bad: options.SkipBad = False,
+    overwrite: options.Overwrite = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard an interrupted build instead of resuming.")
     ] = False,
@@ -75,12 +78,11 @@ def build(
         split,
         input_palette,
         target_palette,
-        attributes,
+        attributes=attributes,
+        limit=limit,
     )
-    if limit is not None:
-        dataset = dataset.subset(dataset.names[:limit])
-    network = Model(
-        model,
+    opened = OnnxNetwork(
+        network,
         layer,
         descriptor,
         preprocessing=options.preprocessing_of(size, input_range, mean, std, channel_order, resize),
@@ -88,17 +90,19 @@ def build(
         num_threads=threads,
     )
     with console.image_progress("building", quiet=json) as progress:
-        built = Bank.build(
+        built = build_bank(
             bank,
-            network,
+            opened,
             dataset,
             dtype=dtype,
             skip_bad=skip_bad,
             overwrite=overwrite,
             restart=restart,
+            copy_network=copy_network,
             progress=progress,
         )
-    if json:
-        console.print_json(bank_json(built))
-    else:
-        print_bank(built)
+    with built:
+        if json:
+            console.print_json(bank_json(built))
+        else:
+            print_bank(built)

@@ -1,12 +1,14 @@
-"""What the commands print: tables and progress for people, JSON for programs."""
+"""What the commands print: tables and progress for people, JSON for programs.
+
+The one place from which text goes to a terminal: all of it passes `names.shown` here.
+"""
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich import box
 from rich.console import Console
@@ -15,6 +17,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -22,37 +25,45 @@ from rich.progress import (
 )
 from rich.table import Table
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+from compnn.names import json_text, shown
+
+_out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False)
+
+
+def say(*lines: str, bold: bool = False) -> None:
+    """Print lines on standard output; the terminal breaks those that are too long."""
+    for line in lines:
+        _out.print(shown(line), style="bold" if bold else None, markup=False, soft_wrap=True)
 
 
 def print_error(message: str) -> None:
     """Print an error on standard error, in one paragraph."""
-    err.print("[bold red]error:[/]", end=" ")
-    err.print(message, markup=False, soft_wrap=True)
+    _print_note("[bold red]error:[/]", message)
 
 
-def print_json(document: Any) -> None:
+def print_json(document: object) -> None:
     """Print a JSON document on standard output, and nothing else with it."""
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    print(json_text(document))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; the first column is text, the others are aligned to the right."""
-    out.print(title, style="bold", markup=False, soft_wrap=True)
+    say(title, bold=True)
+    rows = [[shown(cell) for cell in row] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, column in enumerate(columns):
+    for number, column in enumerate(map(shown, columns)):
         # Where the terminal is too narrow, only the last column gives way.
         widest = max(len(text) for text in (column, *(row[number] for row in rows)))
         table.add_column(
-            column,
+            escape(column),
             justify="left" if number == 0 else "right",
             no_wrap=True,
             min_width=None if number == len(columns) - 1 else widest,
         )
     for row in rows:
         table.add_row(*map(escape, row))
-    out.print(table)
+    _out.print(table)
 
 
 def show_warnings() -> None:
@@ -66,17 +77,21 @@ def show_warnings() -> None:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        err.print("[bold yellow]note:[/]", end=" ")
-        err.print(str(message), markup=False, soft_wrap=True)
+        _print_note("[bold yellow]note:[/]", str(message))
 
     warnings.showwarning = show
+
+
+def _print_note(heading: str, message: str) -> None:
+    _err.print(heading, end=" ")
+    _err.print(shown(message), markup=False, soft_wrap=True)
 
 
 @contextmanager
 def image_progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Show a bar that counts images; yields `progress(done, total)`."""
     with _progress(MofNCompleteColumn(), quiet=quiet) as progress:
-        task = progress.add_task(title, total=None)
+        task = progress.add_task(shown(title), total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
@@ -84,11 +99,11 @@ def image_progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], 
 def layer_progress(*, quiet: bool) -> Iterator[Callable[[str, float], None]]:
     """Show a bar for each layer that is searched; yields `progress(layer, share)`."""
     with _progress(TaskProgressColumn(), quiet=quiet) as progress:
-        tasks: dict[str, Any] = {}
+        tasks: dict[str, TaskID] = {}
 
         def report(layer: str, share: float) -> None:
             if layer not in tasks:
-                tasks[layer] = progress.add_task(layer, total=1.0)
+                tasks[layer] = progress.add_task(shown(layer), total=1.0)
             progress.update(tasks[layer], completed=share)
 
         yield report
@@ -101,7 +116,7 @@ def _progress(count: MofNCompleteColumn | TaskProgressColumn, *, quiet: bool) ->
         count,
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=err,
+        console=_err,
         transient=True,
-        disable=quiet or not err.is_terminal,
+        disable=quiet or not _err.is_terminal,
     )

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from compnn.bank.bank import Bank
+<<<<<<< HEAD
 from compnn.bank.reader import open_manifest
+=======
+>>>>>>> main
 from compnn.bank.selection import Selection
 from compnn.cli import console, options, search_options
-from compnn.cli.report import MEASURES, folder_name
+from compnn.cli.explanation_tables import print_output_columns
 from compnn.cli.selection import conditions_of
 from compnn.errors import SearchError
+<<<<<<< HEAD
 from compnn.explanation.query import read_query
 from compnn.files import check_folder
 from compnn.images.files import write_image
 from compnn.report.sheets.control_sheet import control_sheet, most_changed, signed
+=======
+from compnn.explanation.explainer import Explainer
+from compnn.explanation.query import read_query
+from compnn.files import check_folder
+from compnn.images.files import write_image
+from compnn.images.kinds import Labels, Photo
+from compnn.names import file_name
+from compnn.report.facts import most_changed, quantity_scale, signed
+from compnn.report.sheets.control_sheet import control_sheet
+>>>>>>> main
 from compnn.studies.control import UNRESTRICTED, Control, subsets_by
 from compnn.studies.control import control as explain_subsets
 
@@ -26,7 +41,7 @@ _MOST_CLASSES = 4
 
 
 def control(
-    bank: Annotated[Path, typer.Argument(help="Folder of the bank.", show_default=False)],
+    bank: options.BankFolder,
     image: Annotated[Path, typer.Argument(help="The image to explain.", show_default=False)],
     layer: Annotated[
         str | None, typer.Option(help="The layer. Default: the last one of the bank.")
@@ -68,10 +83,7 @@ def control(
             "--output", "-o", help="Folder for the results. Default: IMAGE-control, here."
         ),
     ] = None,
-    input_half: Annotated[
-        Literal["left", "right"] | None,
-        typer.Option("--input", help="The image holds input and target side by side: input half."),
-    ] = None,
+    input_half: options.QueryHalf = None,
     target: Annotated[Path | None, typer.Option(help="File of the true target.")] = None,
     top_k: Annotated[
         int | None,
@@ -81,56 +93,57 @@ def control(
             help="Search only the k images of a subset nearest by the global descriptor.",
         ),
     ] = None,
-    method: search_options.Method = "hyperpatch-match",
-    effort: search_options.Effort = 4,
-    seed: search_options.Seed = 0,
+    method: search_options.Method = "auto",
+    effort: search_options.Effort = None,
+    seed: search_options.Seed = None,
     compose: options.Compose = "copy",
     threads: options.Threads = -1,
     resize: options.Resize = False,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="The network's file, if it is not where it was at the build."),
-    ] = None,
+    network: options.Network = None,
     json: options.Json = False,
 ) -> None:
     """Explain one image with subsets of the training images, and show what each changes.
 
     Writes control.png into the output folder, and the reconstructions of each subset. Statistics
-    of the output reconstructions: the mean colour of photos, the class shares of label maps.
+    of the output reconstructions: the mean colour of photos, the class shares of label maps, the
+    mean of values.
 
     Example: `compnn control facades.bank 1.jpg --input right --layer decoder_2 --by wall`
     """
-    network = open_manifest(bank).load_model(model, resize=resize or None, num_threads=threads)
-    opened = Bank(bank, network)
-    subsets = _subsets(opened, by, where, classes)
-    query = read_query(
-        image, opened.input_palette, opened.target_palette, half=input_half, target=target
-    )
-    folder = output or Path(f"{query.name}-control")
-    check_folder(folder)
-    with console.layer_progress(quiet=json) as progress:
-        found = explain_subsets(
-            opened,
-            query,
-            layer or list(opened.layers)[-1],
-            subsets,
-            region=region,
-            top_k=top_k,
-            method=method,
-            effort=effort,
-            seed=seed,
-            composition=compose,
-            num_threads=threads,
-            progress=progress,
+    search = search_options.search_of(method, effort=effort, seed=seed)
+    with Bank(bank) as opened:
+        found_network = opened.open_network(network, resize=resize or None, num_threads=threads)
+        subsets = _subsets(opened, by, where, classes)
+        query = read_query(
+            image, opened.input_kind, opened.target_kind, half=input_half, target=target
         )
-    for number, (title, explanation) in enumerate(found.explanations.items()):
-        explanation.save(folder / f"{number}-{folder_name(title)}")
-    write_image(folder / "control.png", control_sheet(found, title=query.name))
-    if json:
-        console.print_json({**found.to_json(), "folder": str(folder)})
-        return
-    _print(f"{image.name}, {found.unrestricted.layer.name}, {method}", found)
-    console.out.print(f"picture: {folder / 'control.png'}", markup=False, soft_wrap=True)
+        folder = output or Path(f"{file_name(query.name)}-control")
+        check_folder(folder)
+        with console.layer_progress(quiet=json) as progress:
+            found = explain_subsets(
+                Explainer(opened, found_network, num_threads=threads),
+                query,
+                layer or list(opened.layers)[-1],
+                subsets,
+                search,
+                region=region,
+                top_k=top_k,
+                composition=compose,
+                progress=progress,
+            )
+        for number, (title, explanation) in enumerate(found.explanations.items()):
+            explanation.save(folder / f"{number}-{_folder_name(title)}", sources="none")
+        write_image(folder / "control.png", control_sheet(found, title=query.name))
+        if json:
+            console.print_json({**found.to_json(), "folder": str(folder)})
+            return
+        _print(f"{image.name}, {found.unrestricted.layer.name}, {found.search}", found)
+        console.say(f"picture: {folder / 'control.png'}")
+
+
+def _folder_name(title: str) -> str:
+    """Readable: the number before it tells it from others, so that no hash has to."""
+    return file_name(re.sub(r"[^\w.-]", "_", title))
 
 
 def _subsets(
@@ -170,30 +183,27 @@ def _print(title: str, found: Control) -> None:
     ]
     columns = ["subset", "images", "similarity", "change", "output", *(["to target"] * has_target)]
     console.print_table(title, columns, rows)
-    measure = MEASURES[first.output_to_network.measure]
-    lines = [f"output: {measure} of the output reconstruction against the network's output"]
-    if has_target:
-        lines.append(
-            f"to target: the same against the true target (the network's own output: "
-            f"{first.network_to_target})"
-        )
-    for line in lines:
-        console.out.print(line, soft_wrap=True)
+    print_output_columns(first)
     _print_statistics(found)
 
 
 def _print_statistics(found: Control) -> None:
-    """Print the mean colours, or the shares in % of the classes that change most."""
-    is_photo = found.unrestricted.target_palette is None
-    shown = range(3) if is_photo else most_changed(found, _MOST_CLASSES)
-    scale, digits = (1, 0) if is_photo else (100, 1)
+    """Print the mean colours or values, or the shares in % of the classes that change most."""
+    kind = found.unrestricted.target_kind
+    shown = list(range(len(found.quantities)))
+    what = (
+        f"mean {'colour' if isinstance(kind, Photo) else f'of {kind.describe()}'} (and its change)"
+    )
+    if isinstance(kind, Labels):
+        shown = most_changed(found, _MOST_CLASSES)
+        what = "share of the pixels in % (and change)"
+    scale, digits = quantity_scale(kind)
     rows = []
     for subset, values in [("network output", found.network_statistics), *found.statistics.items()]:
         changes = [""] * len(values)
         if subset in found.statistics and subset != UNRESTRICTED:
             changes = [f" ({signed(scale * each, digits)})" for each in found.change(subset)]
         rows.append([subset, *(f"{scale * values[i]:.{digits}f}{changes[i]}" for i in shown)])
-    what = "mean colour (and its change)" if is_photo else "share of the pixels in % (and change)"
     where = "" if found.region is None else f" where the query is {found.region}"
     console.print_table(
         f"output reconstruction: {what}{where}",

@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from compnn.data import CamVid, Cityscapes, Dataset, PairedFolders
-from compnn.data import SideBySide as SideBySidePairs
+from compnn.data import folders
+from compnn.data.camvid import CamVid
+from compnn.data.cityscapes import Cityscapes
+from compnn.data.dataset import Dataset
 from compnn.errors import DatasetError
-from compnn.images.palette import Palette
+from compnn.images.kinds import Kind, Labels, Photo
 
 _PAIRS = "Pairs of images (one of these)"
 _KINDS = "What the images are"
@@ -91,12 +93,14 @@ def dataset_of(
     split: str,
     input_palette: str | None,
     target_palette: str | None,
+    *,
     attributes: Path | None = None,
-    default_palettes: tuple[Palette | None, Palette | None] = (None, None),
+    limit: int | None = None,
+    default_kinds: tuple[Kind, Kind] = (Photo(), Photo()),
 ) -> Dataset:
     """The pairs that the options mean.
 
-    `default_palettes`, of inputs and targets, are for layouts without palettes of their own.
+    `default_kinds`, of inputs and targets, are for layouts without kinds of their own.
 
     Raises
     ------
@@ -109,27 +113,30 @@ def dataset_of(
             "give the pairs of images once: --side-by-side, or --inputs with --targets, or "
             "--camvid, or --cityscapes"
         )
-    if side_by_side is not None:
-        return SideBySidePairs(
-            side_by_side,
-            input_half,
-            input_palette=input_palette or default_palettes[0],
-            target_palette=target_palette or default_palettes[1],
-            attributes=attributes,
-        )
-    if inputs is not None and targets is not None:
-        return PairedFolders(
-            inputs,
-            targets,
-            input_palette=input_palette or default_palettes[0],
-            target_palette=target_palette or default_palettes[1],
-            attributes=attributes,
-        )
-    if input_palette or target_palette:
+    if (camvid or cityscapes) and (input_palette or target_palette):
         raise DatasetError(
             "CamVid and Cityscapes have their own palettes; leave out --input-palette and "
             "--target-palette"
         )
-    if camvid is not None:
-        return CamVid(camvid, split, attributes=attributes)
-    return Cityscapes(sources[0], split, attributes=attributes)
+    input_kind, target_kind = (
+        default if palette is None else Labels(palette)
+        for palette, default in zip((input_palette, target_palette), default_kinds, strict=True)
+    )
+    dataset: Dataset
+    if side_by_side is not None:
+        dataset = folders.SideBySide(
+            side_by_side,
+            input_half,
+            input_kind=input_kind,
+            target_kind=target_kind,
+            attributes=attributes,
+        )
+    elif inputs is not None and targets is not None:
+        dataset = folders.PairedFolders(
+            inputs, targets, input_kind=input_kind, target_kind=target_kind, attributes=attributes
+        )
+    elif camvid is not None:
+        dataset = CamVid(camvid, split, attributes=attributes)
+    else:
+        dataset = Cityscapes(sources[0], split, attributes=attributes)
+    return dataset if limit is None else dataset.subset(dataset.names[:limit])

@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from compnn.cli import console, options
-from compnn.cli.report import explanation_json, print_scores, write_report
+from compnn.cli.explanation_tables import print_scores
 from compnn.demo.run import MAP_LAYER, TOP_K, run_demo
 from compnn.explanation.scores import score
+from compnn.report.facts import explanation_json
+from compnn.report.folder import layer_folder, write_report
 
 _WHAT_TO_LOOK_AT = """\
 What to look at
@@ -24,7 +26,7 @@ What to look at
     Which training facades the photo is made of, and which pixels of them ({layer}).
  3. {folder}/<layer>/
     The single pictures, and field.npz with every correspondence.
-Next, your own network: compnn layers MODEL.onnx, then compnn build --help"""
+Next, your own network: compnn layers NETWORK.onnx, then compnn build --help"""
 
 
 def demo(
@@ -42,11 +44,14 @@ def demo(
     with console.image_progress("building the bank", quiet=json) as progress:
         result = run_demo(output, progress=progress)
     scores = {name: score(each, result.query.target) for name, each in result.explanations.items()}
-    write_report(output, result.bank, result.query, result.explanations, scores)
+    write_report(output, result.query, result.explanations, scores)
     if json:
         console.print_json(
             [
-                explanation_json(name, each, scores[name], output)
+                {
+                    "folder": str(layer_folder(output, name)),
+                    **explanation_json(each, scores[name]),
+                }
                 for name, each in result.explanations.items()
             ]
         )
@@ -56,11 +61,11 @@ def demo(
         result.explanations,
         scores,
     )
-    text = _WHAT_TO_LOOK_AT.format(
-        sheet=output / "contact_sheet.png",
-        map=output / MAP_LAYER / "sources.png",
-        layer=MAP_LAYER,
-        folder=output,
-    )
-    console.out.print(text, markup=False, soft_wrap=True)
-    console.out.print(f"({time.monotonic() - start:.0f} seconds)")
+    places = {
+        "sheet": output / "contact_sheet.png",
+        "map": layer_folder(output, MAP_LAYER) / "sources.png",
+        "layer": MAP_LAYER,
+        "folder": output,
+    }
+    console.say(*(line.format(**places) for line in _WHAT_TO_LOOK_AT.splitlines()))
+    console.say(f"({time.monotonic() - start:.0f} seconds)")

@@ -8,10 +8,15 @@ from typing import Annotated
 import typer
 
 from compnn.bank.bank import Bank
-from compnn.bank.reader import open_manifest
 from compnn.cli import console, dataset_options, options, search_options, selection
+<<<<<<< HEAD
 from compnn.files import check_folder
 from compnn.studies.evaluation.evaluate import evaluate as evaluate_bank
+=======
+from compnn.explanation.explainer import Explainer
+from compnn.files import check_folder
+from compnn.studies.evaluation.evaluate import evaluate as evaluate_pairs
+>>>>>>> main
 from compnn.studies.evaluation.journal import FILE as JOURNAL_FILE
 from compnn.studies.evaluation.result import Evaluation
 from compnn.studies.evaluation.tables import input_table, output_table
@@ -28,7 +33,7 @@ def parse_top_k(text: str) -> tuple[int | None, ...]:
 
 
 def evaluate(
-    bank: Annotated[Path, typer.Argument(help="Folder of the bank.", show_default=False)],
+    bank: options.BankFolder,
     side_by_side: dataset_options.SideBySide = None,
     inputs: dataset_options.Inputs = None,
     targets: dataset_options.Targets = None,
@@ -39,10 +44,7 @@ def evaluate(
     limit: dataset_options.Limit = None,
     input_palette: dataset_options.InputPalette = None,
     target_palette: dataset_options.TargetPalette = None,
-    layer: Annotated[
-        list[str] | None,
-        typer.Option(help="A layer; give it again for more. Default: all layers of the bank."),
-    ] = None,
+    layer: options.Layers = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -58,12 +60,12 @@ def evaluate(
             help="Search only the k images nearest by the global descriptor, for each of these k.",
         ),
     ] = "1,16,32,64,all",
-    method: search_options.Method = "hyperpatch-match",
-    schedule: search_options.Schedule = "fast",
-    effort: search_options.Effort = 4,
+    method: search_options.Method = "auto",
+    schedule: search_options.Schedule = None,
+    effort: search_options.Effort = None,
     iterations: search_options.Iterations = None,
-    seed: search_options.Seed = 0,
-    matches: search_options.Matches = 1,
+    seed: search_options.Seed = None,
+    matches: search_options.Matches = None,
     compose: options.Compose = "copy",
     only: selection.Only = None,
     exclude: selection.Exclude = None,
@@ -75,10 +77,7 @@ def evaluate(
     ] = False,
     resize: options.Resize = False,
     threads: options.Threads = -1,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="The network's file, if it is not where it was at the build."),
-    ] = None,
+    network: options.Network = None,
     json: options.Json = False,
 ) -> None:
     """Measure over a validation set how near reconstructions are to the truth and the network.
@@ -88,61 +87,63 @@ def evaluate(
     results.json, images.csv, and for each row what training images were used. An evaluation that
     was interrupted goes on where it stopped when the same command is given again.
 
-    The validation images are label maps of the bank's palettes, where it has them, unless told
+    The validation images are of the bank's kinds (label maps of its palettes), unless told
     otherwise.
 
     Example: `compnn evaluate facades.bank --side-by-side facades/val --input right
     --layer decoder_2 --top-k 1,16,all`
     """
-    manifest = open_manifest(bank)
-    dataset = dataset_options.dataset_of(
-        side_by_side,
-        inputs,
-        targets,
-        camvid,
-        cityscapes,
-        input_half,
-        split,
-        input_palette,
-        target_palette,
-        default_palettes=(manifest.input_palette, manifest.target_palette),
+    search = search_options.search_of(
+        method,
+        schedule=schedule,
+        effort=effort,
+        iterations=iterations,
+        seed=seed,
+        matches=matches,
     )
-    folder = output or Path(f"{bank.resolve().name.removesuffix('.bank')}-evaluation")
-    check_folder(folder)
-    network = manifest.load_model(model, resize=resize or None, num_threads=threads)
-    finished = (0, 0)
+    with Bank(bank) as opened:
+        dataset = dataset_options.dataset_of(
+            side_by_side,
+            inputs,
+            targets,
+            camvid,
+            cityscapes,
+            input_half,
+            split,
+            input_palette,
+            target_palette,
+            limit=limit,
+            default_kinds=(opened.input_kind, opened.target_kind),
+        )
+        folder = output or options.beside(bank, "evaluation")
+        check_folder(folder)
+        found_network = opened.open_network(network, resize=resize or None, num_threads=threads)
+        finished = (0, 0)
 
-    with console.image_progress("evaluating", quiet=json) as show:
+        with console.image_progress("evaluating", quiet=json) as show:
 
-        def progress(done: int, total: int) -> None:
-            nonlocal finished
-            finished = done, total
-            show(done, total)
+            def progress(done: int, total: int) -> None:
+                nonlocal finished
+                finished = done, total
+                show(done, total)
 
-        try:
-            found = evaluate_bank(
-                Bank(bank, network),
-                dataset,
-                folder,
-                layers=layer,
-                top_k=parse_top_k(top_k),
-                selection=selection.selection_of(only, exclude, where, classes),
-                composition=compose,
-                limit=limit,
-                restart=restart,
-                progress=progress,
-                method=method,
-                schedule=schedule,
-                effort=effort,
-                iterations=iterations,
-                seed=seed,
-                matches=matches,
-                num_threads=threads,
-            )
-        except KeyboardInterrupt:
-            interrupted = True
-        else:
-            interrupted = False
+            try:
+                found = evaluate_pairs(
+                    Explainer(opened, found_network, num_threads=threads),
+                    dataset,
+                    folder,
+                    search,
+                    layers=layer,
+                    top_k=parse_top_k(top_k),
+                    among=selection.selection_of(only, exclude, where, classes),
+                    composition=compose,
+                    restart=restart,
+                    progress=progress,
+                )
+            except KeyboardInterrupt:
+                interrupted = True
+            else:
+                interrupted = False
     if interrupted:
         console.print_error(_interruption(*finished, folder))
         raise typer.Exit(_INTERRUPTED)
@@ -150,7 +151,7 @@ def evaluate(
         console.print_json({**found.to_json(), "folder": str(folder)})
         return
     _print(found)
-    console.out.print(f"all measures: {folder / 'results.md'}", markup=False, soft_wrap=True)
+    console.say(f"all measures: {folder / 'results.md'}")
 
 
 def _interruption(done: int, total: int, folder: Path) -> str:
@@ -167,15 +168,14 @@ def _print(found: Evaluation) -> None:
     settings = found.settings
     title = (
         f"{settings['validation_images']} validation images, {settings['training_images']} "
-        f"training images ({settings['selection']}), {settings['method']}"
+        f"training images ({settings['selection']}), {found.search}"
     )
     outputs, inputs = output_table(found, brief=True), input_table(found, brief=True)
     console.print_table(title, outputs.columns, outputs.rows)
     console.print_table("against the query:", inputs.columns, inputs.rows)
-    for text in (
+    console.say(
         *found.plan.notes,
         "GR: target of the nearest training image; OR, IR: output and input reconstruction",
         "in brackets: the difference to the network; as network: "
         f"{outputs.columns[1]} against the network's own output",
-    ):
-        console.out.print(text, markup=False, soft_wrap=True)
+    )

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from compnn.bank.bank import Bank
-from compnn.bank.reader import open_manifest
 from compnn.cli import console, dataset_options, options, search_options
+<<<<<<< HEAD
 from compnn.cli.report import folder_name
 from compnn.files import check_folder, make_folder
 from compnn.images.files import write_image
+=======
+from compnn.explanation.explainer import Explainer
+from compnn.files import check_folder, make_folder
+from compnn.images.files import write_image
+from compnn.names import file_name
+>>>>>>> main
 from compnn.report.figures import COUNT, FIGURES, TOP_K, Figure, Figures
 
 
@@ -27,7 +33,7 @@ def parse_top_k(text: str) -> int | None:
 
 
 def figures(
-    bank: Annotated[Path, typer.Argument(help="Folder of the bank.", show_default=False)],
+    bank: options.BankFolder,
     side_by_side: dataset_options.SideBySide = None,
     inputs: dataset_options.Inputs = None,
     targets: dataset_options.Targets = None,
@@ -94,15 +100,12 @@ def figures(
             f"Default: {TOP_K}, all where the bank has no descriptors.",
         ),
     ] = None,
-    method: search_options.Method = "hyperpatch-match",
-    effort: search_options.Effort = 4,
-    seed: search_options.Seed = 0,
+    method: search_options.Method = "auto",
+    effort: search_options.Effort = None,
+    seed: search_options.Seed = None,
     resize: options.Resize = False,
     threads: options.Threads = -1,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="The network's file, if it is not where it was at the build."),
-    ] = None,
+    network: options.Network = None,
     json: options.Json = False,
 ) -> None:
     """Draw the paper's figures with a bank and validation images of your own.
@@ -114,46 +117,50 @@ def figures(
 
     Example: `compnn figures facades.bank --side-by-side facades/val --input right --count 6`
     """
-    manifest = open_manifest(bank)
-    dataset = dataset_options.dataset_of(
-        side_by_side,
-        inputs,
-        targets,
-        camvid,
-        cityscapes,
-        input_half,
-        split,
-        input_palette,
-        target_palette,
-        default_palettes=(manifest.input_palette, manifest.target_palette),
-    )
-    folder = output or Path(f"{bank.resolve().name.removesuffix('.bank')}-figures")
-    check_folder(folder)
-    network = manifest.load_model(model, resize=resize or None, num_threads=threads)
-    opened = Bank(bank, network)
-    default_top_k = None if opened.descriptor is None else TOP_K
-    planned = Figures(
-        opened,
-        dataset,
-        figures=figure,
-        images=image,
-        count=count,
-        layers=layer,
-        top_k=default_top_k if top_k is None else parse_top_k(top_k),
-        by=by,
-        match_layer=match_layer,
-        method=method,
-        effort=effort,
-        seed=seed,
-        num_threads=threads,
-    )
-    make_folder(folder)
-    written: list[dict[str, Any]] = []
-    with console.image_progress("searching", quiet=json) as progress:
-        for each in planned.draw(progress):
-            path = folder / _file_name(each)
-            write_image(path, each.pixels)
-            written.append({"figure": each.name, "image": each.image, "file": str(path)})
+    search = search_options.search_of(method, effort=effort, seed=seed)
+    with Bank(bank) as opened:
+        dataset = dataset_options.dataset_of(
+            side_by_side,
+            inputs,
+            targets,
+            camvid,
+            cityscapes,
+            input_half,
+            split,
+            input_palette,
+            target_palette,
+            default_kinds=(opened.input_kind, opened.target_kind),
+        )
+        folder = output or options.beside(bank, "figures")
+        check_folder(folder)
+        found_network = opened.open_network(network, resize=resize or None, num_threads=threads)
+        default_top_k = None if opened.descriptor is None else TOP_K
+        planned = Figures(
+            Explainer(opened, found_network, num_threads=threads),
+            dataset,
+            search,
+            figures=figure,
+            images=image,
+            count=count,
+            layers=layer,
+            top_k=default_top_k if top_k is None else parse_top_k(top_k),
+            by=by,
+            match_layer=match_layer,
+        )
+        make_folder(folder)
+        written: list[dict[str, str | None]] = []
+        with console.image_progress("searching", quiet=json) as progress:
+            for each in planned.draw(progress):
+                path = folder / _file_name(each)
+                write_image(path, each.pixels)
+                written.append(
+                    {
+                        "figure": each.name,
+                        "image": each.image,
+                        "file": str(path),
+                        "search": each.search,
+                    }
+                )
     if json:
         console.print_json(
             {
@@ -167,11 +174,11 @@ def figures(
         )
         return
     for one in written:
-        console.out.print(one["file"], markup=False, soft_wrap=True)
+        console.say(f"{one['file']} ({one['search']})")
     for name, reason in planned.left_out.items():
-        console.out.print(f"{name} is left out: {reason}", markup=False, soft_wrap=True)
+        console.say(f"{name} is left out: {reason}")
 
 
 def _file_name(figure: Figure) -> str:
-    of_image = "" if figure.image is None else f"-{folder_name(figure.image)}"
+    of_image = "" if figure.image is None else f"-{file_name(figure.image)}"
     return f"{figure.name}{of_image}.png"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from compnn.cli import console, options
 from compnn.network.layer import Layer
-from compnn.network.onnx import Model
+from compnn.network.onnx import OnnxNetwork
+from compnn.report.facts import layer_json
 
 
 def layers(
-    model: Annotated[Path, typer.Argument(help="The network, an ONNX file.", show_default=False)],
+    network: options.NetworkFile,
     all_taps: Annotated[
         bool,
         typer.Option("--all", help="List every tap, not only the layers that the file names."),
@@ -31,18 +31,22 @@ def layers(
     Any of the names can be given to `compnn build --layer`. The table is the paper's
     Table 3 for the network at hand.
     """
-    network = Model(
-        model,
+    opened = OnnxNetwork(
+        network,
+        [] if all_taps else None,  # the names in the file may be wrong
         preprocessing=options.preprocessing_of(size, input_range, mean, std, channel_order, False),
         hyperpatch=None if hyperpatch is None else options.parse_pair(hyperpatch),
     )
-    listed = network.taps() if all_taps else network.named_layers()
+    listed = opened.taps() if all_taps else opened.named_layers()
     if json:
         console.print_json([layer_json(layer) for layer in listed])
         return
-    height, width = network.input_size
+    if opened.input_size is None:
+        taken = "any size, shown for {}x{}".format(*listed[0].image_size)
+    else:
+        taken = "{}x{}".format(*opened.input_size)
     console.print_table(
-        f"{model.name}: input {height}x{width}, {len(listed)} layers",
+        f"{network.name}: input {taken}, {len(listed)} layers",
         ("layer", "activation", "stride", "hyperpatch", "patch"),
         [layer_row(layer) for layer in listed],
     )
@@ -58,15 +62,3 @@ def layer_row(layer: Layer) -> tuple[str, ...]:
         f"{h}x{w}x{layer.shape[2]}",
         "x".join(map(str, layer.patch)),
     )
-
-
-def layer_json(layer: Layer) -> dict[str, object]:
-    """A layer as JSON values."""
-    return {
-        "name": layer.name,
-        "activation": list(layer.shape),
-        "stride": list(layer.stride),
-        "hyperpatch": [*layer.hyperpatch, layer.shape[2]],
-        "patch": list(layer.patch),
-        "grid": list(layer.grid),
-    }

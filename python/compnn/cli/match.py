@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from compnn.cli import console, options, search_options
+<<<<<<< HEAD
 from compnn.cli.match_report import matching_json, print_matching
 from compnn.explanation.query import read_query
 from compnn.files import check_folder
@@ -16,6 +17,17 @@ from compnn.images.palette import resolve_palette
 from compnn.network.onnx import Model
 from compnn.report.sheets.matches import match_sheet
 from compnn.studies.matching import check_pixel
+=======
+from compnn.explanation.query import read_query
+from compnn.files import check_folder
+from compnn.images.files import write_image
+from compnn.images.kinds import Labels
+from compnn.names import file_name
+from compnn.network.onnx import OnnxNetwork
+from compnn.report.facts import CONSISTENT, matching_json
+from compnn.report.sheets.matches import match_sheet
+from compnn.studies.matching import Matching, check_pixel
+>>>>>>> main
 from compnn.studies.matching import match as match_images
 
 _KINDS = "What the images are"
@@ -49,7 +61,9 @@ def _check_points(texts: list[str] | None) -> list[str] | None:
 def match(
     a: Annotated[Path, typer.Argument(help="Image A.", show_default=False)],
     b: Annotated[Path, typer.Argument(help="Image B.", show_default=False)],
-    model: Annotated[Path, typer.Option(help="The network, an ONNX file.", show_default=False)],
+    network: Annotated[
+        Path, typer.Option(metavar="FILE", help="The network, an ONNX file.", show_default=False)
+    ],
     layer: Annotated[str, typer.Option(help="The layer; see `compnn layers`.", show_default=False)],
     output: Annotated[
         Path | None,
@@ -60,7 +74,7 @@ def match(
         typer.Option(
             metavar="'Y,X Y,X'",
             callback=_check_points,
-            help="Show the matches of these pixels of A, at the network's size; may be repeated.",
+            help="Show the matches of these pixels of A, as the network sees it; may be repeated.",
         ),
     ] = None,
     input_half: Annotated[
@@ -89,10 +103,10 @@ def match(
         ),
     ] = None,
     method: search_options.Method = "exhaustive",
-    schedule: search_options.Schedule = "fast",
-    effort: search_options.Effort = 4,
+    schedule: search_options.Schedule = None,
+    effort: search_options.Effort = None,
     iterations: search_options.Iterations = None,
-    seed: search_options.Seed = 0,
+    seed: search_options.Seed = None,
     hyperpatch: options.Hyperpatch = None,
     threads: options.Threads = -1,
     size: options.Size = None,
@@ -110,33 +124,34 @@ def match(
     each image put together from patches of the other, and both fields as forward.npz and
     backward.npz.
 
-    Example: `compnn match a.jpg b.jpg --model segnet.onnx --layer decoder_2 --palette camvid`
+    Example: `compnn match a.jpg b.jpg --network segnet.onnx --layer decoder_2 --palette camvid`
     """
-    inputs = None if input_palette is None else resolve_palette(input_palette)
-    network = Model(
-        model,
+    search = search_options.search_of(
+        method, schedule=schedule, effort=effort, iterations=iterations, seed=seed
+    )
+    kind = None if input_palette is None else Labels(input_palette)
+    opened = OnnxNetwork(
+        network,
         [layer],
         preprocessing=options.preprocessing_of(size, input_range, mean, std, channel_order, resize),
         hyperpatch=None if hyperpatch is None else options.parse_pair(hyperpatch),
         num_threads=threads,
     )
+    one, other = (read_query(image, kind, half=input_half) for image in (a, b))
     chosen = parse_points(points or [])
+    height, width = opened.input_size or one.image.shape[:2]
     for y, x in chosen:
-        check_pixel(network.input_size, y, x)
-    folder = output or Path(f"{a.stem}-{b.stem}-match")
+        check_pixel((height, width), y, x)
+    folder = output or Path(f"{file_name(a.stem)}-{file_name(b.stem)}-match")
     check_folder(folder)
     with console.layer_progress(quiet=json) as progress:
         matching = match_images(
-            network,
-            read_query(a, inputs, None, half=input_half),
-            read_query(b, inputs, None, half=input_half),
+            opened,
+            one,
+            other,
             layer,
+            search,
             palette=palette,
-            method=method,
-            schedule=schedule,
-            effort=effort,
-            iterations=iterations,
-            seed=seed,
             num_threads=threads,
             progress=progress,
         )
@@ -144,7 +159,53 @@ def match(
     matching.save(folder)
     write_image(folder / "matches.png", sheet)
     if json:
-        console.print_json({"a": str(a), "b": str(b), **matching_json(matching, chosen, folder)})
+        found = {"folder": str(folder), **matching_json(matching, chosen)}
+        console.print_json({"a": str(a), "b": str(b), **found})
+        return
+    _print(f"{a.name} and {b.name}, {layer}, {matching.search}", matching, chosen)
+    console.say(f"pictures: {folder}")
+
+
+def _print(title: str, matching: Matching, points: list[tuple[int, int]]) -> None:
+    """Print a row for each class and each point (y, x), and the measures of the whole."""
+    if matching.class_names:
+        _print_classes(title, matching)
     else:
-        print_matching(f"{a.name} and {b.name}, {layer}, {method}", matching, chosen)
-        console.out.print(f"pictures: {folder}", markup=False, soft_wrap=True)
+        console.say(title, bold=True)
+    if points:
+        columns = ["point of A", "point of B", "similarity", "class in A", "class in B"]
+        rows = []
+        for y, x in points:
+            found = matching.point(y, x)
+            row = [f"{y},{x}", f"{found.y},{found.x}", f"{found.similarity:.4f}"]
+            rows.append([*row, *(matching.point_classes(y, x) if matching.class_names else ())])
+        console.print_table("chosen points", columns[: len(rows[0])], rows)
+    console.say(
+        f"mean similarity: {matching.forward.mean_similarity:.4f} from A to B, "
+        f"{matching.backward.mean_similarity:.4f} from B to A",
+        f"mutually consistent: {matching.cycle_consistency(CONSISTENT):.1%} of the patches of A "
+        f"return to within one cell",
+    )
+    if matching.class_names:
+        console.say(
+            f"same class: {matching.same_class:.1%} of the patches of A are matched to their own "
+            f"class (by chance: {matching.chance:.1%})"
+        )
+
+
+def _print_classes(title: str, matching: Matching) -> None:
+    in_a, in_b = matching.class_counts()
+    rows = []
+    for label, name in enumerate(matching.class_names):
+        if not in_a[label] and not in_b[label]:
+            continue
+        matched = matching.agreement[label]
+        total = int(matched.sum())
+        row = [name, f"{in_a[label]}", f"{in_b[label]}", "", ""]
+        if total:
+            most = int(matched.argmax())
+            row[3] = f"{matched[label] / total:.1%}"
+            row[4] = f"{matching.class_names[most]} {matched[most] / total:.0%}"
+        rows.append(row)
+    columns = ("class", "patches of A", "patches of B", "same class", "most matches")
+    console.print_table(title, columns, rows)

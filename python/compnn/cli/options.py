@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
 from compnn.explanation.composition import Composition
+from compnn.names import file_name
 from compnn.network.preprocessing import Preprocessing
 
 _T = TypeVar("_T")
@@ -59,8 +61,32 @@ Compose = Annotated[
     Composition,
     typer.Option(
         help="Each pixel from the patch that owns it, or the overlapping patches of all matches "
-        "merged: mean of photos, most frequent class of label maps.",
+        "merged: mean of photos and values, most frequent class of label maps.",
     ),
+]
+BankFolder = Annotated[Path, typer.Argument(help="Folder of the bank.", show_default=False)]
+NetworkFile = Annotated[Path, typer.Argument(help="The network, an ONNX file.", show_default=False)]
+Network = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="The network's file, if it is neither where it was at the build, nor beside or in the "
+        "bank.",
+    ),
+]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option(help="A layer; give it again for more. Default: all layers of the bank."),
+]
+QueryHalf = Annotated[
+    Literal["left", "right"] | None,
+    typer.Option(
+        "--input", help="An image holds input and target side by side: the half that is the input."
+    ),
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out pairs that cannot be read.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the bank once the new one is complete.")
 ]
 Threads = Annotated[int, typer.Option(min=-1, help="Threads to use; -1 means all CPUs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -143,3 +169,8 @@ def preprocessing_of(
         std=None if std is None else parse_numbers(std),
         resize=resize,
     )
+
+
+def beside(bank: Path, what: str) -> Path:
+    """The default folder for what is made of a bank, here: BANK-what."""
+    return Path(f"{file_name(bank.resolve().name.removesuffix('.bank'))}-{what}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from compnn.errors import DatasetError
+from compnn.files import read_file
 from compnn.images.files import IMAGE_EXTENSIONS
+from compnn.names import csv_rows
 
 Attributes = dict[str, dict[str, str]]
 
@@ -42,6 +43,7 @@ def resolve_attributes(
     if isinstance(source, Mapping):
         origin = "attributes"
         rows = [(name, dict(values)) for name, values in source.items()]
+        _check_texts(rows)
     else:
         origin = f"attributes file {source}"
         rows = _read_rows(Path(source), origin)
@@ -75,14 +77,20 @@ def _match(written: str, known: Collection[str]) -> str | None:
     return None
 
 
+def _check_texts(rows: list[tuple[str, dict[str, str]]]) -> None:
+    for name, values in rows:
+        for text in (name, *values, *values.values()):
+            if not isinstance(text, str):
+                raise DatasetError(f"attributes of {name!r} hold {text!r}; give texts only")
+
+
 def _read_rows(path: Path, origin: str) -> list[tuple[str, dict[str, str]]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{origin} cannot be read: {error}") from error
-    reader = csv.reader(text.splitlines(), skipinitialspace=True)
-    lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    lines = [(number, cells) for number, cells in lines if any(cells)]
+        lines = csv_rows(read_file(path))
+    except OSError as error:
+        raise DatasetError(f"{origin} cannot be read: {error.strerror}; check the path") from error
+    except ValueError as error:
+        raise DatasetError(f"{origin} cannot be read: {error}; save it as UTF-8") from error
     if not lines:
         raise DatasetError(f"{origin} is empty; begin it with a header such as name,wall,style")
     header = lines[0][1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,11 +39,10 @@ class CamVid(PairedFolders):
         *,
         attributes: str | Path | Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
-        folder = Path(root) / split
-        annotations = folder.with_name(f"{split}annot")
-        if (folder / "images").is_dir():
+        folder, annotations = Path(root) / split, Path(root) / f"{split}annot"
+        if os.path.isdir(folder / "images"):
             inputs, targets = folder / "images", folder / "labels"
-        elif annotations.is_dir():
+        elif os.path.isdir(annotations):
             inputs, targets = folder, annotations
         else:
             raise DatasetError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,7 +52,7 @@ class Cityscapes(Dataset):
     ) -> None:
         photos, fine = Path(root) / "leftImg8bit" / split, Path(root) / "gtFine" / split
         for folder in (photos, fine):
-            if not folder.is_dir():
+            if not os.path.isdir(folder):
                 raise DatasetError(
                     f"folder {folder} does not exist; give the folder that holds leftImg8bit and "
                     f"gtFine, and a split that is there"
@@ -80,7 +81,7 @@ class Cityscapes(Dataset):
 def _label_map(folder: Path, name: str) -> Path:
     for suffix in (_IDS, _TRAIN_IDS):
         path = folder / f"{name}{suffix}"
-        if path.is_file():
+        if os.path.exists(path):
             return path
     raise DatasetError(
         f"photo {name}{_PHOTO} has no label map: neither {name}{_IDS} nor {name}{_TRAIN_IDS} "

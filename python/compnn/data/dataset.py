@@ -61,7 +61,7 @@ class Dataset(ABC):
     Raises
     ------
     DatasetError
-        If a name is given twice, the attributes do not fit the names, or a kind is none.
+        If a name is no text or given twice, the attributes do not fit the names, or a kind is none.
 
     Examples
     --------
@@ -82,7 +82,11 @@ class Dataset(ABC):
         target_kind: Kind | None = None,
         attributes: str | Path | Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
-        ordered = tuple(sorted(names, key=natural_key))
+        given = tuple(names)
+        strange = [name for name in given if not isinstance(name, str)]
+        if strange:
+            raise DatasetError(f"names of pairs are texts, not {strange[0]!r}")
+        ordered = tuple(sorted(given, key=natural_key))
         for first, second in pairwise(ordered):
             if first == second:
                 raise DatasetError(f"two pairs are named {first!r}; rename one")
@@ -175,12 +179,13 @@ def check_same_size(given: StoredImage, wanted: StoredImage) -> None:
         )
 
 
-def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
+def natural_key(name: str) -> tuple[tuple[tuple[int, str], ...], str]:
     """Return a sort key in which numbers count by value (`2` before `10`), then by spelling."""
-    parts = re.split(r"([0-9]+)", name)
     # re.split alternates text and digits, so that position decides which kind is compared.
-    key = tuple((1, int(part)) if place % 2 else (0, part) for place, part in enumerate(parts))
-    return key, name
+    parts = re.split(r"([0-9]+)", name)
+    # Of two numbers without leading zeros the longer one is the larger.
+    parts[1::2] = [digits.lstrip("0") for digits in parts[1::2]]
+    return tuple((len(part) * (place % 2), part) for place, part in enumerate(parts)), name
 
 
 def _kind(kind: Kind | None) -> Kind:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -116,15 +117,22 @@ def list_images(folder: Path) -> dict[str, Path]:
         If the folder is missing or holds no images, or two of its images share a stem.
     """
     extensions = " ".join(IMAGE_EXTENSIONS)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise DatasetError(
             f"folder {folder} does not exist; give a folder of images ({extensions})"
         )
+    try:
+        paths = sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
+    except OSError as error:
+        raise DatasetError(
+            f"folder {folder} cannot be read: {error.strerror}; check its permissions"
+        ) from error
     images: dict[str, Path] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)):
+    for path in paths:
         if path.name.startswith(".") or path.suffix.lower() not in IMAGE_EXTENSIONS:
             continue
-        if not path.is_file():
+        # What is neither (a FIFO, a broken link) is refused when it is read, not left out unseen.
+        if os.path.isdir(path):
             continue
         if path.stem in images:
             raise DatasetError(

@@ -13,6 +13,7 @@ from compnn.demo.facade.layout import Layout, label_map
 from compnn.demo.facade.rendering import render
 from compnn.demo.facade.styles import CLASSES
 from compnn.errors import DatasetError
+from compnn.images.kinds import Labels
 from compnn.images.palette import Palette
 
 PALETTE = Palette(
@@ -90,11 +91,12 @@ class DemoFacades(Dataset):
         self._seeds = {_name(seed): seed for seed in range(first, first + count)}
         super().__init__(
             self._seeds,
-            input_palette=PALETTE,
+            input_kind=Labels(PALETTE),
             attributes={name: _attributes(_layout(seed)) for name, seed in self._seeds.items()},
         )
 
-    def _read(self, name: str) -> Pair:
+    def read(self, name: str) -> Pair:
+        """As `Dataset.read`."""
         facade = make_facade(self._seeds[name])
         return Pair(name, PALETTE.colourise(facade.labels), facade.photo)
 

@@ -7,12 +7,22 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+<<<<<<< HEAD
 from compnn.bank.bank import Bank
+=======
+from compnn.bank.bank import Bank, build
+>>>>>>> main
 from compnn.demo.facades import DemoFacades
+from compnn.explanation.explainer import Explainer
 from compnn.explanation.explanation import Explanation
 from compnn.explanation.query import Query
 from compnn.files import make_folder
+<<<<<<< HEAD
 from compnn.network.onnx import Model
+=======
+from compnn.network.onnx import OnnxNetwork
+from compnn.search.search import Exhaustive
+>>>>>>> main
 
 LAYERS = ("encoder_1", "encoder_3", "encoder_5", "decoder_6", "decoder_4", "decoder_2")
 """The layers that the demo explains, from the input to the output."""
@@ -49,18 +59,20 @@ def run_demo(
     progress: Callable[[int, int], None] | None = None,
 ) -> DemoResult:
     """Build the demo's bank as `folder`/demo.bank, replacing an older one, and explain a facade."""
-    network = resources.files("compnn.demo") / "unet.onnx"
-    with resources.as_file(network) as path:
-        model = Model(path, LAYERS, DESCRIPTOR)
+    with resources.as_file(resources.files("compnn.demo") / "unet.onnx") as path:
+        network = OnnxNetwork(path, LAYERS, DESCRIPTOR)
     make_folder(folder)
-    bank = Bank.build(
+    bank = build(
         folder / "demo.bank",
-        model,
+        network,
         DemoFacades("train"),
         overwrite=True,
         restart=True,
         progress=progress,
     )
     pair = DemoFacades("held-out")[HELD_OUT]
-    explanations = bank.explain(pair.input, LAYERS, top_k=TOP_K, method="exhaustive")
-    return DemoResult(bank, Query(pair.name, pair.input, pair.target), explanations)
+    query = Query(pair.name, pair.input, pair.target)
+    (explanations,) = Explainer(bank, network).explain_all(
+        [query], LAYERS, Exhaustive(), top_k=TOP_K
+    )
+    return DemoResult(bank, query, explanations)

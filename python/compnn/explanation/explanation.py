@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+<<<<<<< HEAD
+=======
+from compnn import views
+from compnn.errors import CompnnError, SearchError
+>>>>>>> main
 from compnn.explanation.composition import (
     Composition,
+    Pictures,
     Provenance,
     check_composition,
     compose,
     provenance,
 )
+<<<<<<< HEAD
 from compnn.files import make_folder
 from compnn.images.files import write_images
 from compnn.images.palette import Palette
 from compnn.network.layer import Layer
 from compnn.search.field import Field
+=======
+from compnn.explanation.saved import (
+    SavedImage,
+    SavedImages,
+    SavedPicture,
+    check_crc32,
+    crc32_of,
+    is_whole,
+    read_picture,
+    replacing_folder,
+    source_file,
+    write_picture,
+)
+from compnn.files import make_folder, read_file, write_file
+from compnn.images.files import write_images
+from compnn.images.kinds import Kind, Picture, kind_from_json
+from compnn.network.layer import Layer
+from compnn.search.field import Field
+from compnn.search.search import Search, search_from_json, search_json
+>>>>>>> main
 
-if TYPE_CHECKING:
-    from compnn.bank.bank import Bank
+_FORMAT = "compnn-explanation"
+_VERSION = 1
+_DOCUMENT, _FIELD = "explanation.json", "field.npz"
+_PICTURES = ("query", "network_output", "input", "output")
+_RGB = ((3,), "uint8")
+# What `save` may have written.
+_FILES = (*(f"{name}.npy" for name in _PICTURES), "sources/*-input.*", "sources/*-target.*")
 
 
 @dataclass(frozen=True)
@@ -60,8 +93,43 @@ class Candidate:
     similarity: float | None
 
 
+class Named(Protocol):
+    """Names by index."""
+
+    def __getitem__(self, index: int, /) -> str: ...
+
+
+class TrainingImages(Protocol):
+    """The training images that an explanation points to: those of a bank, or of a saved folder.
+
+    Attributes
+    ----------
+    path
+        Where they are.
+    names
+        Name of each image by its index.
+    attributes
+        {name: {key: value}} of the images that have any.
+    inputs, targets
+        Their pictures.
+    """
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def names(self) -> Named: ...
+    @property
+    def attributes(self) -> Mapping[str, Mapping[str, str]]: ...
+    @property
+    def inputs(self) -> Pictures: ...
+    @property
+    def targets(self) -> Pictures: ...
+
+
 class Explanation:
-    """The explanation of what the network painted for one image, at one layer.
+    """The explanation of what the network painted for one image, at one layer: a value.
+
+    It can be saved and loaded again, without the bank, and pickled.
 
     Attributes
     ----------
@@ -69,18 +137,22 @@ class Explanation:
         The layer, with the hyperpatch that was matched.
     field
         The correspondences: for each hyperpatch its best matches.
+    search
+        How they were searched for; what `Auto` has chosen.
     query
         uint8 (H, W, 3): the image as the network saw it.
     network_output
-        uint8 (H, W, 3), or label map (H, W): what the network painted, at the size of the query.
+        What the network painted, of the targets' kind, at the size of the query.
     candidates
         The training images that were searched, most similar first.
-    bank
-        The bank that was searched.
+    input_kind, target_kind
+        What inputs and targets are.
+    images
+        The training images.
     composition
         How the reconstructions are put together: "copy" (the paper's, section 3.1) or "overlap",
-        see `compnn.explanation.composition.Composition`. Provenance and sources are those of the owners of the
-        pixels in either case.
+        see `compnn.explanation.composition.Composition`. Provenance and sources are those of the
+        owners of the pixels in either case.
 
     Raises
     ------
@@ -92,19 +164,23 @@ class Explanation:
         self,
         layer: Layer,
         field: Field,
+        search: Search,
         query: npt.NDArray[np.uint8],
-        network_output: npt.NDArray[np.uint8],
-        candidates: tuple[Candidate, ...],
-        bank: Bank,
+        network_output: Picture,
+        candidates: Sequence[Candidate],
+        kinds: tuple[Kind, Kind],
+        images: TrainingImages,
         composition: Composition = "copy",
     ) -> None:
         check_composition(composition)
         self.layer = layer
         self.field = field
+        self.search = search
         self.query = query
         self.network_output = network_output
-        self.candidates = candidates
-        self.bank = bank
+        self.candidates = tuple(candidates)
+        self.input_kind, self.target_kind = kinds
+        self.images = images
         self.composition: Composition = composition
 
     def __repr__(self) -> str:
@@ -113,87 +189,265 @@ class Explanation:
             f"{len(self.sources())} sources of {len(self.candidates)} candidates)"
         )
 
-    @property
-    def input_palette(self) -> Palette | None:
-        """Palette of the inputs; None when they are photos."""
-        return self.bank.input_palette
-
-    @property
-    def target_palette(self) -> Palette | None:
-        """Palette of the targets; None when they are photos."""
-        return self.bank.target_palette
-
     @cached_property
     def provenance(self) -> Provenance:
         """Where each pixel of the reconstructions comes from."""
-        return provenance(self.field, self.layer)
+        return provenance(self.field, self.layer, self.images.inputs)
 
     @cached_property
     def input(self) -> npt.NDArray[np.uint8]:
         """The input reconstruction: uint8 (H, W, 3), from training inputs."""
-        return self._composed(self.bank.inputs(self._matched), self.input_palette)
+        return self._composed(self.images.inputs, self.input_kind)
 
     @cached_property
-    def output(self) -> npt.NDArray[np.uint8]:
-        """The output reconstruction: uint8 (H, W, 3) or label map (H, W), from training targets."""
-        return self._composed(self.bank.targets(self._matched), self.target_palette)
+    def output(self) -> Picture:
+        """The output reconstruction, from training targets: of their kind."""
+        return self._composed(self.images.targets, self.target_kind)
 
-    @property
-    def _matched(self) -> npt.NDArray[np.int32]:
+    def _composed(self, pictures: Pictures, kind: Kind) -> Picture:
         pasted = 1 if self.composition == "copy" else self.field.matches
-        return np.unique(self.field.image[:pasted])
-
-    def _composed(
-        self, images: npt.NDArray[np.uint8], palette: Palette | None
-    ) -> npt.NDArray[np.uint8]:
-        return compose(self.field, self.layer, images, self.composition, palette=palette)
+        pictures.check(np.unique(self.field.image[:pasted]).tolist())
+        return compose(self.field, self.layer, pictures, self.composition, kind)
 
     def sources(self) -> list[Source]:
         """The training images that gave pixels, those that gave most first."""
         indices, pixels = np.unique(self.provenance.image, return_counts=True)
         order = np.lexsort((indices, -pixels))
         total = self.provenance.image.size
-        names, attributes = self.bank.names, self.bank.attributes
-        return [
-            Source(
-                int(indices[i]),
-                names[indices[i]],
-                int(pixels[i]),
-                int(pixels[i]) / total,
-                attributes.get(names[indices[i]], {}),
-            )
-            for i in order
-        ]
+        names, attributes = self.images.names, self.images.attributes
+        found = []
+        for index, count in zip(indices[order].tolist(), pixels[order].tolist(), strict=True):
+            name = names[index]
+            found.append(Source(index, name, count, count / total, attributes.get(name, {})))
+        return found
 
-    def source_images(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """The training pair `index` of the bank: input and target, as `query` and `output`."""
-        return self.bank.pair(index)
+    def source_images(self, index: int) -> tuple[npt.NDArray[np.uint8], Picture]:
+        """The training pair `index`: input and target, as `query` and `output`.
 
-    def painted(self, target: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """An output or target as a picture, uint8 (H, W, 3): label maps get their colours."""
-        if target.ndim == 3:
-            return target
-        if self.target_palette is not None:
-            return self.target_palette.colourise(target)
-        return np.repeat(target[..., np.newaxis], 3, axis=2)
+        Raises
+        ------
+        BankError
+            If it is damaged.
+        SearchError
+            If it was not saved with the explanation.
+        """
+        pictures = self.images.inputs, self.images.targets
+        for each in pictures:
+            each.check([index])
+        return pictures[0].picture(index), pictures[1].picture(index)
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Write query, network_output, input and output as PNG, and the field as `field.npz`.
+    def sheet(self) -> npt.NDArray[np.uint8]:
+        """The contact sheet of this explanation: uint8 (height, width, 3) RGB."""
+        return views.sheet(self)
 
-        The folder is made if need be; files of these names in it are replaced. Returns the paths.
+    def save(self, folder: str | Path, *, sources: Literal["used", "none"] = "used") -> list[Path]:
+        """Write the explanation into a folder, from which `load` reads it again.
+
+        For people: query, network_output, input and output as PNG (label maps in colours). For
+        `load`: `explanation.json`, `field.npz`, `*.npy` of pictures that a PNG does not hold as
+        they are, and in `sources/`, lossless, the training pictures that the kept matches point to
+        and those of the image nearest by descriptor. The folder is made if need be; what an older
+        explanation has left in it is replaced, once all of the new one is on the disk.
+
+        Parameters
+        ----------
+        folder
+            Where to.
+        sources
+            "used" copies the pictures of the sources; with "none", `source_images` of the loaded
+            explanation has none.
+
+        Returns
+        -------
+        The paths of the pictures for people and of the field.
 
         Raises
         ------
         OutputError
-            If that fails; each file is written whole or not at all.
+            If that fails.
+        SearchError
+            If `sources` is neither.
         """
-        folder = make_folder(folder)
-        pictures = {
+        if sources not in ("used", "none"):
+            raise SearchError(f'sources are "used" or "none", not {sources!r}')
+        folder = Path(folder)
+        pictures: dict[str, Picture] = {
             "query": self.query,
-            "network_output": self.painted(self.network_output),
+            "network_output": self.network_output,
             "input": self.input,
-            "output": self.painted(self.output),
+            "output": self.output,
         }
-        paths = [*write_images(folder, pictures), folder / "field.npz"]
-        self.field.save(paths[-1])
-        return paths
+        painted = {
+            name: picture if picture.shape[2:] == (3,) else self.target_kind.paint(picture)
+            for name, picture in pictures.items()
+        }
+        known = set(np.unique(self.field.image).tolist())
+        known.update(each.index for each in self.candidates[:1] if each.similarity is not None)
+        with replacing_folder(folder, _DOCUMENT, _FILES) as new:
+            write_images(new, painted)
+            self.field.save(new / _FIELD)
+            for name, picture in pictures.items():
+                if picture is not painted[name]:
+                    write_picture(new / f"{name}.npy", picture)
+            images = [self._saved_image(index, new, sources == "used") for index in sorted(known)]
+            checksums = {name: crc32_of(picture) for name, picture in pictures.items()}
+            document = self._document(images, {"field": _crc32_of_field(self.field), **checksums})
+            write_file(new / _DOCUMENT, json.dumps(document).encode("ascii"))
+        return [*(folder / f"{name}.png" for name in _PICTURES), folder / _FIELD]
+
+    def _saved_image(self, index: int, folder: Path, is_kept: bool) -> SavedImage:
+        """What is said of a training image, whose pictures are written if they are to be kept."""
+        saved = []
+        if is_kept:
+            make_folder(folder / "sources")
+        for part, pictures in (("input", self.images.inputs), ("target", self.images.targets)):
+            heights, widths = pictures.sizes(np.array([index]))
+            crc32 = None
+            if is_kept:
+                pictures.check([index])
+                picture = pictures.picture(index)
+                write_picture(source_file(folder, index, part, picture.dtype.name), picture)
+                crc32 = crc32_of(picture)
+            saved.append(SavedPicture((int(heights[0]), int(widths[0])), crc32))
+        name = self.images.names[index]
+        return SavedImage(index, name, self.images.attributes.get(name, {}), *saved)
+
+    def _document(
+        self, images: Sequence[SavedImage], checksums: Mapping[str, int]
+    ) -> dict[str, object]:
+        known = self.images
+        return {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "layer": self.layer.to_json(),
+            "search": search_json(self.search),
+            "composition": self.composition,
+            "input_kind": self.input_kind.to_json(),
+            "target_kind": self.target_kind.to_json(),
+            "bank": known.bank if isinstance(known, SavedImages) else str(known.path),
+            "checksums": dict(checksums),
+            "images": [each.to_json() for each in images],
+            "candidates": [[each.index, each.name, each.similarity] for each in self.candidates],
+        }
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Explanation:
+        """Read an explanation that `save` wrote. No bank is needed.
+
+        Raises
+        ------
+        SearchError
+            If there is none, or a file of it is missing or damaged.
+        """
+        folder = Path(folder).absolute()
+        document = _read_document(folder)
+        try:
+            return cls._of_document(folder, document)
+        except (CompnnError, KeyError, TypeError, ValueError) as error:
+            what = f"its field {error} is missing" if isinstance(error, KeyError) else str(error)
+            raise SearchError(
+                f"{folder} holds no whole explanation: {what}; save it again"
+            ) from error
+
+    @classmethod
+    def _of_document(cls, folder: Path, document: Mapping[str, Any]) -> Explanation:
+        layer, field = _layer_of(document["layer"]), Field.load(folder / _FIELD)
+        kinds = kind_from_json(document["input_kind"]), kind_from_json(document["target_kind"])
+        target = kinds[1].trailing, kinds[1].dtype
+        known = [SavedImage.from_json(each) for each in _list(document["images"])]
+        images = SavedImages(folder, _string(document["bank"]), known, target)
+        _check_field(field, layer, images)
+        checksums = document["checksums"]
+        if _crc32_of_field(field) != checksums["field"]:
+            raise SearchError(f"{folder / _FIELD} is damaged, or of another explanation")
+        pictures = []
+        for name, (trailing, dtype) in zip(_PICTURES, (_RGB, target, _RGB, target), strict=True):
+            file = folder / f"{name}{'.png' if (trailing, dtype) == _RGB else '.npy'}"
+            picture = read_picture(file, (*layer.image_size, *trailing), dtype)
+            check_crc32(picture, checksums[name], str(file))
+            pictures.append(picture)
+        loaded = cls(
+            layer,
+            field,
+            search_from_json(document["search"]),
+            pictures[0],
+            pictures[1],
+            [_candidate_of(each) for each in _list(document["candidates"])],
+            kinds,
+            images,
+            document["composition"],
+        )
+        # What was put together is read as it was: without its sources it could not be, again.
+        loaded.__dict__["input"], loaded.__dict__["output"] = pictures[2:]
+        # True is as good as 1 to Python, and much is to `str`.
+        written = loaded._document(known, checksums)
+        for name in document:
+            if name not in written or json.dumps(written[name]) != json.dumps(document[name]):
+                raise SearchError(f"its field {name!r} is not as `save` writes it")
+        return loaded
+
+
+def _read_document(folder: Path) -> Mapping[str, Any]:
+    path = folder / _DOCUMENT
+    try:
+        document = json.loads(read_file(path))
+    except FileNotFoundError:
+        raise SearchError(
+            f"{folder} holds no saved explanation; give a folder that `save` wrote"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise SearchError(f"{path} cannot be read: {error}; save the explanation again") from error
+    if not isinstance(document, dict) or document.get("format") != _FORMAT:
+        raise SearchError(f"{path} is no explanation that `save` wrote; save it again")
+    if document.get("version") != _VERSION:
+        raise SearchError(
+            f"{path} is of version {document.get('version')!r}, not {_VERSION}; save the "
+            f"explanation again"
+        )
+    return document
+
+
+def _layer_of(document: object) -> Layer:
+    if not isinstance(document, Mapping):
+        raise SearchError(f"a layer is not {document!r}")
+    layer = Layer.from_json(document)
+    numbers = *layer.shape, *layer.stride, *layer.hyperpatch, *layer.image_size
+    if not all(is_whole(number, 1) for number in numbers):
+        raise SearchError(f"a layer has other numbers than these: {document!r}")
+    return layer
+
+
+def _check_field(field: Field, layer: Layer, images: SavedImages) -> None:
+    if field.grid != layer.grid:
+        raise SearchError(f"its field has {field.grid} hyperpatches, its layer {layer.grid}")
+    for index in np.unique(field.image).tolist():
+        if index not in images.names:
+            raise SearchError(f"its field points to training image {index}, of which it has none")
+    for places, stride in zip((field.row, field.col), layer.stride, strict=True):
+        if int(places.max()) * stride >= 2**31:
+            raise SearchError("its field points to places that no image has")
+
+
+def _candidate_of(document: object) -> Candidate:
+    match document:
+        case [index, str(name), None] if is_whole(index):
+            return Candidate(index, name, None)
+        case [index, str(name), float(similarity)] if is_whole(index) and abs(similarity) <= 1:
+            return Candidate(index, name, similarity)
+    raise SearchError(f"a candidate has an index, a name and a similarity, not {document!r}")
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise SearchError(f"an array was expected, not {value!r}")
+    return value
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise SearchError(f"a text was expected, not {value!r}")
+    return value
+
+
+def _crc32_of_field(field: Field) -> int:
+    return crc32_of(field.image, field.row, field.col, field.similarity)

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.data.dataset import check_same_size
-from compnn.data.roles import as_input, as_target
 from compnn.errors import ImageError
 from compnn.images.files import StoredImage
-from compnn.images.palette import Palette
+from compnn.images.kinds import Kind, Photo, Picture
 
 
 @dataclass(frozen=True)
@@ -27,21 +26,21 @@ class Query:
     image
         uint8 (H, W, 3) RGB, as the network sees it.
     target
-        What the network should paint: uint8 (H, W, 3) or label map (H, W); None if not known.
+        What the network should paint, of the targets' kind; None if not known.
     file
         What messages call it.
     """
 
     name: str
     image: npt.NDArray[np.uint8]
-    target: npt.NDArray[np.uint8] | None
+    target: Picture | None = None
     file: str = "the query image"
 
 
 def read_query(
     path: str | Path,
-    input_palette: Palette | None,
-    target_palette: Palette | None,
+    input_kind: Kind | None = None,
+    target_kind: Kind | None = None,
     *,
     half: Literal["left", "right"] | None = None,
     target: str | Path | None = None,
@@ -52,8 +51,8 @@ def read_query(
     ----------
     path
         Image file.
-    input_palette, target_palette
-        Palettes of label maps, None for photos, as in the bank.
+    input_kind, target_kind
+        What inputs and targets are, as in the bank. Default: photos.
     half
         The file holds two images side by side: this half is the input, the other the target.
     target
@@ -62,7 +61,7 @@ def read_query(
     Raises
     ------
     ImageError
-        If a file cannot be read or is not what the palettes say, `half` and `target` are both
+        If a file cannot be read or is not of these kinds, `half` and `target` are both
         given, or image and target differ in size.
     """
     stored = StoredImage.read(path)
@@ -80,7 +79,7 @@ def read_query(
         check_same_size(stored, truth)
     return Query(
         Path(path).stem,
-        as_input(stored, input_palette),
-        None if truth is None else as_target(truth, target_palette),
+        (input_kind or Photo()).input_of(stored),
+        None if truth is None else (target_kind or Photo()).target_of(truth),
         str(path),
     )

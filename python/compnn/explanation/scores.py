@@ -4,38 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from compnn.errors import ImageError
 from compnn.explanation.explanation import Explanation
-from compnn.images.measures import pixel_accuracy, psnr
-from compnn.images.palette import Palette
-
-
-@dataclass(frozen=True)
-class Score:
-    """How near a picture is to another.
-
-    Attributes
-    ----------
-    measure
-        "accuracy" (share of equal labels, in [0, 1]; nan if all are void) for label maps, "psnr"
-        (in dB) for photos.
-    value
-        Larger is nearer.
-    """
-
-    measure: str
-    value: float
-
-    def __str__(self) -> str:
-        if self.measure == "accuracy":
-            return f"{self.value:.1%}"
-        # OpenCV gives pictures that are the same some 361 dB.
-        return "identical" if self.value > 300 else f"{self.value:.1f} dB"
+from compnn.images.kinds import Picture
+from compnn.images.measures import Score
 
 
 @dataclass(frozen=True)
@@ -60,7 +33,7 @@ class Scores:
     output_to_target: Score | None
     network_to_target: Score | None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The fields as JSON values; an accuracy of which no pixel counts is None."""
         fields = asdict(self)
         for part in fields.values():
@@ -69,25 +42,7 @@ class Scores:
         return fields
 
 
-def compare(
-    truth: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], palette: Palette | None
-) -> Score:
-    """Compare two pictures of one kind: with a palette as label maps, else as photos.
-
-    Label maps that are painted, (H, W, 3), are quantised first.
-
-    Raises
-    ------
-    ImageError
-        If their sizes differ.
-    """
-    if palette is None:
-        return Score("psnr", psnr(truth, other))
-    labels = [palette.quantise(image) if image.ndim == 3 else image for image in (truth, other)]
-    return Score("accuracy", pixel_accuracy(labels[0], labels[1], palette.void))
-
-
-def score(explanation: Explanation, target: npt.NDArray[np.uint8] | None = None) -> Scores:
+def score(explanation: Explanation, target: Picture | None = None) -> Scores:
     """Measure an explanation; `target` is the true target, as the bank's targets.
 
     Raises
@@ -100,12 +55,12 @@ def score(explanation: Explanation, target: npt.NDArray[np.uint8] | None = None)
             f"the target is {target.shape}, the network's output {explanation.output.shape}; "
             f"give a target of the network's size"
         )
-    palette = explanation.target_palette
+    kind = explanation.target_kind
     network, output = explanation.network_output, explanation.output
     return Scores(
         explanation.field.mean_similarity,
-        compare(explanation.query, explanation.input, explanation.input_palette),
-        compare(network, output, palette),
-        None if target is None else compare(target, output, palette),
-        None if target is None else compare(target, network, palette),
+        explanation.input_kind.compare(explanation.query, explanation.input),
+        kind.compare(network, output),
+        None if target is None else kind.compare(target, output),
+        None if target is None else kind.compare(target, network),
     )

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import ImageError
-from compnn.files import write_file
+from compnn.files import read_file, write_file
 from compnn.images.file_bytes import find_damage, grey_step, has_colour_table
 from compnn.images.palette import Palette
 
@@ -47,15 +47,17 @@ class StoredImage:
         Raises
         ------
         ImageError
-            If the file is missing, not an image, damaged or cut short, or has 16 bits a channel.
+            If the file is missing, no file (a FIFO), not an image, damaged or cut short, or has 16
+            bits a channel.
         """
         path = Path(path)
         try:
-            data = path.read_bytes()
+            data = read_file(path)
         except FileNotFoundError:
             raise ImageError(f"image {path} does not exist; check the path") from None
-        except OSError as error:
-            raise ImageError(f"image {path} cannot be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # ValueError: no path can hold a null byte
+            reason = getattr(error, "strerror", error)
+            raise ImageError(f"image {path} cannot be read: {reason}; check the path") from error
         damage = find_damage(data)
         if damage is not None:
             raise ImageError(f"image {path} {damage}; replace or remove the file")

@@ -6,6 +6,7 @@ stored, painted and put together, and how two of them are compared.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -89,14 +90,20 @@ class Kind(ABC):
         ImageError
             If dtype or shape are others; `name` is what the message calls it.
         """
-        shape = picture.shape[2:] if picture.ndim >= 2 else None
-        if shape != self.trailing or picture.dtype != self.dtype or not picture.size:
-            wanted = ", ".join(["height", "width", *map(str, self.trailing)])
-            raise ImageError(
-                f"{name} is {picture.dtype} {picture.shape}, but it should be {self.describe_one()}"
-                f", {self.dtype} ({wanted})"
-            )
-        return np.ascontiguousarray(picture)
+        is_array = isinstance(picture, np.ndarray)
+        if (
+            is_array
+            and picture.dtype == self.dtype
+            and picture.ndim == 2 + len(self.trailing)
+            and picture.shape[2:] == self.trailing
+            and picture.size
+        ):
+            return np.ascontiguousarray(picture)
+        found = f"{picture.dtype} {picture.shape}" if is_array else f"a {type(picture).__name__}"
+        wanted = ", ".join(["height", "width", *map(str, self.trailing)])
+        raise ImageError(
+            f"{name} is {found}, but it should be {self.describe_one()}, {self.dtype} ({wanted})"
+        )
 
     def fit(self, picture: Picture, size: tuple[int, int]) -> Picture:
         """The picture at `size` (height, width): colours and values smoothly, labels by nearest."""
@@ -155,7 +162,7 @@ class Kind(ABC):
         return self == other
 
     @abstractmethod
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A dictionary that JSON can hold and `kind_from_json` reads."""
 
 
@@ -179,8 +186,7 @@ class Photo(Kind):
 
     def merge(self, owned: Picture, pasted: Iterable[tuple[Rectangle, Picture]]) -> Picture:
         """The mean, rounded."""
-        total = _mean(owned, pasted)
-        return np.rint(total, out=total).astype(np.uint8)
+        return _mean(owned, pasted)
 
     def compare(self, truth: Picture, other: Picture) -> Score:
         """As `Kind.compare`, by PSNR."""
@@ -198,7 +204,7 @@ class Photo(Kind):
         """As `Kind.describe_one`."""
         return "a photo"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As `Kind.to_json`."""
         return {"kind": self.name}
 
@@ -230,7 +236,12 @@ class Labels(Kind):
     trailing: ClassVar[tuple[int, ...]] = ()
 
     def __init__(self, palette: str | Path | Palette) -> None:
-        self.palette: Palette = resolve_palette(palette)
+        self._palette = resolve_palette(palette)
+
+    @property
+    def palette(self) -> Palette:
+        """The classes and their colours."""
+        return self._palette
 
     def __eq__(self, other: object) -> bool:
         return self.palette == other.palette if isinstance(other, Labels) else NotImplemented
@@ -309,7 +320,7 @@ class Labels(Kind):
         ours, theirs = ({**each.palette.to_json(), "name": ""} for each in (self, other))
         return ours == theirs
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As `Kind.to_json`."""
         return {"kind": self.name, "palette": self.palette.to_json()}
 
@@ -334,9 +345,13 @@ class Values(Kind):
     trailing: ClassVar[tuple[int, ...]] = ()
 
     def __post_init__(self) -> None:
-        low, high = self.limits
-        if not (np.isfinite([low, high]).all() and low < high):
-            raise ImageError(f"limits must be (low, high) with low < high, not {self.limits}")
+        try:
+            low, high = map(float, self.limits)
+        except (TypeError, ValueError, OverflowError):
+            low = high = 0.0
+        if not (low < high and math.isfinite(high - low)):
+            raise ImageError(f"limits must be (low, high) with low < high, not {self.limits!r}")
+        object.__setattr__(self, "limits", (low, high))
 
     def target_of(
         self, stored: StoredImage, ids: Mapping[int, int] | None = None
@@ -360,13 +375,13 @@ class Values(Kind):
         if picture.ndim == 3:
             return picture
         low, high = self.limits
-        grey = np.rint(255 * np.clip((picture - low) / (high - low), 0, 1)).astype(np.uint8)
+        share = (picture.astype(np.float64) - low) / (high - low)
+        grey = np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)
         return np.repeat(grey[..., np.newaxis], 3, axis=2)
 
     def merge(self, owned: Picture, pasted: Iterable[tuple[Rectangle, Picture]]) -> Picture:
         """The mean; inputs, which are RGB, stay so."""
-        mean = _mean(owned, pasted)
-        return mean if owned.ndim == 2 else np.rint(mean, out=mean).astype(np.uint8)
+        return _mean(owned, pasted)
 
     def compare(self, truth: Picture, other: Picture) -> Score:
         """As `Kind.compare`, by the root of the mean squared error; inputs, RGB, by PSNR."""
@@ -390,12 +405,12 @@ class Values(Kind):
         """As `Kind.is_like`: the unit must be the same."""
         return isinstance(other, Values) and self.unit == other.unit
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As `Kind.to_json`."""
         return {"kind": self.name, "unit": self.unit, "limits": list(self.limits)}
 
 
-def kind_from_json(document: Mapping[str, Any]) -> Kind:
+def kind_from_json(document: Mapping[str, object]) -> Kind:
     """The kind that `Kind.to_json` wrote.
 
     Raises
@@ -410,21 +425,26 @@ def kind_from_json(document: Mapping[str, Any]) -> Kind:
             return Photo()
         case {"kind": "labels", "palette": Mapping() as palette}:
             return Labels(Palette.from_json(palette))
-        case {"kind": "values", "unit": str(unit), "limits": [int() | float() as low, high]} if (
-            isinstance(high, (int, float))
-        ):
-            return Values(unit, (float(low), float(high)))
+        case {
+            "kind": "values",
+            "unit": str(unit),
+            "limits": [int() | float() as low, int() | float() as high],
+        }:
+            return Values(unit, (low, high))
     raise ImageError(f"a kind of picture is photo, labels or values, not {document!r}")
 
 
-def _mean(owned: Picture, pasted: Iterable[tuple[Rectangle, Picture]]) -> npt.NDArray[np.float32]:
-    total = np.zeros(owned.shape, np.float32)
+def _mean(owned: Picture, pasted: Iterable[tuple[Rectangle, Picture]]) -> Picture:
+    """The mean of what is pasted, of the dtype of `owned`; whole numbers are rounded."""
+    colours = owned.dtype == np.uint8
+    # Sums of bytes are exact in float; those of values may be too large for it.
+    total = np.zeros(owned.shape, np.float32 if colours else np.float64)
     count = np.zeros(owned.shape[:2] + (1,) * (owned.ndim - 2), np.float32)
     for where, part in pasted:
         total[where] += part
         count[where] += 1
     total /= count
-    return total
+    return (np.rint(total, out=total) if colours else total).astype(owned.dtype)
 
 
 def _votes(

@@ -375,8 +375,10 @@ class ValueComparison(Comparison):
 
 
 def _means(measures: Sequence[str], observations: Sequence[Observation]) -> dict[str, float]:
-    columns = zip(*observations, strict=True)
-    return {name: _mean(column) for name, column in zip(measures, columns, strict=True)}
+    return {
+        name: _mean([observation[place] for observation in observations])
+        for place, name in enumerate(measures)
+    }
 
 
 def _mean(values: Sequence[float]) -> float:

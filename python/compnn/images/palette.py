@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import PaletteError
+from compnn.files import read_file
+from compnn.names import csv_rows
 
 BUILT_IN = ("facades", "cmp-facades", "camvid", "cityscapes")
 """Names of the palettes that come with compnn."""
@@ -101,6 +103,10 @@ class Palette:
 
     def __hash__(self) -> int:
         return hash((self.name, self.classes, self.colours.tobytes(), self.void))
+
+    def __reduce__(self) -> tuple[Callable[..., Palette], tuple[object, ...]]:
+        # Built anew: NumPy forgets that an array was read-only.
+        return Palette, (self.name, self.classes, self.colours, self.void)
 
     def __repr__(self) -> str:
         void = "" if self.void is None else f", void {self.void}"
@@ -192,7 +198,7 @@ class Palette:
         void = "" if self.void is None else f", void {self.void}"
         return f"palette {self.name!r} (labels 0..{len(self.classes) - 1}{void})"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return a dictionary that JSON can hold and `from_json` reads."""
         return {
             "name": self.name,
@@ -202,7 +208,7 @@ class Palette:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Palette:
+    def from_json(cls, data: Mapping[str, object]) -> Palette:
         """Return the palette that `to_json` wrote.
 
         Raises
@@ -210,16 +216,21 @@ class Palette:
         PaletteError
             If a part is missing or malformed.
         """
-        try:
-            name = str(data["name"])
-            classes = tuple(str(each) for each in data["classes"])
-            colours = _colour_array(data["colours"])
-            void = None if data["void"] is None else int(data["void"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise PaletteError(
-                f"a palette needs name, classes, colours and void; this one is malformed: {error!r}"
-            ) from error
-        return cls(name, classes, colours, void)
+        wrong: object = dict(data)
+        match data:
+            case {
+                "name": str(name),
+                "classes": [*classes],
+                "colours": [*colours],
+                "void": int() | None as void,
+            } if all(isinstance(each, str) for each in classes):
+                try:
+                    return cls(name, tuple(map(str, classes)), _colour_array(colours), void)
+                except (TypeError, ValueError) as error:
+                    wrong = error
+        raise PaletteError(
+            f"a palette needs name, classes, colours and void; this one is malformed: {wrong!r}"
+        )
 
     @classmethod
     def named(cls, name: str) -> Palette:
@@ -253,23 +264,21 @@ class Palette:
         """
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
+            rows = csv_rows(read_file(path))
+        except OSError as error:
+            raise PaletteError(f"palette file {path} cannot be read: {error.strerror}") from error
+        except ValueError as error:
             raise PaletteError(f"palette file {path} cannot be read: {error}") from error
         classes: dict[int, tuple[str, list[int]]] = {}
         void: int | None = None
-        reader = csv.reader(text.splitlines(), skipinitialspace=True)
-        header = [cell.strip().lower() for cell in next(reader, [])]
+        header = [cell.lower() for cell in rows[0][1]] if rows else []
         if header != list(_COLUMNS):
             raise PaletteError(
                 f"palette file {path} must begin with the header {','.join(_COLUMNS)}, "
                 f"not {','.join(header)!r}"
             )
-        for row in reader:
-            cells = [cell.strip() for cell in row]
-            if not any(cells):
-                continue
-            where = f"palette file {path}, line {reader.line_num}"
+        for line, cells in rows[1:]:
+            where = f"palette file {path}, line {line}"
             index, name, colour = _parse_row(cells, where)
             if index in classes or index == void:
                 raise PaletteError(f"{where}: index {index} is used twice; give each row its own")
@@ -293,7 +302,7 @@ class Palette:
         return cls(path.stem, tuple(name for name, _ in ordered), colours, void)
 
 
-def _colour_array(colours: Iterable[Iterable[int]]) -> npt.NDArray[np.uint8]:
+def _colour_array(colours: Iterable[Any]) -> npt.NDArray[np.uint8]:
     """Return (C, 3) uint8; ValueError or TypeError unless they are whole numbers in 0..255."""
     values = bytes(value for colour in colours for value in colour)
     return np.frombuffer(values, dtype=np.uint8).reshape(-1, 3)
@@ -325,7 +334,7 @@ def resolve_palette(spec: str | Path | Palette) -> Palette:
         return spec
     if isinstance(spec, str) and spec in BUILT_IN:
         return Palette.named(spec)
-    if not Path(spec).is_file():
+    if not os.path.isfile(spec):
         raise PaletteError(
             f"{str(spec)!r} is neither a built-in palette ({', '.join(BUILT_IN)}) nor a file; "
             f"give one of these names, or a CSV file with the header {','.join(_COLUMNS)}"

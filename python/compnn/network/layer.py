@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -107,7 +106,7 @@ class Layer:
             return self
         return replace(self, shape=(*cells, self.shape[2]), image_size=image_size)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The fields as JSON values."""
         return {
             key: list(part) if isinstance(part, tuple) else part
@@ -115,23 +114,24 @@ class Layer:
         }
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Layer:
-        """The inverse of `to_json`.
+    def from_json(cls, fields: Mapping[str, object]) -> Layer:
+        """The inverse of `to_json`; fields of a later version are left alone.
 
         Raises
         ------
         LayerError
             When the fields are not those of a layer.
         """
-        try:
-            height, width, depth = map(int, fields["shape"])
-            pairs = []
-            for key in ("stride", "hyperpatch", "image_size"):
-                first, second = map(int, fields[key])
-                pairs.append((first, second))
-            return cls(str(fields["name"]), (height, width, depth), *pairs)
-        except (KeyError, TypeError, ValueError) as error:
-            raise LayerError(f"a layer has other fields than these: {fields!r}") from error
+        match fields:
+            case {
+                "name": str(name),
+                "shape": [int(rows), int(cols), int(depth)],
+                "stride": [int(sy), int(sx)],
+                "hyperpatch": [int(h), int(w)],
+                "image_size": [int(height), int(width)],
+            }:
+                return cls(name, (rows, cols, depth), (sy, sx), (h, w), (height, width))
+        raise LayerError(f"a layer has other fields than these: {dict(fields)!r}")
 
     def __str__(self) -> str:
         (h, w), (sy, sx) = self.hyperpatch, self.patch

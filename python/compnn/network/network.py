@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,12 +41,12 @@ class Identity:
         """The first 12 hex digits of the fingerprint."""
         return self.fingerprint.removeprefix("sha256:")[:12]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The fields as JSON values."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Identity:
+    def from_json(cls, fields: Mapping[str, object]) -> Identity:
         """The inverse of `to_json`; fields of a later version are left alone.
 
         Raises

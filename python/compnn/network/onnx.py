@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -86,8 +85,21 @@ class OnnxNetwork:
         hyperpatch: tuple[int, int] | None = None,
         num_threads: int = -1,
     ) -> None:
-        self.path = Path(path)
-        graph = OnnxGraph(self.path)
+        self._open(
+            OnnxGraph(Path(path)), layers, descriptor, preprocessing, hyperpatch, num_threads
+        )
+
+    def _open(
+        self,
+        graph: OnnxGraph,
+        layers: Sequence[str] | None,
+        descriptor: str | None,
+        preprocessing: Preprocessing | None,
+        hyperpatch: tuple[int, int] | None,
+        num_threads: int,
+    ) -> None:
+        self.path = graph.path
+        self._absolute = self.path.absolute()  # of the folder that it was opened from
         metadata = read_metadata(graph.proto, self.path.name)
         self.fingerprint = graph.fingerprint
         self.input_channels = graph.input.channels
@@ -143,7 +155,7 @@ class OnnxNetwork:
 
     def __reduce__(self) -> tuple[Callable[..., OnnxNetwork], tuple[object, ...]]:
         return _reopened, (
-            self.path.absolute(),
+            self._absolute,
             list(self.layers),
             self.descriptor,
             self.preprocessing,
@@ -159,7 +171,7 @@ class OnnxNetwork:
 
     def identity(self) -> Identity:
         """Which network it is."""
-        return Identity("onnx", self.fingerprint, str(self.path.absolute()))
+        return Identity("onnx", self.fingerprint, str(self._absolute))
 
     @property
     def num_threads(self) -> int:
@@ -168,8 +180,9 @@ class OnnxNetwork:
 
     def with_threads(self, num_threads: int) -> OnnxNetwork:
         """The same network, whose runs take another number of threads."""
-        other = copy.copy(self)
-        other._sessions = self._sessions.with_threads(num_threads)
+        # Not `copy.copy`, which would read the file again, as pickle does.
+        other = object.__new__(type(self))
+        other.__dict__ |= self.__dict__ | {"_sessions": self._sessions.with_threads(num_threads)}
         return other
 
     def layer(self, name: str) -> Layer:
@@ -330,10 +343,17 @@ class OnnxNetwork:
         ImageError
             When it is not uint8 (H, W, 3), or of another size while `preprocessing.resize` is off.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        is_array = isinstance(image, np.ndarray)
+        if not (
+            is_array
+            and image.dtype == np.uint8
+            and image.ndim == 3
+            and image.shape[2] == 3
+            and image.size
+        ):
+            found = f"{image.dtype} {image.shape}" if is_array else f"a {type(image).__name__}"
             raise ImageError(
-                f"{name} is {image.dtype} {image.shape}; {self.path.name} takes RGB images, uint8 "
-                f"(H, W, 3)"
+                f"{name} is {found}; {self.path.name} takes RGB images, uint8 (H, W, 3)"
             )
         if self.preprocessing.resize:
             return
@@ -398,14 +418,11 @@ def _reopened(
     fingerprint: str,
 ) -> OnnxNetwork:
     """A network that was pickled, from its file, which must be the same still."""
-    network = OnnxNetwork(
-        path,
-        layers,
-        descriptor,
-        preprocessing=preprocessing,
-        hyperpatch=hyperpatch,
-        num_threads=num_threads,
-    )
-    if network.fingerprint != fingerprint:
-        raise NetworkError(f"{path} is no longer the network that was pickled; pickle it again")
+    graph = OnnxGraph(path)
+    if graph.fingerprint != fingerprint:
+        raise NetworkError(
+            f"{path} is no longer the network that was pickled; open it, and pickle it again"
+        )
+    network = object.__new__(OnnxNetwork)
+    network._open(graph, layers, descriptor, preprocessing, hyperpatch, num_threads)
     return network

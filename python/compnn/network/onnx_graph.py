@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +13,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx.external_data_helper import (
-    ExternalDataInfo,
-    load_external_data_for_model,
-    uses_external_data,
-)
 
 from compnn.errors import NetworkError
+from compnn.files import open_file, read_file
 
 # Element types of an image input.
 FLOATS: dict[int, type[np.floating[Any]]] = {
@@ -61,6 +59,10 @@ class OnnxGraph:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.proto, self.fingerprint = _load(path)
+        if not all(isinstance(name, str) for name in _names(self.proto)):
+            raise NetworkError(
+                f"{path} is damaged: it holds names that are not UTF-8; export the network again"
+            )
         self.input = _image_input(self.proto.graph, path.name)
         self.outputs = [output.name for output in self.proto.graph.output]
 
@@ -121,12 +123,15 @@ class OnnxGraph:
 
 
 def _load(path: Path) -> tuple[onnx.ModelProto, str]:
-    if not path.is_file():
-        raise NetworkError(f"no such network: {path}; give the path of an ONNX file")
     try:
-        model = onnx.load(path, load_external_data=False)
+        data = read_file(path)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError):
+        raise NetworkError(f"no such network: {path}; give the path of an ONNX file") from None
     except OSError as error:
         raise NetworkError(f"{path} cannot be read: {error.strerror}; check the file") from None
+    digest = hashlib.sha256(data)
+    try:
+        model = onnx.load_model_from_string(data)
     except Exception as error:  # of protobuf, which onnx does not wrap
         raise NetworkError(
             f"{path} is not an ONNX file ({error}); export the network to ONNX"
@@ -135,13 +140,48 @@ def _load(path: Path) -> tuple[onnx.ModelProto, str]:
         raise NetworkError(
             f"{path} is not an ONNX file, or has no nodes; export the network to ONNX"
         )
-    files = [path, *_files_beside(path, model)]
     try:
-        fingerprint = _fingerprint(files)
-        load_external_data_for_model(model, str(path.parent))
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        _load_weights(model, path.parent, digest)
+    except (OSError, ValueError) as error:
         raise NetworkError(f"{path}: its weights in another file cannot be read: {error}") from None
-    return model, fingerprint
+    return model, f"sha256:{digest.hexdigest()}"
+
+
+def _names(model: onnx.ModelProto) -> Iterator[str | bytes]:
+    """All names in a network that are looked at: those that are not UTF-8 are bytes."""
+    graph = model.graph
+    yield graph.name
+    for named in (*graph.input, *graph.output, *graph.initializer):
+        yield named.name
+    for sparse in graph.sparse_initializer:
+        yield sparse.values.name
+    for node in graph.node:
+        yield node.op_type
+        yield from _reads(node)
+        yield from node.output
+    for value in graph.input:
+        yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    for entry in model.metadata_props:
+        yield from (entry.key, entry.value)
+
+
+def _load_weights(model: onnx.ModelProto, folder: Path, digest: hashlib._Hash) -> None:
+    """Read the weights that are in files beside the network's, and add these to its digest."""
+    for location, tensors in _weights_beside(model).items():
+        file = _beside(folder, location)
+        with open_file(file) as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+            size = stream.tell()
+            for tensor, where in tensors:
+                start = int(where.get("offset", 0))
+                length = int(where.get("length", size - start))
+                if not 0 <= start <= start + length <= size:
+                    raise ValueError(f"{file} ends before the weights {tensor.name!r} do")
+                stream.seek(start)
+                tensor.raw_data = stream.read(length)
+                tensor.ClearField("external_data")
+                tensor.data_location = onnx.TensorProto.DEFAULT
 
 
 def network_files(path: Path) -> list[Path]:
@@ -151,26 +191,56 @@ def network_files(path: Path) -> list[Path]:
     ------
     OSError
         If the file cannot be read.
+    ValueError
+        If it names none for its weights, or one outside its folder.
     """
-    return [path, *_files_beside(path, onnx.load(path, load_external_data=False))]
+    model = onnx.load_model_from_string(read_file(path))
+    return [path, *(_beside(path.parent, location) for location in _weights_beside(model))]
 
 
-def _files_beside(path: Path, model: onnx.ModelProto) -> list[Path]:
-    beside = {
-        ExternalDataInfo(tensor).location
-        for tensor in model.graph.initializer
-        if uses_external_data(tensor)
-    }
-    return [path.parent / location for location in sorted(beside)]
+def _beside(folder: Path, location: str) -> Path:
+    """The path of a file of weights; ValueError unless it is in the network's folder."""
+    file = folder / location
+    if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder)):
+        raise ValueError(f"{file} is not in the network's folder")
+    return file
 
 
-def _fingerprint(files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return f"sha256:{digest.hexdigest()}"
+def _weights_beside(
+    model: onnx.ModelProto,
+) -> dict[str, list[tuple[onnx.TensorProto, dict[str, str]]]]:
+    """The tensors that are stored in other files, with where, by the location of these, sorted."""
+    beside = defaultdict(list)
+    for tensor in _tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            where = {entry.key: entry.value for entry in tensor.external_data}
+            location = where.get("location")
+            if not isinstance(location, str):  # bytes, where it is not UTF-8
+                raise ValueError(f"no file is named for the weights {tensor.name!r}")
+            beside[location].append((tensor, where))
+    return dict(sorted(beside.items()))
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor that is stored in a network, in its branches and loop bodies, too."""
+    yield from _tensors_of(model.graph)
+    for function in model.functions:
+        yield from _tensors_of_nodes(function.node)
+
+
+def _tensors_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    yield from _tensors_of_nodes(graph.node)
+
+
+def _tensors_of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for node in nodes:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _tensors_of(graph)
 
 
 def _image_input(graph: onnx.GraphProto, file: str) -> ImageInput:
@@ -184,13 +254,14 @@ def _image_input(graph: onnx.GraphProto, file: str) -> ImageInput:
         )
     name = inputs[0].name
     tensor = inputs[0].type.tensor_type
-    dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+    # Some exporters write -1 where a dimension is free.
+    dims = [d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim]
     if len(dims) != 4 or dims[1] not in (1, 3) or tensor.elem_type not in FLOATS:
         raise NetworkError(
             f"{file}: input {name!r} is {_describe(inputs[0])}; compnn needs a float image input, "
             f"NCHW, with 1 or 3 channels"
         )
-    batch, channels, height, width = (d or None for d in dims)
+    batch, channels, height, width = dims
     assert channels is not None
     if batch not in (None, 1):
         raise NetworkError(
@@ -203,7 +274,8 @@ def _image_input(graph: onnx.GraphProto, file: str) -> ImageInput:
 def _describe(value: onnx.ValueInfoProto) -> str:
     tensor = value.type.tensor_type
     dims = ", ".join(str(d.dim_param or d.dim_value or "?") for d in tensor.shape.dim)
-    return f"{onnx.TensorProto.DataType.Name(tensor.elem_type).lower()} ({dims})"
+    kinds = {number: name for name, number in onnx.TensorProto.DataType.items()}
+    return f"{kinds.get(tensor.elem_type, 'unknown').lower()} ({dims})"
 
 
 def _empty_like(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -39,7 +39,7 @@ def read_metadata(model: onnx.ModelProto, file: str) -> Metadata:
             return None
         try:
             parsed = tuple(float(number) for number in json.loads(values[key]))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError, RecursionError):
             parsed = ()
         if not parsed or (count is not None and len(parsed) != count):
             raise NetworkError(
@@ -69,7 +69,7 @@ def _layers(text: str, file: str) -> tuple[str, ...]:
         return tuple(name.strip() for name in text.split(",") if name.strip())
     try:
         return tuple(str(name) for name in json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NetworkError(
             f"{file}: metadata layers is {text!r}; it must be names separated by commas"
         ) from None

@@ -77,16 +77,22 @@ class Sessions:
 def open_session(
     graph: OnnxGraph, cut: bytes, options: onnxruntime.SessionOptions
 ) -> onnxruntime.InferenceSession:
-    """A session for `cut`, a part of `graph`; ONNX Runtime prints no warnings.
+    """A session for `cut`, a part of `graph`; ONNX Runtime prints nothing.
 
     Raises
     ------
     NetworkError
         When ONNX Runtime cannot load it.
     """
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(cut, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            # Without the second try after an error, of which it tells on standard output.
+            cut,
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,
+        )
     except Exception as error:  # ONNX Runtime's errors share no base of their own
         raise NetworkError(
             f"ONNX Runtime cannot load {graph.path}: {_first_line(error)}; check the file with "

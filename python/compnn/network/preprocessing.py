@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import NetworkError
+
+_Number = TypeVar("_Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,10 @@ class Preprocessing:
         if self.mean is not None and self.std is not None:
             if self.range is not None:
                 raise NetworkError("give either range or mean and std, not both")
-            if len(self.mean) != len(self.std) or not all(s > 0 for s in self.std):
+            finite = all(map(math.isfinite, (*self.mean, *self.std)))
+            if len(self.mean) != len(self.std) or not finite or not all(s > 0 for s in self.std):
                 raise NetworkError(
-                    f"mean and std need one value per channel and std above 0, not mean "
+                    f"mean and std need one value per channel, finite and std above 0, not mean "
                     f"{self.mean}, std {self.std}"
                 )
 
@@ -131,18 +134,42 @@ class Preprocessing:
             image = image[..., ::-1]
         return np.ascontiguousarray(image)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The fields as JSON values."""
         fields = asdict(self)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Preprocessing:
-        """The inverse of `to_json`."""
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
-        }
-        return cls(**values)
+    def from_json(cls, fields: Mapping[str, object]) -> Preprocessing:
+        """The inverse of `to_json`; fields of a later version are left alone.
+
+        Raises
+        ------
+        NetworkError
+            When a field is missing or of another type, or makes no sense.
+        """
+        try:
+            size, resize = _numbers(fields["size"], int), fields["resize"]
+            if not isinstance(resize, bool):
+                raise TypeError(f"resize is {resize!r}")
+            span = _numbers(fields["range"], float)
+            mean, std = _numbers(fields["mean"], float), _numbers(fields["std"], float)
+            order = fields["channel_order"]
+        except (KeyError, TypeError, OverflowError) as error:
+            raise NetworkError(
+                f"preprocessing has other fields than these: {dict(fields)!r}"
+            ) from error
+        return cls(size, order, span, mean, std, resize)  # type: ignore[arg-type]
+
+
+def _numbers(values: object, kind: type[_Number]) -> tuple[_Number, ...] | None:
+    """A JSON list of numbers as numbers of a kind; None stays."""
+    if values is None:
+        return None
+    allowed = int if kind is int else int | float
+    if not isinstance(values, list | tuple) or not all(isinstance(v, allowed) for v in values):
+        raise TypeError(f"{values!r} is no list of numbers")
+    return tuple(kind(value) for value in values)
 
 
 def _grey(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

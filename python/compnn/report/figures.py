@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,11 @@ import numpy.typing as npt
 from compnn.bank.bank import Bank
 from compnn.data.dataset import Dataset
 from compnn.errors import DatasetError, SearchError
+from compnn.explanation.explainer import Explainer
 from compnn.explanation.explanation import Explanation
 from compnn.explanation.query import Query
 from compnn.explanation.scores import score
+<<<<<<< HEAD
 from compnn.network.layer import Layer
 from compnn.report.sheets.control_sheet import control_sheet
 from compnn.report.sheets.correspondence_map import correspondence_map
@@ -26,6 +29,19 @@ from compnn.search.search import Search
 from compnn.studies.control import control, subsets_by
 from compnn.studies.matching import match
 from compnn.studies.validation import check_palettes
+=======
+from compnn.images.kinds import Labels
+from compnn.network.layer import Layer
+from compnn.report.facts import search_words
+from compnn.report.sheets.control_sheet import control_sheet
+from compnn.report.sheets.correspondence_map import correspondence_map
+from compnn.report.sheets.matches import match_sheet
+from compnn.report.sheets.reconstruction_grid import GridRow, Side, reconstruction_grid
+from compnn.search.search import Auto, Search
+from compnn.studies.control import control, subsets_by
+from compnn.studies.matching import match
+from compnn.studies.validation import check_kinds
+>>>>>>> main
 
 FigureName = Literal[
     "input-reconstructions",
@@ -55,11 +71,14 @@ class Figure:
         The validation image that it is of, where there is a figure for each; else None.
     pixels
         (height, width, 3) uint8 RGB, at most 2600 pixels wide.
+    search
+        How it was searched; what `Auto` has chosen.
     """
 
     name: FigureName
     image: str | None
     pixels: npt.NDArray[np.uint8]
+    search: str
 
 
 class Figures:
@@ -67,10 +86,12 @@ class Figures:
 
     Parameters
     ----------
-    bank
-        The bank that is searched.
+    explainer
+        The bank that is searched, and its network.
     dataset
-        The validation pairs, with the bank's palettes.
+        The validation pairs, of the bank's kinds.
+    search
+        How to search. Default: what `Auto()` chooses, once for all reconstructions.
     figures
         Which of `FIGURES`. Default: all that the bank and the images allow.
     images
@@ -87,10 +108,8 @@ class Figures:
         bank's images have several values.
     match_layer
         Layer of the semantic matches, which may be any tap of the network. Default: chosen from
-        the bank's layers as for the correspondence map; if their patches are all smaller, from the
-        layers that the network names.
-    **search
-        As in `Bank.explain`: `method`, `effort`, `seed`, `num_threads` ...
+        the bank's layers as for the correspondence map; if their patches are all smaller, from all
+        taps of the network.
 
     Attributes
     ----------
@@ -101,24 +120,25 @@ class Figures:
     Raises
     ------
     SearchError
-        If there is no such figure, one that was named (or for which `by` was) cannot be drawn, or
-        the search makes no sense.
+        If there is no such figure, or one that was named (or for which `by` was) cannot be drawn.
     DatasetError
-        If there are no such images, or the dataset's palettes are not the bank's.
+        If there are no such images, or the dataset's kinds are not the bank's.
     LayerError
         If there is no such layer.
 
     Examples
     --------
-    >>> figures = Figures(bank, SideBySide("facades/val", target_palette="facades"))
+    >>> pairs = SideBySide("facades/val", target_kind=Labels("facades"))
+    >>> figures = Figures(Explainer("facades.bank"), pairs)
     >>> for figure in figures.draw():
     ...     write_image(f"{figure.name}.png", figure.pixels)
     """
 
     def __init__(
         self,
-        bank: Bank,
+        explainer: Explainer,
         dataset: Dataset,
+        search: Search | None = None,
         *,
         figures: Sequence[str] | None = None,
         images: Sequence[str] | None = None,
@@ -127,20 +147,21 @@ class Figures:
         top_k: int | None = TOP_K,
         by: str | None = None,
         match_layer: str | None = None,
-        **search: Any,
     ) -> None:
-        Search(**search)  # refuses what makes no sense before any work
-        check_palettes(bank, dataset)
+        bank = explainer.bank
+        check_kinds(bank, dataset)
         if top_k is not None and bank.descriptor is None:
             raise SearchError(
                 f"the bank {bank.path} has no global descriptors to choose the {top_k} nearest "
                 f"images by; search all of them (`--top-k all`)"
             )
-        self._bank, self._dataset, self._search = bank, dataset, search
+        self._explainer, self._bank, self._dataset = explainer, bank, dataset
+        self._search = Auto() if search is None else search
         self._top_k = top_k if top_k is None else min(top_k, len(bank))
         self.images = _images(dataset, images, count)
-        self._layers = _in_network_order(bank, layers)
-        self._match_layer = bank.model.tap(match_layer) if match_layer else self._layer_to_match()
+        self._layers = _in_network_order(explainer, layers)
+        network = explainer.network
+        self._match_layer = network.layer(match_layer) if match_layer else self._layer_to_match()
         self._by = by or _first_attribute(bank)
         self.names, self.left_out = self._choose(figures, by)
         self._subsets = subsets_by(bank, self._by or "") if self._draws("property-control") else {}
@@ -167,7 +188,7 @@ class Figures:
         Raises
         ------
         CompnnError
-            What `Bank.explain`, `control`, `match` and the dataset raise.
+            What `Explainer.explain`, `control`, `match` and the dataset raise.
         """
         done, total = 0, self._searches()
 
@@ -181,22 +202,22 @@ class Figures:
         self._explanations = {}
         for name in self.names:
             if name == "semantic-matches":
-                yield Figure(name, None, self._semantic_matches())
+                yield self._semantic_matches()
                 step()
             elif name == "property-control":
-                yield Figure(name, None, self._property_control())
+                yield self._property_control()
                 step(1 + len(self._subsets))
             elif name == "correspondence-map":
                 for image in self.images:
                     explanation = self._explain(image, step)[self._map_layer.name]
-                    alone = len(self.images) == 1
-                    yield Figure(name, None if alone else image, correspondence_map(explanation))
+                    of_image = None if len(self.images) == 1 else image
+                    sheet = correspondence_map(explanation)
+                    yield Figure(name, of_image, sheet, str(explanation.search))
             else:
-                kind: Literal["input", "output"] = (
-                    "input" if name == "input-reconstructions" else "output"
-                )
+                side: Side = "input" if name == "input-reconstructions" else "output"
                 rows = [self._row(image, step) for image in self.images]
-                yield Figure(name, None, reconstruction_grid(rows, kind, note=self._note()))
+                words = search_words(self._explanations[self.images[0]])
+                yield Figure(name, None, reconstruction_grid(rows, side, note=self._note()), words)
 
     def _choose(
         self, figures: Sequence[str] | None, by: str | None
@@ -247,29 +268,33 @@ class Figures:
         return _last_visible(self._layers) or self._layers[-1]
 
     def _layer_to_match(self) -> Layer:
-        everything = _in_network_order(self._bank, None)
-        return (
-            _last_visible(everything)
-            or _last_visible(self._bank.model.named_layers())
-            or everything[-1]
-        )
+        everything = _in_network_order(self._explainer, None)
+        taps = self._explainer.network.taps()
+        return _last_visible(everything) or _last_visible(taps) or everything[-1]
+
+    @cached_property
+    def _resolved(self) -> Search:
+        """The one search of all reconstructions, so that they can be compared."""
+        return self._explainer.resolved(self._search, self._needed, top_k=self._top_k)
 
     def _query(self, name: str) -> Query:
         """A validation image, with its target at the network's size."""
         pair = self._dataset[self._dataset.names.index(name)]
-        model = self._bank.model
-        model.check_image(pair.input, name)
-        fit = model.preprocessing.fit
-        return Query(name, fit(pair.input), fit(pair.target), name)
+        network, bank = self._explainer.network, self._bank
+        network.check_image(pair.input, name)
+        image = network.fit(pair.input, bank.input_kind)
+        return Query(name, image, network.fit(pair.target, bank.target_kind), name)
 
     def _explain(self, name: str, step: Callable[[], None]) -> dict[str, Explanation]:
         """The explanations of an image by layer, which all figures share."""
         if name not in self._explanations:
             # The activations, which are large, are kept only until all layers are searched.
-            reading = self._bank.run(self._query(name), self._needed)
+            reading = self._explainer.read(self._query(name), self._needed)
             found = {}
             for layer in self._needed:
-                found[layer] = self._bank.explain(reading, layer, top_k=self._top_k, **self._search)
+                found[layer] = self._explainer.explain(
+                    reading, layer, self._resolved, top_k=self._top_k
+                )
                 step()
             self._explanations[name] = found
         return self._explanations[name]
@@ -286,29 +311,33 @@ class Figures:
         )
         return f"Searched: {searched} training images."
 
-    def _semantic_matches(self) -> npt.NDArray[np.uint8]:
+    def _semantic_matches(self) -> Figure:
         a, b = self.images[:2]
+        kind = self._bank.target_kind
         matching = match(
-            self._bank.model,
+            self._explainer.network,
             self._query(a),
             self._query(b),
             self._match_layer.name,
-            palette=self._bank.target_palette,
-            **self._search,
+            self._search,
+            palette=kind.palette if isinstance(kind, Labels) else None,
+            num_threads=self._explainer.num_threads,
         )
-        return match_sheet(matching, names=(f"A: {a}", f"B: {b}"))
+        sheet = match_sheet(matching, names=(f"A: {a}", f"B: {b}"))
+        return Figure("semantic-matches", None, sheet, str(matching.search))
 
-    def _property_control(self) -> npt.NDArray[np.uint8]:
+    def _property_control(self) -> Figure:
         name = self.images[0]
         found = control(
-            self._bank,
+            self._explainer,
             self._query(name),
             self.layers[-1],
             self._subsets,
+            self._search,
             top_k=self._top_k,
-            **self._search,
         )
-        return control_sheet(found, title=name)
+        sheet = control_sheet(found, title=name)
+        return Figure("property-control", None, sheet, str(found.search))
 
 
 def _images(dataset: Dataset, images: Sequence[str] | None, count: int) -> tuple[str, ...]:
@@ -334,10 +363,11 @@ def _known_name(dataset: Dataset, name: str) -> str:
     )
 
 
-def _in_network_order(bank: Bank, names: Sequence[str] | None) -> list[Layer]:
+def _in_network_order(explainer: Explainer, names: Sequence[str] | None) -> list[Layer]:
     """Layers of the bank in the order in which the network computes them."""
-    order = {tap.name: place for place, tap in enumerate(bank.model.taps())}
-    layers = [bank.manifest.layer(name) for name in dict.fromkeys(names or bank.layers)]
+    bank = explainer.bank
+    order = {tap.name: place for place, tap in enumerate(explainer.network.taps())}
+    layers = [bank.layer(name) for name in dict.fromkeys(names or bank.layers)]
     return sorted(layers, key=lambda layer: order.get(layer.name, -1))
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from compnn.files import write_file
+from compnn.errors import SearchError
+from compnn.files import read_file, write_file
+
+_ARRAYS = {"image": np.int32, "row": np.int32, "col": np.int32, "similarity": np.float32}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Field:
     """The K best matches of each of gh x gw hyperpatches, best first (paper, section 3.2).
 
@@ -64,3 +68,61 @@ class Field:
             data, image=self.image, row=self.row, col=self.col, similarity=self.similarity
         )
         write_file(Path(path), data.getvalue())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Field:
+        """Read a field that `save` wrote.
+
+        Raises
+        ------
+        SearchError
+            If the file cannot be read, or does not hold a field.
+        """
+        try:
+            with np.load(io.BytesIO(read_file(path)), allow_pickle=False) as arrays:
+                found = {name: np.ascontiguousarray(arrays[name]) for name in _ARRAYS}
+        except Exception as error:
+            # zipfile, zlib and NumPy have as many kinds of errors as there are kinds of damage.
+            raise SearchError(f"{path} is not a field that compnn saved: {error}") from error
+        shape = found["image"].shape
+        for name, dtype in _ARRAYS.items():
+            array = found[name]
+            if array.dtype != dtype or array.shape != shape or array.ndim != 3 or not array.size:
+                raise SearchError(
+                    f"{path} is not a field that compnn saved: {name} is {array.dtype} "
+                    f"{array.shape}"
+                )
+            # NaN is not in any range.
+            low, high = (-1, 1) if name == "similarity" else (0, np.iinfo(np.int32).max)
+            if not ((array >= low) & (array <= high)).all():
+                raise SearchError(
+                    f"{path} is not a field that compnn saved: {name} has values outside of "
+                    f"[{low}, {high}]"
+                )
+        return cls(**found)
+
+    @classmethod
+    def merged(cls, fields: Sequence[Field]) -> Field:
+        """The best matches of several searches of one query, each among other images.
+
+        Fields of exhaustive searches give what one search among all of the images gives.
+
+        Raises
+        ------
+        SearchError
+            If there are none, they differ in shape, or two have matches in the same image.
+        """
+        shapes = {(each.matches, *each.grid) for each in fields}
+        if len(shapes) != 1:
+            raise SearchError(
+                f"fields of one query with as many matches each can be merged, not "
+                f"{', '.join(map(repr, fields)) or 'none'}"
+            )
+        images = np.concatenate([np.unique(each.image) for each in fields])
+        if len(np.unique(images)) != len(images):
+            raise SearchError("two fields have matches in the same image; search each image once")
+        image, row, col, similarity = (
+            np.concatenate([getattr(each, name) for each in fields]) for name in _ARRAYS
+        )
+        best = np.lexsort((col, row, image, -similarity), axis=0)[: fields[0].matches]
+        return cls(*(np.take_along_axis(a, best, 0) for a in (image, row, col, similarity)))

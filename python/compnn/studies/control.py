@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+<<<<<<< HEAD
 from compnn.bank.bank import Bank, QueryImage
+=======
+from compnn import views
+from compnn.bank.bank import Bank
+>>>>>>> main
 from compnn.bank.selection import Selection
 from compnn.errors import SearchError
+from compnn.explanation.composition import Composition
+from compnn.explanation.explainer import Explainer, QueryImage
 from compnn.explanation.explanation import Explanation
 from compnn.explanation.query import Query
 from compnn.explanation.scores import Scores, score
+<<<<<<< HEAD
 from compnn.images.palette import Palette
+=======
+from compnn.images.kinds import Kind, Labels, Picture, Values
+from compnn.search.search import Auto, Search, search_json
+>>>>>>> main
 
 UNRESTRICTED = "all images"
 """Title of the explanation that all training images may be used for."""
 
-Values = npt.NDArray[np.float64]
+Statistics: TypeAlias = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Control:
     """One query explained with several subsets of the training images, to see what they change.
 
@@ -32,51 +45,62 @@ class Control:
     Attributes
     ----------
     explanations
-        Of the query at one layer.
+        Of the query at one layer, all by one search.
     scores
         What is measured of them.
     images
         Number of training images in the subset.
     statistics
         What the output reconstruction holds, float64 (len(quantities),): the mean colour of a
-        photo (0..255), or the share of each class, in [0, 1], of a label map without its void.
+        photo (0..255), the share of each class, in [0, 1], of a label map without its void, or the
+        mean of values.
     network_statistics
         The same of the network's output.
     quantities
-        What each number of the statistics is: red, green, blue, or the names of the classes.
+        What each number of the statistics is: red, green, blue; the names of the classes; or mean.
     region
         Class of the query's label map that the statistics are of; None for the whole image.
     target
-        True target of the query, of the network's size: photo (H, W, 3) or label map (H, W).
+        True target of the query, of its kind and the network's size.
     """
 
     explanations: dict[str, Explanation]
     scores: dict[str, Scores]
     images: dict[str, int]
-    statistics: dict[str, Values]
-    network_statistics: Values
+    statistics: dict[str, Statistics]
+    network_statistics: Statistics
     quantities: tuple[str, ...]
     region: str | None = None
-    target: npt.NDArray[np.uint8] | None = None
+    target: Picture | None = None
 
     @property
     def unrestricted(self) -> Explanation:
         """The explanation that all training images may be used for."""
         return self.explanations[UNRESTRICTED]
 
-    def change(self, title: str) -> Values:
+    @property
+    def search(self) -> Search:
+        """How all of them were searched; what `Auto` has chosen."""
+        return self.unrestricted.search
+
+    def change(self, title: str) -> Statistics:
         """How much the statistics differ from the unrestricted ones."""
-        change: Values = self.statistics[title] - self.statistics[UNRESTRICTED]
+        change: Statistics = self.statistics[title] - self.statistics[UNRESTRICTED]
         return change
 
     def similarity_change(self, title: str) -> float:
         """How much the mean similarity differs from the unrestricted one: at most 0 if exact."""
         return self.scores[title].similarity - self.scores[UNRESTRICTED].similarity
 
-    def to_json(self) -> dict[str, Any]:
+    def sheet(self) -> npt.NDArray[np.uint8]:
+        """The sheet of the subsets beside each other: uint8 (height, width, 3) RGB."""
+        return views.sheet(self)
+
+    def to_json(self) -> dict[str, object]:
         """The numbers, and the images that were searched and used, as JSON values."""
         return {
             "layer": self.unrestricted.layer.name,
+            "search": search_json(self.search),
             "region": self.region,
             "network_output": self._named(self.network_statistics),
             "subsets": [
@@ -97,41 +121,44 @@ class Control:
             ],
         }
 
-    def _named(self, values: Values) -> dict[str, float]:
+    def _named(self, values: Statistics) -> dict[str, float]:
         return dict(zip(self.quantities, values.tolist(), strict=True))
 
 
 def control(
-    bank: Bank,
+    explainer: Explainer,
     image: QueryImage,
     layer: str,
     subsets: Mapping[str, Selection],
+    search: Search | None = None,
     *,
     region: str | None = None,
     top_k: int | None = None,
+    composition: Composition = "copy",
     progress: Callable[[str, float], None] | None = None,
-    **options: Any,
 ) -> Control:
     """Explain one query with all training images, and with each of several subsets of them.
 
     Parameters
     ----------
-    bank
-        The bank.
+    explainer
+        The bank and its network.
     image
-        uint8 RGB (H, W, 3) of the network's size, the path of an image file, or a `Query`.
+        As in `Explainer.explain`.
     layer
         A layer of the bank.
     subsets
         The choices of training images, by their titles.
+    search
+        How to search, alike for all subsets. Default: what `Auto()` chooses for all images.
     region
         Measure only the pixels of this class in the query, whose inputs must be label maps then.
     top_k
         Search only the k nearest images of each subset; all of a smaller one. Default: all.
+    composition
+        As in `Explainer.explain`.
     progress
-        Called as `progress(title, share)`, share in [0, 1].
-    **options
-        `method`, `effort`, `seed` ...: see `Bank.explain`.
+        Called as `progress(title, share)`, share in [0, 1]; an exception ends the search.
 
     Raises
     ------
@@ -139,11 +166,11 @@ def control(
         If there is no subset, one of them is empty or asks for what the bank does not have, or
         the query has no `region`.
     CompnnError
-        As `Bank.explain`.
+        As `Explainer.explain`.
 
     Examples
     --------
-    >>> walls = control(bank, "1.jpg", "decoder_2", subsets_by(bank, "wall"), region="facade")
+    >>> walls = control(explainer, "1.jpg", "decoder_2", subsets_by(bank, "wall"), region="facade")
     >>> walls.change("wall=orange").round()  # in red, green and blue
     array([ 27.,  15.,   2.])
     """
@@ -151,33 +178,41 @@ def control(
         raise SearchError(
             f"give at least one subset of the training images, and none called {UNRESTRICTED!r}"
         )
-    chosen = {UNRESTRICTED: list(range(len(bank)))}
-    chosen |= {title: selection.select(bank) for title, selection in subsets.items()}
-    reading = bank.run(image, [layer])
-    pixels = _pixels_of(region, reading.image, bank.input_palette)
+    # Whatever is put into the bank or dropped meanwhile, indices stay those of the same images.
+    bank = copy.copy(explainer.bank)
+    explainer = Explainer(bank, explainer.network, num_threads=explainer.num_threads)
+    chosen = {UNRESTRICTED: explainer.indices(None)}
+    chosen |= {title: explainer.indices(selection) for title, selection in subsets.items()}
+    reading = explainer.read(image, [layer])
+    assert reading.painted is not None
+    pixels = _pixels_of(region, reading.image, bank.input_kind)
     target = image.target if isinstance(image, Query) else None
     if target is not None:
-        target = bank.model.preprocessing.fit(target)
-    palette = bank.target_palette
+        target = explainer.network.fit(target, bank.target_kind)
+    how = explainer.resolved(search or Auto(), [layer], None, top_k)
     explanations = {}
-    for title, candidates in chosen.items():
-        explanations[title] = bank.explain(
+    for title, among in chosen.items():
+        explanations[title] = explainer.explain(
             reading,
             layer,
-            candidates=candidates,
-            top_k=None if top_k is None else min(top_k, len(candidates)),
+            how,
+            top_k=None if top_k is None else min(top_k, len(among)),
+            among=among,
+            composition=composition,
             progress=None if progress is None else _titled(progress, title),
-            **options,
         )
         if progress is not None:
             progress(title, 1)  # what takes no time may not have told
     return Control(
         explanations,
         {title: score(each, target) for title, each in explanations.items()},
-        {title: len(candidates) for title, candidates in chosen.items()},
-        {title: _statistics(each.output, palette, pixels) for title, each in explanations.items()},
-        _statistics(reading.painted, palette, pixels),
-        ("red", "green", "blue") if palette is None else palette.classes,
+        {title: len(among) for title, among in chosen.items()},
+        {
+            title: _statistics(each.output, bank.target_kind, pixels)
+            for title, each in explanations.items()
+        },
+        _statistics(reading.painted, bank.target_kind, pixels),
+        _quantities(bank.target_kind),
         region,
         target,
     )
@@ -203,40 +238,43 @@ def subsets_by(bank: Bank, attribute: str) -> dict[str, Selection]:
     return {condition: Selection(where=(condition,)) for condition in conditions}
 
 
-def _titled(progress: Callable[[str, float], None], title: str) -> Callable[[str, float], None]:
-    return lambda _, share: progress(title, share)
+def _titled(progress: Callable[[str, float], None], title: str) -> Callable[[float], None]:
+    return lambda share: progress(title, share)
 
 
 def _pixels_of(
-    region: str | None, query: npt.NDArray[np.uint8], palette: Palette | None
+    region: str | None, query: npt.NDArray[np.uint8], kind: Kind
 ) -> npt.NDArray[np.bool_]:
     """The pixels of a class of the query, bool (H, W); all pixels for None."""
     if region is None:
         return np.ones(query.shape[:2], np.bool_)
-    if palette is None:
+    if not isinstance(kind, Labels):
         raise SearchError(
-            f"the region {region!r} cannot be found in the query, which is a photo; measure the "
-            f"whole image, or build the bank with label maps as inputs (`--input-palette`)"
+            f"the region {region!r} cannot be found in the query, which is {kind.describe_one()}; "
+            f"measure the whole image, or build the bank with label maps as inputs "
+            f"(`--input-palette`)"
         )
-    if region not in palette.classes:
-        raise SearchError(f"there is no class {region!r}; the classes are {_words(palette)}")
-    pixels: npt.NDArray[np.bool_] = palette.quantise(query) == palette.classes.index(region)
+    classes = kind.palette.classes
+    if region not in classes:
+        raise SearchError(f"there is no class {region!r}; the classes are {', '.join(classes)}")
+    pixels: npt.NDArray[np.bool_] = kind.labels(query) == classes.index(region)
     if not pixels.any():
         raise SearchError(f"the query has no pixel of the class {region!r}; choose another region")
     return pixels
 
 
-def _words(palette: Palette) -> str:
-    return ", ".join(palette.classes)
+def _quantities(kind: Kind) -> tuple[str, ...]:
+    """What the statistics of a picture of this kind are."""
+    if isinstance(kind, Labels):
+        return kind.palette.classes
+    return ("mean",) if isinstance(kind, Values) else ("red", "green", "blue")
 
 
-def _statistics(
-    output: npt.NDArray[np.uint8], palette: Palette | None, pixels: npt.NDArray[np.bool_]
-) -> Values:
-    """The mean colour of a photo, float64 (3,), or the class shares of a label map, (C,)."""
-    if palette is None:
-        mean: Values = output[pixels].mean(axis=0, dtype=np.float64)
-        return mean
-    counts = np.bincount(output[pixels], minlength=256)[: len(palette)]
-    shares: Values = counts / max(1, counts.sum())
-    return shares
+def _statistics(picture: Picture, kind: Kind, pixels: npt.NDArray[np.bool_]) -> Statistics:
+    """Class shares (C,) of a label map, the mean colour (3,) of a photo, or mean (1,) of values."""
+    if isinstance(kind, Labels):
+        counts = np.bincount(picture[pixels], minlength=256)[: len(kind.palette)]
+        shares: Statistics = counts / max(1, counts.sum())
+        return shares
+    mean: Statistics = np.atleast_1d(picture[pixels].mean(axis=0, dtype=np.float64))
+    return mean

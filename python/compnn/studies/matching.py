@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from compnn.bank.packing import Packer
+from compnn import _core, views
+from compnn.bank.cells import Packer
 from compnn.errors import PaletteError, SearchError
 from compnn.explanation.composition import Provenance, provenance
 from compnn.explanation.query import Query, read_query
 from compnn.files import make_folder
 from compnn.images.files import write_images
+from compnn.images.kinds import Labels, Picture
 from compnn.images.measures import confusion_matrix
-from compnn.images.palette import Palette, resolve_palette
+from compnn.images.palette import Palette
 from compnn.network.layer import Layer
-from compnn.network.onnx import Model
+from compnn.network.network import Network
 from compnn.search.field import Field
-from compnn.search.search import Search, bank_of
+from compnn.search.search import Exhaustive, HyperPatchMatch, Search
 from compnn.studies.patch_labels import patch_labels
 
 # One comparison needs no memory saved, so that activations keep the precision of the network.
 _DTYPE = "float32"
+
+MatchImage: TypeAlias = npt.NDArray[np.uint8] | str | Path | Query
+"""An image to match: uint8 RGB (H, W, 3), the path of an image file, or a `Query`."""
 
 
 class MatchedPoint(NamedTuple):
@@ -43,18 +48,21 @@ class MatchedPoint(NamedTuple):
 class Matching:
     """The hyperpatches of two images matched at one layer, in both directions (paper, Figure 8).
 
-    A and B have the size of the network's input. Their activations have gh x gw hyperpatches.
+    A network that takes images of any size may be given two of different sizes.
 
     Attributes
     ----------
-    layer
-        The layer, with the hyperpatch that was matched.
+    layer, layer_b
+        The layer, with the hyperpatch that was matched, of A and of B; the two differ only where
+        the sizes of the images do. Below, gh x gw is the grid of A.
     a, b
         uint8 (H, W, 3): the images as the network saw them.
     output_a, output_b
         What the network painted: label maps uint8 (H, W), or photos (H, W, 3).
     forward, backward
         For each hyperpatch of A its matches in B, and the reverse; image index 0 throughout.
+    search
+        How both were searched for; what `Auto` has chosen.
     class_names
         Names of the C classes; empty when the network paints photos.
     palette
@@ -62,12 +70,14 @@ class Matching:
     """
 
     layer: Layer
+    layer_b: Layer
     a: npt.NDArray[np.uint8]
     b: npt.NDArray[np.uint8]
     output_a: npt.NDArray[np.uint8]
     output_b: npt.NDArray[np.uint8]
     forward: Field
     backward: Field
+    search: Search
     class_names: tuple[str, ...]
     palette: Palette | None
 
@@ -101,12 +111,12 @@ class Matching:
         PaletteError
             If the network paints photos and no palette says what their colours stand for.
         """
-        return self._patch_classes(self.output_a)
+        return self._patch_classes(self.output_a, self.layer)
 
     @cached_property
     def classes_b(self) -> npt.NDArray[np.uint8]:
-        """Class of each patch of B, as `classes_a`."""
-        return self._patch_classes(self.output_b)
+        """Class of each patch of B, in B's grid, as `classes_a`."""
+        return self._patch_classes(self.output_b, self.layer_b)
 
     @cached_property
     def matched_classes(self) -> npt.NDArray[np.uint8]:
@@ -183,13 +193,18 @@ class Matching:
 
     @cached_property
     def a_from_b(self) -> npt.NDArray[np.uint8]:
-        """A put together from the matched patches of B: uint8 (H, W, 3)."""
-        return self._a_from_b.copy_from(self.b[np.newaxis])
+        """A put together from the matched patches of B: uint8, as `a`."""
+        return self._a_from_b.copy_from(_OnePicture(self.b))
 
     @cached_property
     def b_from_a(self) -> npt.NDArray[np.uint8]:
-        """B put together from the matched patches of A: uint8 (H, W, 3)."""
-        return provenance(self.backward, self.layer).copy_from(self.a[np.newaxis])
+        """B put together from the matched patches of A: uint8, as `b`."""
+        pictures = _OnePicture(self.a)
+        return provenance(self.backward, self.layer_b, pictures).copy_from(pictures)
+
+    def sheet(self) -> npt.NDArray[np.uint8]:
+        """The sheet of correspondences: uint8 (height, width, 3) RGB."""
+        return views.sheet(self)
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write forward.npz and backward.npz, a_from_b.png and b_from_a.png.
@@ -210,7 +225,7 @@ class Matching:
 
     @cached_property
     def _a_from_b(self) -> Provenance:
-        return provenance(self.forward, self.layer)
+        return provenance(self.forward, self.layer, _OnePicture(self.b))
 
     def _owner(self, y: int, x: int) -> tuple[int, int]:
         """Grid position of the hyperpatch that owns a pixel."""
@@ -218,13 +233,13 @@ class Matching:
         rows, cols = self.layer.owners()
         return int(rows[y]), int(cols[x])
 
-    def _patch_classes(self, output: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def _patch_classes(self, output: npt.NDArray[np.uint8], layer: Layer) -> npt.NDArray[np.uint8]:
         if not self.class_names:
             raise PaletteError(
                 "the network paints photos, which have no classes; if their colours stand for "
                 "classes, match with a palette (`--palette`)"
             )
-        return patch_labels(output, self.layer)
+        return patch_labels(output, layer)
 
 
 def check_pixel(image_size: tuple[int, int], y: int, x: int) -> None:
@@ -244,35 +259,38 @@ def check_pixel(image_size: tuple[int, int], y: int, x: int) -> None:
 
 
 def match(
-    model: Model,
-    a: npt.NDArray[np.uint8] | str | Path | Query,
-    b: npt.NDArray[np.uint8] | str | Path | Query,
+    network: Network,
+    a: MatchImage,
+    b: MatchImage,
     layer: str,
+    search: Search | None = None,
     *,
     palette: str | Path | Palette | None = None,
     hyperpatch: tuple[int, int] | None = None,
+    num_threads: int = -1,
     progress: Callable[[str, float], None] | None = None,
-    **search: Any,
 ) -> Matching:
     """Match each hyperpatch of image A to the most similar one of image B, and back.
 
     Parameters
     ----------
-    model
+    network
         The network.
     a, b
-        Images: uint8 RGB (H, W, 3) of the network's size, paths of image files, or `Query`s.
+        The images, see `MatchImage`; of different sizes only if the network takes any.
     layer
         Any tap of the network.
+    search
+        How to search. Default: `Exhaustive()`.
     palette
         Palette of what the network paints: name, file, or `Palette`. A network that paints label
         maps in colours has classes only with one; those of other networks are unnamed without.
     hyperpatch
         Cells (h, w) of a hyperpatch. Default: the layer's own.
+    num_threads
+        Threads of the search; -1 means all CPUs that this process may use. Changes no result.
     progress
         Called as `progress(direction, share)`, share in [0, 1]; an exception ends the search.
-    **search
-        As in `compnn.search.search.Search`, but `method` is "exhaustive" by default.
 
     Raises
     ------
@@ -289,80 +307,147 @@ def match(
 
     Examples
     --------
-    >>> model = compnn.Model("segnet.onnx")                                  # doctest: +SKIP
-    >>> found = match(model, "a.jpg", "b.jpg", "decoder_2", palette="camvid")  # doctest: +SKIP
-    >>> found.same_class, found.chance                                       # doctest: +SKIP
+    >>> network = compnn.OnnxNetwork("segnet.onnx")                            # doctest: +SKIP
+    >>> found = match(network, "a.jpg", "b.jpg", "decoder_2", palette="camvid")  # doctest: +SKIP
+    >>> found.same_class, found.chance                                         # doctest: +SKIP
     (0.8763..., 0.1921...)
     """
-    how = Search(**{"method": "exhaustive", **search})
-    tap = model.tap(layer)
-    if hyperpatch is not None:
-        tap = dataclasses.replace(tap, hyperpatch=hyperpatch)
-    colours = None if palette is None else resolve_palette(palette)
-    if colours is not None and model.output_channels not in (1, 3):  # else it paints colours
-        _check_classes(colours, model)
-    one, other = (_Activation.of(model, image, tap, colours) for image in (a, b))
+    tap = network.layer(layer)
+    kind = None if palette is None else Labels(palette)
+    one, other = (
+        _Side.of(network, image, f"image {name}", tap, hyperpatch, kind)
+        for name, image in (("A", a), ("B", b))
+    )
+    places = math.prod(one.layer.grid) * math.prod(other.layer.grid)
+    how = (search or Exhaustive()).resolved(places, tap.shape[2])
 
-    def field(direction: str, query: _Activation, bank: _Activation) -> Field:
+    def field(direction: str, query: _Side, target: _Side) -> Field:
         report = None if progress is None else lambda share: progress(direction, share)
-        cells = bank_of(bank.cells[np.newaxis], bank.norms[np.newaxis])
-        found = how.field(cells, query.cells, query.norms, [0], tap.hyperpatch, report)
+        found = query.found_in(target, how, num_threads, report)
         if report is not None:
-            report(1.0)
+            report(1.0)  # what takes no time may not have told
         return found
 
     names: tuple[str, ...] = ()
     if one.output.ndim == 2:
-        unnamed = tuple(f"class {index}" for index in range(model.output_channels))
-        names = unnamed if colours is None else colours.classes
+        unnamed = tuple(f"class {index}" for index in range(one.channels))
+        names = unnamed if kind is None else kind.palette.classes
     return Matching(
-        layer=tap,
+        layer=one.layer,
+        layer_b=other.layer,
         a=one.image,
         b=other.image,
         output_a=one.output,
         output_b=other.output,
         forward=field("A to B", one, other),
         backward=field("B to A", other, one),
+        search=how,
         class_names=names,
-        palette=colours,
+        palette=None if kind is None else kind.palette,
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Activation:
-    """An image, what the network painted for it, and its cells (H, W, D) with norms (H, W)."""
+class _Side:
+    """One of the images: what the network painted for it, its cells (H, W, D) and norms (H, W).
 
+    `channels` is the number of channels of the network's output.
+    """
+
+    layer: Layer
     image: npt.NDArray[np.uint8]
     output: npt.NDArray[np.uint8]
+    channels: int
     cells: npt.NDArray[np.float32]
     norms: npt.NDArray[np.float32]
 
     @classmethod
     def of(
         cls,
-        model: Model,
-        image: npt.NDArray[np.uint8] | str | Path | Query,
-        layer: Layer,
-        palette: Palette | None,
-    ) -> _Activation:
+        network: Network,
+        image: MatchImage,
+        name: str,
+        tap: Layer,
+        hyperpatch: tuple[int, int] | None,
+        kind: Labels | None,
+    ) -> _Side:
         if isinstance(image, (str, Path)):
-            image = read_query(image, None, None)
+            image = read_query(image)
         elif not isinstance(image, Query):
-            image = Query("image", np.asarray(image), None, "the image")
-        model.check_image(image.image, image.file)
-        fitted = np.ascontiguousarray(model.preprocessing.fit(image.image))
-        raw, output = model.run(fitted[np.newaxis], [layer.name], output=True)
+            image = Query(name, np.asarray(image), file=name)
+        reading = network.read(image.image, [tap.name], output=True, name=image.file)
+        activation, output = reading.tap(tap.name), reading.output
         assert output is not None
-        packer = Packer({layer.name: layer.shape}, (layer.name,), None, _DTYPE, {})
-        cells, norms = packer.records({layer.name: raw[layer.name][0]}, image.file)
-        return cls(fitted, model.painting(output[0], palette), cells, norms)
+        size = reading.image.shape[0], reading.image.shape[1]
+        if kind is not None and len(output) not in (1, 3):  # else it paints colours
+            _check_classes(kind.palette, network, len(output))
+        layer = dataclasses.replace(
+            tap,
+            shape=(*activation.shape[1:], tap.shape[2]),
+            image_size=size,
+            hyperpatch=hyperpatch or tap.hyperpatch,
+        )
+        packer = Packer((tap.name,), None, _DTYPE, {})
+        cells, norms = packer.records({tap.name: activation}, reading.name)
+        painted = network.paint(output, size, kind)
+        return cls(layer, reading.image, painted, len(output), cells, norms)
+
+    def found_in(
+        self,
+        other: _Side,
+        search: Exhaustive | HyperPatchMatch,
+        num_threads: int,
+        progress: Callable[[float], None] | None,
+    ) -> Field:
+        """The matches of this image's hyperpatches in the other."""
+        rows, cols, channels = other.cells.shape
+        cells = other.cells.reshape(-1, channels), other.norms.reshape(-1), 0
+        bank = _core.CellBank([cells], np.array([[0, 0, rows, cols]], np.int64))
+        return search.run(
+            bank,
+            [(self.cells, self.norms, None)],
+            np.zeros(1, np.int32),
+            self.layer.hyperpatch,
+            num_threads=num_threads,
+            progress=progress,
+        )
 
 
-def _check_classes(palette: Palette, model: Model) -> None:
-    """Refuse a palette of other classes than the network's; one of these may be void."""
-    count = model.output_channels
+class _OnePicture:
+    """A single picture, as the image 0 that a matching's fields point to: `Pictures`."""
+
+    def __init__(self, picture: npt.NDArray[np.uint8]) -> None:
+        self._picture = picture
+
+    def sizes(
+        self, images: npt.NDArray[np.integer[Any]]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """As `Pictures.sizes`."""
+        height, width = self._picture.shape[:2]
+        return np.full(images.shape, height, np.int32), np.full(images.shape, width, np.int32)
+
+    def picture(self, image: int) -> Picture:
+        """As `Pictures.picture`."""
+        return self._picture
+
+    def take(
+        self,
+        image: npt.NDArray[np.integer[Any]],
+        row: npt.NDArray[np.integer[Any]],
+        col: npt.NDArray[np.integer[Any]],
+    ) -> Picture:
+        """As `Pictures.take`."""
+        taken: Picture = self._picture[row, col]
+        return taken
+
+    def check(self, images: Iterable[int]) -> None:
+        """As `Pictures.check`: it is in memory."""
+
+
+def _check_classes(palette: Palette, network: Network, count: int) -> None:
+    """Refuse a palette of other classes than the network's `count`; one of these may be void."""
     if count < len(palette) or not palette.is_label()[:count].all():
         raise PaletteError(
-            f"{model.path.name} tells {count} classes apart, but the palette is "
+            f"{network.name} tells {count} classes apart, but the palette is "
             f"{palette.describe_labels()}; choose the palette that the network was trained with"
         )

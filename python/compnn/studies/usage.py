@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compnn.bank.bank import Bank
 from compnn.errors import SearchError
 from compnn.explanation.explanation import Explanation
 from compnn.files import make_folder, write_file
-
-if TYPE_CHECKING:
-    from compnn.bank.bank import Bank
+from compnn.names import csv_table
 
 
 @dataclass(frozen=True)
@@ -100,7 +96,7 @@ class Usage:
         """The `count` images that gave most, fewer if fewer gave any."""
         return [image for image in self.images[:count] if image.pixels]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The fields, and `never_used`, as JSON values; a ratio that is nan is None."""
         document = {**asdict(self), "never_used": self.never_used}
         for row in (*document["images"], *document["attributes"]):
@@ -131,19 +127,8 @@ class Usage:
 def _csv(
     row: type[ImageUsage | AttributeUsage], rows: Iterable[ImageUsage | AttributeUsage]
 ) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     columns = [field.name for field in fields(row)]
-    writer.writerow(columns)
-    for each in rows:
-        writer.writerow([_cell(getattr(each, column)) for column in columns])
-    return text.getvalue()
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
-    return value
+    return csv_table(columns, ([getattr(each, column) for column in columns] for each in rows))
 
 
 class UsageCounter:
@@ -151,8 +136,10 @@ class UsageCounter:
 
     Parameters
     ----------
-    bank
-        The bank that is searched.
+    names
+        Names of all images of the bank that is searched.
+    attributes
+        {name: {key: value}} of those that have any.
     among
         Indices of the images that could be used (a `Selection`'s). Shares are compared with
         theirs. Default: for each query the candidates that were searched; so with `top_k` the
@@ -160,19 +147,24 @@ class UsageCounter:
 
     Examples
     --------
-    >>> counter = UsageCounter(bank)
+    >>> counter = UsageCounter(bank.names, bank.attributes)
     >>> for pair in dataset:
-    ...     counter.add(bank.explain(pair.input, "decoder_2"))
+    ...     counter.add(explainer.explain(pair.input, "decoder_2"))
     >>> counter.usage().hubs(3)
     """
 
-    def __init__(self, bank: Bank, among: Collection[int] | None = None) -> None:
-        self._names = bank.names
-        self._attributes = bank.attributes
-        self._among = None if among is None else _indices(among, len(bank))
-        self._pixels = np.zeros(len(bank), np.int64)
-        self._queries = np.zeros(len(bank), np.int64)
-        self._expected = np.zeros(len(bank))
+    def __init__(
+        self,
+        names: Sequence[str],
+        attributes: Mapping[str, Mapping[str, str]] | None = None,
+        among: Collection[int] | None = None,
+    ) -> None:
+        self._names = tuple(names)
+        self._attributes = attributes or {}
+        self._among = None if among is None else _indices(among, len(self._names))
+        self._pixels = np.zeros(len(self._names), np.int64)
+        self._queries = np.zeros(len(self._names), np.int64)
+        self._expected = np.zeros(len(self._names))
         self._count = 0
 
     def add(self, explanation: Explanation) -> None:
@@ -183,10 +175,10 @@ class UsageCounter:
         SearchError
             If it is of a bank with other images.
         """
-        if explanation.bank.names != self._names:
+        if not self._is_of(explanation):
             raise SearchError(
-                f"usage is counted for one bank, but this explanation is of the bank "
-                f"{explanation.bank.path} with other images; use another counter for it"
+                f"usage is counted for one bank, but this explanation is of {_origin(explanation)} "
+                f"with other images; use another counter for it"
             )
         self.add_pixels(
             {source.index: source.pixels for source in explanation.sources()},
@@ -225,6 +217,16 @@ class UsageCounter:
         self._queries[used] += pixels > 0
         self._expected[possible] += int(pixels.sum()) / len(possible)
         self._count += 1
+
+    def _is_of(self, explanation: Explanation) -> bool:
+        images = explanation.images
+        if isinstance(images, Bank):
+            return images.names == self._names
+        # A saved explanation has no names but of its sources and candidates.
+        named = {each.index: each.name for each in explanation.candidates}
+        named |= {each.index: each.name for each in explanation.sources()}
+        known = dict(enumerate(self._names))
+        return named.items() <= known.items()
 
     def usage(self) -> Usage:
         """What has been counted so far.
@@ -285,16 +287,29 @@ def usage(
     Raises
     ------
     SearchError
-        If there are none, or they are of banks with different images.
+        If there are none, they are of banks with different images, or the first was loaded from a
+        folder, where not all names are known.
     """
     counter = None
     for each in [explanations] if isinstance(explanations, Explanation) else explanations:
         if counter is None:
-            counter = UsageCounter(each.bank, among)
+            bank = each.images
+            if not isinstance(bank, Bank):
+                raise SearchError(
+                    f"the explanation saved in {bank.path} has the names of its sources only, not "
+                    f"of all images of the bank; add it to a "
+                    f"compnn.UsageCounter(bank.names, bank.attributes)"
+                )
+            counter = UsageCounter(bank.names, bank.attributes, among)
         counter.add(each)
     if counter is None:
         raise SearchError("there are no explanations whose usage could be counted; give some")
     return counter.usage()
+
+
+def _origin(explanation: Explanation) -> str:
+    images = explanation.images
+    return f"{'the bank ' if isinstance(images, Bank) else ''}{images.path}"
 
 
 def _shares(pixels: int, total: int, bank_share: float) -> tuple[float, float, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +11,7 @@ from compnn.report.sheets.canvas import Canvas
 from compnn.report.sheets.class_colours import ClassColours
 from compnn.report.sheets.colours import HAIRLINE, INK, MUTED, OTHERS, Colour, ink_on
 from compnn.report.sheets.text import BOLD, Style, shorten, text_width
-
-if TYPE_CHECKING:
-    from compnn.studies.matching import Matching
+from compnn.studies.matching import Matching
 
 _MOST_CLASSES = 12
 # The colour of a cell of 100 %; cells of less are mixed with white.

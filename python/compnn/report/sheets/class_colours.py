@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from compnn.report.sheets.colours import OTHERS, SOURCE_COLOURS, Colour
-
-if TYPE_CHECKING:
-    from compnn.studies.matching import Matching
+from compnn.studies.matching import Matching
 
 # Of the class's colour in a tinted picture; the rest is the picture.
 _TINT = 0.6

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import ImageError, LayerError
+from compnn.explanation.explanation import Explanation
+from compnn.images.kinds import Picture
+from compnn.report.facts import layer_title, patch_words
 from compnn.report.sheets.canvas import Canvas, overlaid, stacked, with_margin
 from compnn.report.sheets.grid import Grid, GridKind, equal_rows
-from compnn.report.sheets.layer_words import layer_title, patch_words
-from compnn.report.sheets.palette_legend import palette_legends
+from compnn.report.sheets.legends import legends
 from compnn.report.sheets.pictures import resized
 from compnn.report.sheets.reconstruction_columns import ReconstructionColumn, reconstruction_columns
 from compnn.report.sheets.text import BOLD, Style
-
-if TYPE_CHECKING:
-    from compnn.explanation.explanation import Explanation
 
 # A README shows about 900 pixels; wider sheets would make their text too small there.
 _KIND = GridKind(
@@ -31,8 +29,8 @@ _MOST_COLUMNS = 8
 def contact_sheet(
     explanations: Sequence[Explanation],
     *,
-    target: npt.NDArray[np.uint8] | None = None,
-    global_output: npt.NDArray[np.uint8] | None = None,
+    target: Picture | None = None,
+    global_output: Picture | None = None,
     captions: Mapping[str, Sequence[str]] | None = None,
     title: str = "",
 ) -> npt.NDArray[np.uint8]:
@@ -41,16 +39,17 @@ def contact_sheet(
     The first row holds the input, the network's output, the true target and the reconstruction
     without layers (paper, section 3.4). Below is one column for each layer, in the order given:
     the input reconstruction above the output reconstruction. More than six layers take several
-    rows. Label maps are painted with their palette, and its classes are listed.
+    rows. Label maps are painted with their palette, and its classes are listed; values are painted
+    in greys, and their scale is shown.
 
     Parameters
     ----------
     explanations
         Of the same query, one for each layer.
     target
-        True target of the query: photo (H, W, 3) uint8 or label map (H, W) uint8.
+        True target of the query, of the targets' kind and the query's size.
     global_output
-        Global reconstruction of the output, of the same kind.
+        Global reconstruction of the output, likewise.
     captions
         Lines of text by the name of the layer; they stand under its column. `"input"`,
         `"network output"`, `"target"` and `"global reconstruction"` caption the first row.
@@ -69,7 +68,7 @@ def contact_sheet(
         If the explanations are not of the same query, or `target` or `global_output` has another
         size.
     PaletteError
-        If a label map holds a label that the target palette lacks.
+        If a label map holds a label that the targets' palette lacks.
     """
     captions = captions or {}
     heads = _heads(explanations, target, global_output)
@@ -79,25 +78,25 @@ def contact_sheet(
     first = explanations[0]
     grid = _KIND.fit(first.layer.image_size, max(len(heads), len(rows[0])))
     legend_left = grid.legend_left(len(heads))
-    legends = palette_legends(
-        first.input_palette, first.target_palette, grid.width - legend_left, grid.detail.size
+    explained = legends(
+        first.input_kind, first.target_kind, grid.width - legend_left, grid.detail.size
     )
     is_beside = legend_left > grid.left
     bands = [_title_band(grid, title)] if title else []
     bands.append(_head_band(grid, heads, captions))
-    if legends and is_beside:
-        legend = stacked(legends, grid.gap)
+    if explained and is_beside:
+        legend = stacked(explained, grid.gap)
         bands[-1] = overlaid(bands[-1], legend, _head_top(grid), legend_left)
     bands += [_layer_band(grid, row, captions) for row in rows]
-    if legends and not is_beside:
-        bands.append(grid.indented(stacked(legends, grid.gap)))
+    if explained and not is_beside:
+        bands.append(grid.indented(stacked(explained, grid.gap)))
     return with_margin(stacked(bands, round(1.5 * grid.em)), grid.margin)
 
 
 def _heads(
     explanations: Sequence[Explanation],
-    target: npt.NDArray[np.uint8] | None,
-    global_output: npt.NDArray[np.uint8] | None,
+    target: Picture | None,
+    global_output: Picture | None,
 ) -> dict[str, npt.NDArray[np.uint8]]:
     """Return the painted pictures of the first row by their names."""
     if not explanations:
@@ -119,7 +118,8 @@ def _heads(
                 f"query is {first.query.shape[0]}x{first.query.shape[1]}; give one of that size"
             )
         heads[name] = picture
-    return {name: first.painted(picture) for name, picture in heads.items()}
+    paint = first.target_kind.paint
+    return {name: picture if name == "input" else paint(picture) for name, picture in heads.items()}
 
 
 def _check_captions(captions: Mapping[str, Sequence[str]], shown: Sequence[str]) -> None:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+<<<<<<< HEAD
+=======
+from compnn.images.kinds import Kind, Labels, Photo
+from compnn.report.facts import layer_title, most_changed, patch_words, quantity_scale, signed
+>>>>>>> main
 from compnn.report.sheets.canvas import Canvas, overlaid, stacked, with_margin
-from compnn.report.sheets.colours import MUTED, Colour
+from compnn.report.sheets.colours import MUTED
 from compnn.report.sheets.grid import Grid, GridKind, equal_rows
-from compnn.report.sheets.layer_words import layer_title, patch_words
-from compnn.report.sheets.palette_legend import palette_legends
+from compnn.report.sheets.legends import legends
 from compnn.report.sheets.pictures import resized
 from compnn.report.sheets.reconstruction_columns import ReconstructionColumn, reconstruction_columns
 from compnn.report.sheets.text import BOLD, Style
 from compnn.studies.control import UNRESTRICTED, Control
+<<<<<<< HEAD
 
 if TYPE_CHECKING:
     from compnn.images.palette import Palette
+=======
+>>>>>>> main
 
 # As wide as a contact sheet: a README shows about 900 pixels.
 _KIND = GridKind(
@@ -28,7 +34,6 @@ _KIND = GridKind(
 )
 _MOST_COLUMNS = 7
 _MOST_CLASSES = 5
-_MINUS = "\N{MINUS SIGN}"
 
 
 def control_sheet(control: Control, *, title: str = "") -> npt.NDArray[np.uint8]:
@@ -37,8 +42,8 @@ def control_sheet(control: Control, *, title: str = "") -> npt.NDArray[np.uint8]
     The first row holds the query, the network's output and the true target where it is known.
     Below is a column for each subset, the unrestricted one first: the input reconstruction above
     the output reconstruction, the similarity, and the statistics of the output, each with its
-    change against the unrestricted one: the mean colour of a photo, or the shares of the classes
-    that change most.
+    change against the unrestricted one: the mean colour of a photo, the shares of the classes that
+    change most, or the mean of values.
 
     Parameters
     ----------
@@ -61,26 +66,12 @@ def control_sheet(control: Control, *, title: str = "") -> npt.NDArray[np.uint8]
     return with_margin(stacked(bands, round(1.4 * grid.em)), grid.margin)
 
 
-def signed(value: float, digits: int) -> str:
-    """A change as text with its sign, a true minus; what rounds to zero is `±0`."""
-    text = f"{abs(value):.{digits}f}"
-    if float(text) == 0:
-        return "±0"
-    return ("+" if value > 0 else _MINUS) + text
-
-
-def most_changed(control: Control, count: int) -> list[int]:
-    """The classes, ascending, whose shares differ most between the subsets."""
-    changes = np.max([np.abs(control.change(title)) for title in control.explanations], axis=0)
-    order = np.argsort(-changes, kind="stable")[:count]
-    return sorted(int(each) for each in order if changes[each] > 0 or each == order[0])
-
-
 def _heads(control: Control) -> dict[str, npt.NDArray[np.uint8]]:
     first = control.unrestricted
-    heads = {"query": first.query, "network output": first.painted(first.network_output)}
+    paint = first.target_kind.paint
+    heads = {"query": first.query, "network output": paint(first.network_output)}
     if control.target is not None:
-        heads["target"] = first.painted(control.target)
+        heads["target"] = paint(control.target)
     return heads
 
 
@@ -105,12 +96,10 @@ def _head_band(
         canvas.text(name, 0, grid.column(index), grid.name, width=grid.cell[1])
         canvas.framed(resized(picture, grid.cell[1]), top, grid.column(index))
     first, left = control.unrestricted, grid.legend_left(len(heads))
-    legends = palette_legends(
-        first.input_palette, first.target_palette, grid.width - left, grid.detail.size
-    )
-    if not legends:
+    explained = legends(first.input_kind, first.target_kind, grid.width - left, grid.detail.size)
+    if not explained:
         return canvas.pixels
-    legend = stacked(legends, grid.gap)
+    legend = stacked(explained, grid.gap)
     if left > grid.left:
         return overlaid(canvas.pixels, legend, top, left)
     return stacked([canvas.pixels, grid.indented(legend)], grid.em)
@@ -148,19 +137,17 @@ class _Statistics:
 
     heading: str
     quantities: tuple[int, ...]
-    palette: Palette | None
+    kind: Kind
 
     @classmethod
     def of(cls, control: Control) -> _Statistics:
-        palette = control.unrestricted.target_palette
+        kind = control.unrestricted.target_kind
         where = "" if control.region is None else f" of {control.region}"
-        if palette is None:
-            return cls(f"mean colour{where}", (0, 1, 2), None)
-        return cls(
-            f"share of {control.region or 'pixels'}",
-            tuple(most_changed(control, _MOST_CLASSES)),
-            palette,
-        )
+        if isinstance(kind, Labels):
+            shown = tuple(most_changed(control, _MOST_CLASSES))
+            return cls(f"share of {control.region or 'pixels'}", shown, kind)
+        what = "mean colour" if isinstance(kind, Photo) else kind.describe()
+        return cls(f"{what}{where}", tuple(range(len(control.quantities))), kind)
 
     def __len__(self) -> int:
         return 1 + len(self.quantities)
@@ -169,23 +156,21 @@ class _Statistics:
         self, canvas: Canvas, grid: Grid, control: Control, title: str, top: int, left: int
     ) -> None:
         values, changes = control.statistics[title], control.change(title)
-        line = _number(grid).line_height
-        if self.palette is None:
-            red, green, blue = (int(each) for each in values.round())
-            _swatch(canvas, grid, top, left, (red, green, blue))
-        indent = round(1.4 * grid.em)
-        canvas.text(
-            self.heading, top, left + (indent if self.palette is None else 0), _number_name(grid)
-        )
+        line, indent = _number(grid).line_height, round(1.4 * grid.em)
+        is_photo = isinstance(self.kind, Photo)
+        if is_photo:
+            _swatch(canvas, grid, top, left, values.round())
+        canvas.text(self.heading, top, left + indent * is_photo, _number_name(grid))
+        scale, digits = quantity_scale(self.kind)
         for number, quantity in enumerate(self.quantities, start=1):
             name = control.quantities[quantity]
-            if self.palette is None:
-                value, change = f"{values[quantity]:.0f}", _change(title, changes[quantity], 0)
-            else:
-                value = f"{100 * values[quantity]:.1f} %"
-                change = _change(title, 100 * changes[quantity], 1)
-                red, green, blue = (int(each) for each in self.palette.colours[quantity])
-                _swatch(canvas, grid, top + number * line, left, (red, green, blue))
+            value = f"{scale * values[quantity]:.{digits}f}"
+            change = _change(title, scale * changes[quantity], digits)
+            if isinstance(self.kind, Labels):
+                value += " %"
+                _swatch(
+                    canvas, grid, top + number * line, left, self.kind.palette.colours[quantity]
+                )
             _write_line(canvas, grid, top + number * line, left, name, value, change, indent=indent)
 
 
@@ -194,9 +179,12 @@ def _change(title: str, value: float, digits: int) -> str:
     return "" if title == UNRESTRICTED else signed(value, digits)
 
 
-def _swatch(canvas: Canvas, grid: Grid, top: int, left: int, colour: Colour) -> None:
+def _swatch(
+    canvas: Canvas, grid: Grid, top: int, left: int, colour: npt.NDArray[np.generic]
+) -> None:
     size = _number(grid).size
-    canvas.swatch(top + round(0.15 * size), left, size, colour)
+    red, green, blue = map(int, colour.tolist())
+    canvas.swatch(top + round(0.15 * size), left, size, (red, green, blue))
 
 
 def _number(grid: Grid) -> Style:

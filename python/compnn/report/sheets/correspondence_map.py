@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import SearchError
-from compnn.images.palette import Palette
+from compnn.explanation.explanation import Explanation
+from compnn.images.kinds import Kind, Picture
+from compnn.report.facts import LegendRow, layer_title, legend_rows, patch_words
 from compnn.report.sheets.canvas import Canvas, beside, labelled, stacked, with_margin
 from compnn.report.sheets.colours import INK, MUTED, OTHERS, SOURCE_COLOURS, highlight
-from compnn.report.sheets.layer_words import layer_title, patch_words
 from compnn.report.sheets.pictures import height_at, resized, shades
 from compnn.report.sheets.region_badges import badge_centres
-from compnn.report.sheets.shares import LegendRow, legend_rows
 from compnn.report.sheets.text import BOLD, Style
-
-if TYPE_CHECKING:
-    from compnn.explanation.explanation import Explanation
 
 _EM = 24
 _GAP = 20
@@ -97,8 +93,8 @@ def _answer_panel(
 
     pictures = {
         "input": explanation.query,
-        "network output": explanation.painted(explanation.network_output),
-        "reconstruction": explanation.painted(explanation.output),
+        "network output": explanation.target_kind.paint(explanation.network_output),
+        "reconstruction": explanation.target_kind.paint(explanation.output),
     }
     small = (width - _GAP) // 3
     small_ones = [_labelled(label, resized(each, small)) for label, each in pictures.items()]
@@ -119,7 +115,7 @@ def _large_map(
     for rank, index in enumerate(shown):
         ranks[explanation.provenance.image == index] = rank
     patch = min(explanation.layer.patch)
-    tinted, ranks = _tinted(explanation.output, explanation.target_palette, ranks, width, patch)
+    tinted, ranks = _tinted(explanation.output, explanation.target_kind, ranks, width, patch)
     canvas = Canvas(*ranks.shape)
     canvas.paste(tinted, 0, 0)
     for rank, centre in badge_centres(ranks, len(shown), _BADGE + 2):
@@ -133,12 +129,12 @@ def _card(explanation: Explanation, row: LegendRow, width: int) -> npt.NDArray[n
     assert row.rank is not None
     used = explanation.provenance.image == row.index
     at = explanation.provenance.row[used], explanation.provenance.col[used]
-    ranks = np.full(explanation.layer.image_size, -1, dtype=np.int32)
-    ranks[at] = row.rank - 1
     source_input, source_target = explanation.source_images(row.index)
+    ranks = np.full(source_input.shape[:2], -1, dtype=np.int32)
+    ranks[at] = row.rank - 1
     patch = min(explanation.layer.patch)
-    output, _ = _tinted(source_target, explanation.target_palette, ranks, width, patch)
-    input_, _ = _tinted(source_input, explanation.input_palette, ranks, width, patch)
+    output, _ = _tinted(source_target, explanation.target_kind, ranks, width, patch)
+    input_, _ = _tinted(source_input, explanation.input_kind, ranks, width, patch)
     body = beside([_labelled("output", output), _labelled("input", input_)], _GAP // 2)
     heading = Canvas(2 * _BADGE + 6, body.shape[1])
     _name_line(heading, row, 0, body.shape[1] - _PERCENT_WIDTH, body.shape[1])
@@ -146,8 +142,8 @@ def _card(explanation: Explanation, row: LegendRow, width: int) -> npt.NDArray[n
 
 
 def _tinted(
-    image: npt.NDArray[np.uint8],
-    palette: Palette | None,
+    image: Picture,
+    kind: Kind,
     ranks: npt.NDArray[np.int32],
     width: int,
     patch: int,
@@ -156,7 +152,7 @@ def _tinted(
     scale = width / ranks.shape[1]
     size = (width, height_at((ranks.shape[0], ranks.shape[1]), width))
     ranks = np.asarray(cv2.resize(ranks, size, interpolation=cv2.INTER_NEAREST), dtype=np.int32)
-    picture = highlight(resized(shades(image, palette), width), ranks)
+    picture = highlight(resized(shades(image, kind), width), ranks)
     # Lines around patches of a few pixels would hide what is in them; there the colours must do.
     thickness = min(2, int(patch * scale) // 6)
     picture[_borders(ranks, thickness)] = INK

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 
 from compnn.network.layer import Layer
+from compnn.report.facts import CONSISTENT
 from compnn.report.sheets.canvas import Canvas
 from compnn.report.sheets.class_colours import ClassColours
 from compnn.report.sheets.colours import SOURCE_COLOURS, WHITE, Colour
-from compnn.report.sheets.match_sample import CONSISTENT, sample_patches
-
-if TYPE_CHECKING:
-    from compnn.studies.matching import Matching
+from compnn.report.sheets.match_sample import sample_patches
+from compnn.studies.matching import Matching
 
 # OpenCV draws at fractions of pixels: its coordinates are multiples of 1 / 2**_SHIFT.
 _SHIFT = 4
@@ -70,7 +68,7 @@ def match_lines(
         ends = []
         for at in sample_patches(matching, count):
             matched = int(field.row[0][at]), int(field.col[0][at])
-            ends.append((at, _centre(layer, at), _centre(layer, matched)))
+            ends.append((at, _centre(layer, at), _centre(matching.layer_b, matched)))
     lines = []
     for number, (at, start, end) in enumerate(ends):
         start_colour = end_colour = SOURCE_COLOURS[number % len(SOURCE_COLOURS)]
@@ -87,17 +85,17 @@ def draw_match_lines(
     canvas: Canvas,
     lines: Sequence[MatchLine],
     corners: tuple[tuple[int, int], tuple[int, int]],
-    scale: float,
+    scales: tuple[float, float],
     badge: int,
 ) -> None:
-    """Draw over pictures of A and B with these corners (top, left), enlarged by `scale`.
+    """Draw over pictures of A and B with these corners (top, left), enlarged by `scales`.
 
     Lines that are not consistent are thin and lie below the others; all ends lie above all lines.
     `badge` is the radius of numbers.
     """
     ordered = sorted(lines, key=lambda line: line.consistent)
-    starts = [_on_sheet(line.start, corners[0], scale) for line in ordered]
-    ends = [_on_sheet(line.end, corners[1], scale) for line in ordered]
+    starts = [_on_sheet(line.start, corners[0], scales[0]) for line in ordered]
+    ends = [_on_sheet(line.end, corners[1], scales[1]) for line in ordered]
     placed = list(zip(ordered, starts, ends, strict=True))
     for line, start, end in placed:
         _draw_line(canvas, start, end, line.start_colour, thin=not line.consistent)

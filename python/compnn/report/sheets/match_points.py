@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +11,7 @@ from compnn.report.sheets.canvas import Canvas
 from compnn.report.sheets.colours import MUTED
 from compnn.report.sheets.match_lines import MatchLine
 from compnn.report.sheets.text import BOLD, Style
-
-if TYPE_CHECKING:
-    from compnn.studies.matching import Matching
+from compnn.studies.matching import Matching
 
 
 def match_points(

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from compnn.studies.matching import Matching
-
-# A match is mutually consistent if A -> B -> A ends within this many cells.
-CONSISTENT = 1.0
+from compnn.report.facts import CONSISTENT
+from compnn.studies.matching import Matching
 
 # How far a row of the lattice falls from left to right, in heights of a block.
 _SLOPE = 0.9

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from compnn.report.facts import CONSISTENT, layer_title, patch_words
 from compnn.report.sheets.agreement_table import agreement_table
 from compnn.report.sheets.canvas import Canvas, beside, labelled, stacked, with_margin
 from compnn.report.sheets.class_colours import ClassColours
-from compnn.report.sheets.layer_words import layer_title, patch_words
 from compnn.report.sheets.match_lines import MatchLine, draw_match_lines, match_lines
 from compnn.report.sheets.match_points import match_points
-from compnn.report.sheets.match_sample import CONSISTENT
-from compnn.report.sheets.pictures import height_at, resized
+from compnn.report.sheets.pictures import resized
 from compnn.report.sheets.text import BOLD, Lettering, Style
-
-if TYPE_CHECKING:
-    from compnn.studies.matching import Matching
+from compnn.studies.matching import Matching
 
 _LINES = 30
 _WIDEST_SMALL_PICTURE = 550
@@ -142,13 +138,15 @@ def _matched_pair(
     width = 2 * style.small
     top = style.name.line_height + style.gap // 4
     right = width + style.channel
-    height = height_at((matching.a.shape[0], matching.a.shape[1]), width)
+    pictures = resized(matching.a, width), resized(matching.b, width)
+    height = max(picture.shape[0] for picture in pictures)
     canvas = Canvas(top + height + 1, style.width + 1)
-    for name, picture, left in ((names[0], matching.a, 0), (names[1], matching.b, right)):
+    for name, picture, left in zip(names, pictures, (0, right), strict=True):
         canvas.text(name, 0, left, style.name, width=width)
-        canvas.framed(resized(picture, width), top, left)
+        canvas.framed(picture, top, left)
     corners = ((top, 0), (top, right))
-    draw_match_lines(canvas, lines, corners, width / matching.a.shape[1], style.badge)
+    scales = width / matching.a.shape[1], width / matching.b.shape[1]
+    draw_match_lines(canvas, lines, corners, scales, style.badge)
     return canvas.pixels
 
 

@@ -1,4 +1,4 @@
-"""Photos and label maps as they are shown: resized, or reduced to their brightness."""
+"""Pictures as they are shown: resized, or reduced to their brightness."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from compnn.images.palette import Palette
+from compnn.images.kinds import Kind, Labels, Picture
 
 
-def shades(image: npt.NDArray[np.uint8], palette: Palette | None) -> npt.NDArray[np.uint8]:
+def shades(picture: Picture, kind: Kind) -> npt.NDArray[np.uint8]:
     """Return the brightness (H, W) uint8 that keeps a picture readable without its colours.
 
-    A photo gives its luma. Classes of a label map get evenly spaced greys in the order of the
-    palette, because their colours may be equally bright. A photo with a palette is a painted label
-    map.
+    Photos and values give their luma. Classes of a label map, painted or not, get evenly spaced
+    greys in the order of the palette, because their colours may be equally bright.
     """
-    if image.ndim == 3:
-        if palette is None:
-            return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-        image = palette.quantise(image)
-    classes = int(image.max()) + 1 if palette is None else len(palette)
+    if not isinstance(kind, Labels):
+        return np.asarray(cv2.cvtColor(kind.paint(picture), cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    classes = len(kind.palette)
     greys = np.zeros(256, dtype=np.uint8)
     greys[:classes] = np.linspace(80, 255, classes).round()
-    return greys[image]
+    return greys[kind.labels(picture)]
 
 
 def height_at(size: tuple[int, int], width: int) -> int:
@@ -38,3 +35,11 @@ def resized(image: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.uint8]:
     method = cv2.INTER_NEAREST if width > image.shape[1] else cv2.INTER_AREA
     size = (width, height_at((image.shape[0], image.shape[1]), width))
     return np.asarray(cv2.resize(image, size, interpolation=method), dtype=np.uint8)
+
+
+def inside(image: npt.NDArray[np.uint8], cell: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Return an image as wide as `cell` (height, width), or narrower where it would be higher."""
+    size, width = (image.shape[0], image.shape[1]), cell[1]
+    if height_at(size, width) > cell[0]:
+        width = max(1, cell[0] * size[1] // size[0])
+    return resized(image, width)[: cell[0]]

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from compnn.explanation.explanation import Explanation
 from compnn.report.sheets.canvas import Canvas
 from compnn.report.sheets.grid import Grid
 from compnn.report.sheets.pictures import resized
-
-if TYPE_CHECKING:
-    from compnn.explanation.explanation import Explanation
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ def reconstruction_columns(
         left, explanation = grid.column(index), column.explanation
         canvas.text(column.title, 0, left, grid.name, width=grid.cell[1])
         canvas.text(column.detail, grid.name.line_height, left, grid.detail, width=grid.cell[1])
-        output = explanation.painted(explanation.output)
+        output = explanation.target_kind.paint(explanation.output)
         canvas.framed(resized(explanation.input, grid.cell[1]), input_top, left)
         canvas.framed(resized(output, grid.cell[1]), output_top, left)
     return canvas, bottom

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import LayerError
+from compnn.explanation.explanation import Explanation
+from compnn.explanation.scores import Scores
+from compnn.images.kinds import Photo, Picture
+from compnn.images.measures import Score
+from compnn.report.facts import MEASURES, layer_title, patch_words
 from compnn.report.sheets.canvas import Canvas, stacked, with_margin
 from compnn.report.sheets.grid import Grid, GridKind, equal_rows
-from compnn.report.sheets.layer_words import layer_title, patch_words
-from compnn.report.sheets.palette_legend import palette_legends
-from compnn.report.sheets.pictures import resized
+from compnn.report.sheets.legends import legends
+from compnn.report.sheets.pictures import inside
 from compnn.report.sheets.text import Style, text_width
 
-if TYPE_CHECKING:
-    from compnn.explanation.explanation import Explanation
-    from compnn.explanation.scores import Score, Scores
-
-Kind = Literal["input", "output"]
+Side = Literal["input", "output"]
+"""Which reconstructions are shown."""
 
 _KIND = GridKind(widest=2600, widest_cell=480, em_in_cell=10, em_limits=(15, 30), gap=0.7, margin=1)
 _MOST_LAYERS_IN_ONE_BLOCK = 8
-_MEASURES = {"accuracy": "MPA", "psnr": "PSNR"}
+# Over several images an accuracy is the paper's MPA.
+_MEASURES = {**MEASURES, "accuracy": "MPA"}
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,17 @@ class GridRow:
     scores
         What is measured of each of them.
     target
-        True target of the query: photo (H, W, 3) uint8 or label map (H, W) uint8, if known.
+        True target of the query, of the targets' kind and the query's size, if known.
     """
 
     name: str
     explanations: Sequence[Explanation]
     scores: Sequence[Scores]
-    target: npt.NDArray[np.uint8] | None = None
+    target: Picture | None = None
 
 
 def reconstruction_grid(
-    rows: Sequence[GridRow], kind: Kind, *, note: str = ""
+    rows: Sequence[GridRow], side: Side, *, note: str = ""
 ) -> npt.NDArray[np.uint8]:
     """Show the input or the output reconstructions of several queries, layer by layer.
 
@@ -65,7 +67,7 @@ def reconstruction_grid(
     ----------
     rows
         The queries, of one bank and with the same layers.
-    kind
+    side
         Which reconstructions.
     note
         A sentence at the foot, such as what was searched.
@@ -81,12 +83,12 @@ def reconstruction_grid(
     """
     _check(rows)
     first = rows[0].explanations[0]
-    leads = [_leads(row, kind, all(each.target is not None for each in rows)) for row in rows]
+    leads = [_leads(row, side, all(each.target is not None for each in rows)) for row in rows]
     layers = range(len(rows[0].explanations))
     blocks = equal_rows(layers, -(-len(layers) // _MOST_LAYERS_IN_ONE_BLOCK))
     grid = _KIND.fit(first.layer.image_size, len(leads[0]) + len(blocks[0]))
-    bands = [_block_band(grid, rows, leads, kind, block) for block in blocks]
-    bands.append(_foot(grid, rows[0], kind, leads[0], note))
+    bands = [_block_band(grid, rows, leads, side, block) for block in blocks]
+    bands.append(_foot(grid, rows[0], side, leads[0], note))
     return with_margin(stacked(bands, grid.gap), grid.margin)
 
 
@@ -112,33 +114,37 @@ def _check(rows: Sequence[GridRow]) -> None:
             )
 
 
-def _leads(row: GridRow, kind: Kind, has_target: bool) -> list[_Picture]:
+def _leads(row: GridRow, side: Side, has_target: bool) -> list[_Picture]:
     """What stands left of the reconstructions."""
     first = row.explanations[0]
+    paint = first.target_kind.paint
     leads = [_Picture("query", "", first.query, ())]
-    if kind == "output":
+    if side == "output":
         if has_target and row.target is not None:
-            leads.append(_Picture("target", "", first.painted(row.target), ()))
+            leads.append(_Picture("target", "", paint(row.target), ()))
         measured = row.scores[0].network_to_target
         caption = () if measured is None else (_words(measured),)
-        output = first.painted(first.network_output)
+        output = paint(first.network_output)
         leads.append(_Picture("network output", "", output, caption))
     return leads
 
 
-def _reconstruction(row: GridRow, layer: int, kind: Kind) -> _Picture:
+def _reconstruction(row: GridRow, layer: int, side: Side) -> _Picture:
     explanation, scores = row.explanations[layer], row.scores[layer]
-    pixels = explanation.input if kind == "input" else explanation.painted(explanation.output)
+    if side == "input":
+        pixels = explanation.input
+    else:
+        pixels = explanation.target_kind.paint(explanation.output)
     return _Picture(
         layer_title(explanation.layer),
         patch_words(explanation.layer),
         pixels,
-        (f"similarity {scores.similarity:.3f}", _words(_measured(scores, kind))),
+        (f"similarity {scores.similarity:.3f}", _words(_measured(scores, side))),
     )
 
 
-def _measured(scores: Scores, kind: Kind) -> Score:
-    return scores.input if kind == "input" else scores.output_to_target or scores.output_to_network
+def _measured(scores: Scores, side: Side) -> Score:
+    return scores.input if side == "input" else scores.output_to_target or scores.output_to_network
 
 
 def _words(score: Score) -> str:
@@ -149,7 +155,7 @@ def _block_band(
     grid: Grid,
     rows: Sequence[GridRow],
     leads: Sequence[Sequence[_Picture]],
-    kind: Kind,
+    side: Side,
     block: Sequence[int],
 ) -> npt.NDArray[np.uint8]:
     """The columns of some layers, with their titles above and all rows below them."""
@@ -159,46 +165,47 @@ def _block_band(
     for number, (row, lead) in enumerate(zip(rows, leads, strict=True)):
         top = head + number * row_height
         canvas.upward_text(row.name, top, 0, grid.cell[0], grid.detail)
-        pictures = [*lead, *(_reconstruction(row, layer, kind) for layer in block)]
+        pictures = [*lead, *(_reconstruction(row, layer, side) for layer in block)]
         for column, picture in enumerate(pictures):
             left = grid.column(column)
             if number == 0:
                 canvas.text(picture.title, 0, left, grid.name, width=grid.cell[1])
                 detail_top = grid.name.line_height
                 canvas.text(picture.detail, detail_top, left, grid.detail, width=grid.cell[1])
-            canvas.framed(resized(picture.pixels, grid.cell[1]), top, left)
+            canvas.framed(inside(picture.pixels, grid.cell), top, left)
             below = top + grid.cell[0] + grid.gap // 3
             canvas.lines(picture.caption, below, left, grid.detail, grid.cell[1])
     return canvas.pixels
 
 
 def _foot(
-    grid: Grid, row: GridRow, kind: Kind, leads: Sequence[_Picture], note: str
+    grid: Grid, row: GridRow, side: Side, leads: Sequence[_Picture], note: str
 ) -> npt.NDArray[np.uint8]:
     """The classes of the label maps that are shown, what the numbers are, and the note."""
     first = row.explanations[0]
-    target_palette = first.target_palette if kind == "output" else None
+    target_kind = first.target_kind if side == "output" else Photo()
     width = grid.width - grid.left
-    legends = palette_legends(first.input_palette, target_palette, width, grid.detail.size)
-    lines = _wrapped(f"{_key(row, kind)} {note}".strip(), grid.detail, width)
+    explained = legends(first.input_kind, target_kind, width, grid.detail.size)
+    lines = _wrapped(f"{_key(row, side)} {note}".strip(), grid.detail, width)
     words = Canvas(len(lines) * grid.detail.line_height, width)
     words.lines(lines, 0, 0, grid.detail, width)
-    return grid.indented(stacked([*legends, words.pixels], grid.gap))
+    return grid.indented(stacked([*explained, words.pixels], grid.gap))
 
 
-def _key(row: GridRow, kind: Kind) -> str:
+def _key(row: GridRow, side: Side) -> str:
     """What the numbers under the pictures are."""
     scores = row.scores[0]
-    truth = "query" if kind == "input" else "network's output"
-    if kind == "output" and scores.output_to_target is not None:
+    truth = "query" if side == "input" else "network's output"
+    if side == "output" and scores.output_to_target is not None:
         truth = "target"
-    measure = _measured(scores, kind).measure
+    measure = _measured(scores, side).measure
     meaning = {
         "accuracy": f"share of the pixels that have the same class as in the {truth}",
         "psnr": f"against the {truth}",
+        "rmse": f"root of the mean squared difference from the {truth}",
     }
     return (
-        f"{kind.capitalize()} reconstructions; under the names: size of a patch. "
+        f"{side.capitalize()} reconstructions; under the names: size of a patch. "
         f"Similarity: mean cosine of the matches. {_MEASURES[measure]}: {meaning[measure]}."
     )
 

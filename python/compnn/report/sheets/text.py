@@ -1,4 +1,8 @@
-"""Measuring, shortening and drawing lines of text with the font that OpenCV carries."""
+"""Measuring, shortening and drawing lines of text with the font that OpenCV carries.
+
+Names of strangers may be among them, so that all text passes `names.shown` here: OpenCV crashes
+over what is no Unicode.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from compnn.names import shown
 from compnn.report.sheets.colours import INK, MUTED, Colour
 
 REGULAR, BOLD = 400, 600
@@ -57,7 +62,7 @@ def text_width(text: str, style: Style) -> int:
     """Return the pixels that a line of text takes in its direction of writing."""
     if not text:
         return 0
-    _, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), _font(), style.size, style.weight)
+    _, _, width, _ = cv2.getTextSize((0, 0), shown(text), (0, 0), _font(), style.size, style.weight)
     return int(width)
 
 
@@ -66,6 +71,7 @@ def shorten(text: str, style: Style, width: int) -> str:
 
     Both ends stay, because names of tensors and files often differ only in one of them.
     """
+    text = shown(text)
     if text_width(text, style) <= width:
         return text
     for kept in range(len(text) - 1, 0, -1):
@@ -80,4 +86,6 @@ def draw_text(pixels: npt.NDArray[np.uint8], text: str, top: int, left: int, sty
     """Draw a line of text into (H, W, 3) uint8 RGB `pixels`, in place; parts outside are cut."""
     if text:
         baseline = top + round(style.size * _BASELINE)
-        cv2.putText(pixels, text, (left, baseline), style.colour, _font(), style.size, style.weight)
+        cv2.putText(
+            pixels, shown(text), (left, baseline), style.colour, _font(), style.size, style.weight
+        )

@@ -1,29 +1,31 @@
-"""The journal of an evaluation, from which it resumes: what was asked for, what is measured."""
+"""The journal of an evaluation: what has been measured of each image, from which it resumes."""
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from compnn.bank.disk import write_at
-from compnn.bank.journal import differing
-from compnn.errors import EvaluationError, OutputError
+from compnn.errors import EvaluationError
+from compnn.files import output_errors
+from compnn.journal import Journal, differing
 from compnn.studies.evaluation.record import Record
 
 FILE = "journal.jsonl"
-_FORMAT = "compnn-evaluation-journal"
-_HEADER = f'{{"format":"{_FORMAT}","digests":'.encode()
 
 
-class Journal:
-    """JSON lines in a folder: a header with digests of what was asked for, then the records.
+class EvaluationJournal:
+    """The records of the images that have been measured, in the journal of a folder.
 
-    An open journal holds a lock, so that only one evaluation at a time writes into a folder.
+    Only one evaluation at a time writes into a folder.
+
+    Parameters
+    ----------
+    folder
+        The folder, which is there.
+    digests
+        Of what decides the numbers.
+    restart
+        Forget what is there.
 
     Attributes
     ----------
@@ -33,96 +35,52 @@ class Journal:
     Raises
     ------
     EvaluationError
-        If another evaluation holds the lock, or the journal is that of another one.
+        If another evaluation is writing, or the journal is that of another one.
     OutputError
         If the file cannot be written.
     """
 
     def __init__(self, folder: Path, digests: Mapping[str, str], *, restart: bool) -> None:
-        self.path = folder / FILE
         self.records: dict[str, Record] = {}
-        with _output_errors(self.path):
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            self._lock()
-            end = 0 if restart else self._read(digests)
-            with _output_errors(self.path):
-                os.ftruncate(self._file, end)
-            if end == 0:
-                self._append({"format": _FORMAT, "digests": dict(digests)})
-        except BaseException:
-            self.close()
-            raise
+        with output_errors(folder / FILE):
+            self._journal = Journal(folder / FILE, "evaluation", EvaluationError)
+            try:
+                if restart or not self._resume(digests):
+                    self._journal.start(digests)
+            except BaseException:
+                self.close()
+                raise
 
     def append(self, record: Record) -> None:
-        """Add the measurements of an image; when this returns they are on the disk."""
-        self._append(record.to_json())
+        """Add the measurements of an image; when this returns they are on the disk.
+
+        Raises
+        ------
+        OutputError
+            If that fails.
+        """
+        with output_errors(self._journal.path):
+            self._journal.append(record.to_json(), sync=True)
         self.records[record.image] = record
 
     def close(self) -> None:
-        """Release the lock."""
-        os.close(self._file)
+        """Let others write."""
+        self._journal.close()
 
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    def _resume(self, digests: Mapping[str, str]) -> bool:
+        """Read the records up to the first damaged one; False where nothing was begun."""
+        header = self._journal.header()
+        if header is None:
+            return False
+        if other := differing(header, digests):
             raise EvaluationError(
-                f"another evaluation is writing into {self.path.parent}; wait until it has ended, "
-                f"or use another folder"
-            ) from None
-
-    def _read(self, digests: Mapping[str, str]) -> int:
-        """Read the records up to the first damaged line, and return where that begins."""
-        with open(self.path, "rb") as file:
-            line = file.readline()
-            header = _parse(line)
-            if header is None and _HEADER.startswith(line[: len(_HEADER)]) and not file.read(1):
-                return 0  # empty, or a header that was cut short
-            if not isinstance(header, dict) or header.get("format") != _FORMAT:
-                raise EvaluationError(
-                    f"{self.path} is not the journal of an evaluation; use another folder, or "
-                    f"--restart (restart=True) to replace it"
-                )
-            self._check(header.get("digests") or {}, digests)
-            end = len(line)
-            for line in file:
-                record = Record.from_json(_parse(line))
-                if record is None:
-                    break
-                self.records[record.image] = record
-                end += len(line)
-        return end
-
-    def _check(self, found: Mapping[str, str], digests: Mapping[str, str]) -> None:
-        other = differing(found, digests)
-        if other:
-            raise EvaluationError(
-                f"{self.path.parent} holds an evaluation that differs in: {', '.join(other)}; use "
-                f"another folder, or --restart (restart=True) to replace it"
+                f"{self._journal.path.parent} holds an evaluation that differs in: "
+                f"{', '.join(other)}; use another folder, or --restart (restart=True) to replace it"
             )
-
-    def _append(self, document: Mapping[str, Any]) -> None:
-        line = json.dumps(document, separators=(",", ":")).encode() + b"\n"
-        with _output_errors(self.path):
-            write_at(self._file, line, os.fstat(self._file).st_size)
-            os.fsync(self._file)
-
-
-def _parse(line: bytes) -> Any:
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
-
-
-@contextmanager
-def _output_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror}; check its permissions and the space left"
-        ) from error
+        for entry in self._journal.entries():
+            record = Record.from_json(entry)
+            if record is None:
+                break
+            self.records[record.image] = record
+        self._journal.cut(len(self.records))
+        return True

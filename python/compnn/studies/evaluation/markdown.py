@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from compnn.names import shown
 from compnn.studies.evaluation.result import Evaluation
 from compnn.studies.evaluation.tables import Table, input_table, output_table
 
@@ -12,8 +13,10 @@ _LEGEND = """\
   training image that is nearest by the descriptor, or by the whole activation of the layer.
   OR, IR: output and input reconstruction, with matches from the top k images or from all.
 - MPA: mean over images of pixel accuracy. Class accuracy, mean IoU and frequency-weighted IoU are
-  taken of the pixel counts of all images. PSNR (dB) and SSIM are means over images.
-- In brackets: the difference to the network (in percentage points, dB for PSNR).
+  taken of the pixel counts of all images. PSNR (dB) and SSIM are means over images; so are RMSE
+  and MAE, errors of values in their unit, of which smaller is nearer.
+- In brackets: the difference to the network (in percentage points; of PSNR, SSIM and errors as
+  they are).
 - As network: the first measure of the picture against the network's own output.
 - Similarity: mean cosine similarity of the best matches. Seconds: median time of a search.
 """
@@ -21,13 +24,13 @@ _LEGEND = """\
 
 def markdown(found: Evaluation) -> str:
     """The document results.md."""
-    settings, plan = found.settings, found.plan
+    settings, training = found.settings, found.plan.training
     parts = [
-        f"# Evaluation of {plan.bank.path.name}\n",
+        f"# Evaluation of {shown(training.path.name)}\n",
         f"{settings['validation_images']} validation images; {settings['training_images']} of "
-        f"{len(plan.bank)} training images ({settings['selection']}); {settings['method']}, "
-        f"seed {settings['seed']}, composition {settings['composition']}.\n",
-        *(f"Note: {note}.\n" for note in plan.notes),
+        f"{len(training.names)} training images ({shown(found.selection)}); {found.search}, "
+        f"composition {found.composition}.\n",
+        *(f"Note: {shown(note)}.\n" for note in found.plan.notes),
         "## Output, against the true target\n",
         _table(output_table(found)),
         "## Input reconstructions, against the query\n",
@@ -43,4 +46,4 @@ def _table(table: Table) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+    return "| " + " | ".join(shown(cell).replace("|", "\\|") for cell in cells) + " |\n"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
+<<<<<<< HEAD
 import numpy as np
 import numpy.typing as npt
 
@@ -18,6 +17,18 @@ from compnn.studies.evaluation.record import Measured, Record
 from compnn.studies.evaluation.rows import Against, Row
 
 Picture = npt.NDArray[np.uint8]
+=======
+from compnn.data.dataset import Pair
+from compnn.explanation.composition import Composition
+from compnn.explanation.explainer import Explainer
+from compnn.explanation.query import Query
+from compnn.images.kinds import Picture
+from compnn.images.measures import Observation
+from compnn.search.search import Search
+from compnn.studies.evaluation.plan import Plan
+from compnn.studies.evaluation.record import Measured, Record
+from compnn.studies.evaluation.rows import Against, Row
+>>>>>>> main
 
 
 class Measuring:
@@ -25,21 +36,21 @@ class Measuring:
 
     Parameters
     ----------
+    explainer
+        The bank and its network.
     plan
         What is measured.
-    composition, search
-        As in `Bank.explain`.
+    search, composition
+        As in `Explainer.explain`.
     """
 
-    def __init__(self, plan: Plan, composition: Composition, search: Mapping[str, Any]) -> None:
+    def __init__(
+        self, explainer: Explainer, plan: Plan, search: Search, composition: Composition
+    ) -> None:
+        self._explainer = explainer
         self._plan = plan
-        self._how: dict[str, Any] = {
-            **search,
-            "candidates": plan.allowed,
-            "composition": composition,
-            # Called now and then from inside a search: there Ctrl-C ends it.
-            "progress": lambda layer, share: None,
-        }
+        self._search = search
+        self._composition: Composition = composition
 
     def fit(self, pair: Pair) -> Pair:
         """The pair at the network's size.
@@ -49,10 +60,13 @@ class Measuring:
         ImageError
             If it has another size and images are not resized, naming the pair.
         """
-        model = self._plan.bank.model
-        model.check_image(pair.input, pair.name)
-        fit = model.preprocessing.fit
-        return Pair(pair.name, fit(pair.input), fit(pair.target))
+        network, bank = self._explainer.network, self._explainer.bank
+        network.check_image(pair.input, pair.name)
+        return Pair(
+            pair.name,
+            network.fit(pair.input, bank.input_kind),
+            network.fit(pair.target, bank.target_kind),
+        )
 
     def measure(self, pair: Pair) -> Record:
         """Measure a pair of the network's size.
@@ -60,11 +74,11 @@ class Measuring:
         Raises
         ------
         CompnnError
-            What `Bank.run` and `Bank.explain` raise.
+            What `Explainer` raises.
         """
-        plan, bank = self._plan, self._plan.bank
-        query = Query(pair.name, pair.input, None, pair.name)
-        reading = bank.run(query, plan.taps)
+        plan, explainer = self._plan, self._explainer
+        reading = explainer.read(Query(pair.name, pair.input, None, pair.name), plan.taps)
+        assert reading.painted is not None
         truths = {"target": pair.target, "network": reading.painted, "input": reading.image}
 
         def observe(row: Row, picture: Picture) -> dict[Against, Observation]:
@@ -78,13 +92,23 @@ class Measuring:
         for layer in plan.nearest_by:
             row = plan.global_row(layer)
             start = time.perf_counter()
-            nearest = bank.nearest(reading, among=plan.allowed, layer=layer)[0]
+            nearest = explainer.nearest(reading, among=plan.allowed, layer=layer)[0]
             seconds = time.perf_counter() - start
-            picture = bank.pair(nearest.index)[1]
+            # Where images have many sizes, the nearest one is brought to that of the query.
+            size = reading.painted.shape[0], reading.painted.shape[1]
+            picture = plan.training.target_kind.fit(explainer.bank.pair(nearest.index)[1], size)
             measured[row] = Measured(observe(row, picture), nearest.similarity, seconds)
         for layer, top_k in plan.searches():
             start = time.perf_counter()
-            found = bank.explain(reading, layer, top_k=top_k, **self._how)
+            found = explainer.explain(
+                reading,
+                layer,
+                self._search,
+                top_k=top_k,
+                among=plan.allowed,
+                composition=self._composition,
+                progress=_nothing,
+            )
             seconds = time.perf_counter() - start
             similarity = found.field.mean_similarity
             used = {source.index: source.pixels for source in found.sources()}
@@ -93,3 +117,7 @@ class Measuring:
             row = Row("IR", layer, top_k)
             measured[row] = Measured(observe(row, found.input), similarity, seconds)
         return Record(pair.name, {str(row): each for row, each in measured.items()})
+
+
+def _nothing(share: float) -> None:
+    """Called now and then from inside a search: there Ctrl-C ends it."""

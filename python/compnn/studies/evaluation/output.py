@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
+<<<<<<< HEAD
 from compnn.bank.layout import encode_layer
 from compnn.files import write_file
+=======
+from compnn.files import write_file
+from compnn.names import csv_table, file_name, json_text
+>>>>>>> main
 from compnn.studies.evaluation.markdown import markdown
 from compnn.studies.evaluation.result import Evaluation, line_json
 from compnn.studies.evaluation.rows import Row
@@ -36,7 +37,7 @@ def save(found: Evaluation, folder: Path) -> None:
         for name, lines_of_image in found.image_lines.items()
         for line in lines_of_image
     ]
-    document = json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n"
+    document = json_text(found.to_json()) + "\n"
     texts = (markdown(found), _csv(lines), document, _csv(images))
     for name, text in zip(_TABLES, texts, strict=True):
         write_file(folder / name, text.encode())
@@ -51,15 +52,11 @@ def remove(folder: Path) -> None:
 
 def usage_folder(row: Row) -> str:
     """The folder of the usage of a row, in the folder `usage`."""
-    return f"{encode_layer(str(row.layer))}-{'' if row.top_k is None else 'top'}{row.searched}"
+    return f"{file_name(str(row.layer))}-{'' if row.top_k is None else 'top'}{row.searched}"
 
 
-def _csv(rows: Iterable[Mapping[str, Any]]) -> str:
+def _csv(rows: Iterable[Mapping[str, object]]) -> str:
     """A CSV table; the columns are the keys of all rows, in the order of the first with most."""
     rows = list(rows)
     columns = list(dict.fromkeys(key for row in sorted(rows, key=len, reverse=True) for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_table(columns, ([row.get(column) for column in columns] for row in rows))

@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from compnn.bank.bank import Bank
 from compnn.errors import EvaluationError
-from compnn.studies.evaluation.comparison import Comparison
+from compnn.explanation.explainer import Explainer
+from compnn.images.kinds import Kind, Photo, Values
+from compnn.images.measures import Comparison
 from compnn.studies.evaluation.rows import Against, Row
+
+
+@dataclass(frozen=True)
+class Training:
+    """What an evaluation keeps of the bank, which need not be there any more when it is looked at.
+
+    Attributes
+    ----------
+    path
+        The bank.
+    names
+        Of all its images.
+    attributes
+        {name: {key: value}} of those that have any.
+    input_kind, target_kind
+        What inputs and targets are.
+    descriptor
+        The tap that gives its descriptors, or None.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    attributes: Mapping[str, Mapping[str, str]]
+    input_kind: Kind
+    target_kind: Kind
+    descriptor: str | None
+
+    @classmethod
+    def of(cls, bank: Bank) -> Training:
+        """What is kept of a bank."""
+        attributes = {name: dict(values) for name, values in bank.attributes.items()}
+        kinds = bank.input_kind, bank.target_kind
+        return cls(bank.path, bank.names, attributes, *kinds, bank.descriptor)
 
 
 @dataclass(frozen=True)
@@ -17,7 +53,7 @@ class Plan:
 
     Attributes
     ----------
-    bank
+    training
         The bank that is searched.
     allowed
         Indices of its images that may be used.
@@ -32,7 +68,7 @@ class Plan:
         What is left out, and why.
     """
 
-    bank: Bank
+    training: Training
     allowed: tuple[int, ...]
     layers: tuple[str, ...]
     top_k: tuple[int | None, ...]
@@ -42,7 +78,7 @@ class Plan:
     @classmethod
     def of(
         cls,
-        bank: Bank,
+        explainer: Explainer,
         layers: Sequence[str] | None,
         top_k: Sequence[int | None],
         allowed: Sequence[int],
@@ -56,9 +92,10 @@ class Plan:
         EvaluationError
             If a k is below 1, or none is left.
         """
+        bank = explainer.bank
         names = list(bank.layers) if not layers else list(dict.fromkeys(layers))
         for name in names:
-            bank.manifest.layer(name)
+            bank.layer(name)
         counts, notes = [], []
         for k in dict.fromkeys(top_k):
             if k is not None and k < 1:
@@ -76,20 +113,26 @@ class Plan:
                 f"there is nothing to search: {'; '.join(notes) or 'top_k is empty'}. "
                 f"Search all images (`--top-k all`), or fewer."
             )
+        nearest_by: list[str | None] = []
         if bank.descriptor is None:
             notes.append("the global reconstruction by the descriptor is left out: there is none")
-        order = {layer.name: place for place, layer in enumerate(bank.model.taps())}
-        last = max(bank.layers, key=lambda name: order.get(name, -1))
-        if bank.descriptor is None:
-            nearest_by: tuple[str | None, ...] = (last,)
         else:
-            nearest_by = (None,) if last == bank.descriptor else (None, last)
+            nearest_by.append(None)
+        order = {layer.name: place for place, layer in enumerate(explainer.network.taps())}
+        last = max(bank.layers, key=lambda name: order.get(name, -1))
+        if explainer.network.input_size is None:
+            notes.append(
+                f"the global reconstruction by {last} is left out: whole activations compare only "
+                f"where all images have one size"
+            )
+        elif last != bank.descriptor:
+            nearest_by.append(last)
         return cls(
-            bank,
+            Training.of(bank),
             tuple(allowed),
             tuple(names),
             tuple(counts),
-            nearest_by,
+            tuple(nearest_by),
             tuple(notes),
         )
 
@@ -97,6 +140,12 @@ class Plan:
     def taps(self) -> list[str]:
         """Layers of the bank whose activations are needed."""
         return list(dict.fromkeys([*self.layers, *filter(None, self.nearest_by)]))
+
+    @property
+    def most_images(self) -> int | None:
+        """The number of nearest images of the largest search, None for all."""
+        counts = [k for k in self.top_k if k is not None]
+        return None if None in self.top_k else max(counts)
 
     def rows(self) -> list[Row]:
         """All rows, in the order of the table."""
@@ -113,9 +162,12 @@ class Plan:
 
     def global_row(self, layer: str | None) -> Row:
         """The row of the global reconstruction by a layer, or by the descriptor (None)."""
-        return Row("GR", layer or self.bank.descriptor)
+        return Row("GR", layer or self.training.descriptor)
 
     def comparison(self, against: Against) -> Comparison:
         """How pictures are compared with the truth `against`."""
-        bank = self.bank
-        return Comparison.of(bank.input_palette if against == "input" else bank.target_palette)
+        if against != "input":
+            return self.training.target_kind.comparison()
+        kind = self.training.input_kind
+        # Inputs are what the network sees; values are seen as greys.
+        return (Photo() if isinstance(kind, Values) else kind).comparison()

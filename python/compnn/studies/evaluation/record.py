@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from compnn.studies.evaluation.comparison import Observation
+from compnn.images.measures import Observation
 from compnn.studies.evaluation.rows import Against
 
 
@@ -31,7 +30,7 @@ class Measured:
     seconds: float | None = None
     used: Mapping[int, int] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The fields as JSON values."""
         return {
             "observations": dict(self.observations),
@@ -41,14 +40,17 @@ class Measured:
         }
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Measured:
-        """The inverse of `to_json`; KeyError, TypeError or ValueError for anything else."""
-        return cls(
-            dict(document["observations"]),
-            document["similarity"],
-            document["seconds"],
-            dict(document["used"]),
-        )
+    def from_json(cls, document: object) -> Measured | None:
+        """The measurements that `to_json` made JSON of; None for anything else."""
+        match document:
+            case {
+                "observations": dict(observations),
+                "similarity": float() | None as similarity,
+                "seconds": float() | None as seconds,
+                "used": list(used),
+            } if all(isinstance(pair, list) and [*map(type, pair)] == [int, int] for pair in used):
+                return cls(observations, similarity, seconds, dict(used))
+        return None
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Record:
     image: str
     rows: Mapping[str, Measured]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The fields as JSON values."""
         return {
             "image": self.image,
@@ -66,10 +68,11 @@ class Record:
         }
 
     @classmethod
-    def from_json(cls, document: Any) -> Record | None:
+    def from_json(cls, document: object) -> Record | None:
         """The record that `to_json` made JSON of; None for anything else."""
-        try:
-            rows = {key: Measured.from_json(each) for key, each in document["rows"].items()}
-            return cls(document["image"], rows)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return None
+        match document:
+            case {"image": str(image), "rows": dict(rows)}:
+                read = {key: Measured.from_json(each) for key, each in rows.items()}
+                measured = {key: each for key, each in read.items() if each is not None}
+                return cls(image, measured) if len(measured) == len(rows) else None
+        return None

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from compnn.bank.selection import Selection
 from compnn.explanation.composition import Composition
+<<<<<<< HEAD
 from compnn.search.search import Search
+=======
+from compnn.explanation.explainer import Among
+from compnn.search.search import Search, search_json
+>>>>>>> main
 from compnn.studies.evaluation.lines import Line, lines_of
 from compnn.studies.evaluation.plan import Plan
 from compnn.studies.evaluation.record import Record
@@ -19,7 +23,9 @@ from compnn.studies.usage import Usage, UsageCounter
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The measurements of a validation set, see `compnn.studies.evaluation.evaluate`.
+    """The measurements of a validation set, see `compnn.studies.evaluation.evaluate`: a value.
+
+    It can be pickled, and needs neither the bank nor the folder.
 
     Attributes
     ----------
@@ -27,13 +33,17 @@ class Evaluation:
         What was measured, and notes about what was left out.
     records
         The measurements of each image, in the order of the dataset.
-    selection, composition, search
-        As they were given.
+    selection
+        Which training images could be used, in words.
+    composition
+        As it was given.
+    search
+        How all was searched; what `Auto` has chosen.
     """
 
     plan: Plan
     records: tuple[Record, ...]
-    selection: Selection
+    selection: str
     composition: Composition
     search: Search
 
@@ -54,9 +64,10 @@ class Evaluation:
         Shares are compared with those of all images that may be used, whatever k.
         """
         usages = {}
+        training = self.plan.training
         for layer, top_k in self.plan.searches():
             row = Row("OR", layer, top_k)
-            counter = UsageCounter(self.plan.bank, among=self.plan.allowed)
+            counter = UsageCounter(training.names, training.attributes, self.plan.allowed)
             for record in self.records:
                 counter.add_pixels(record.rows[str(row)].used)
             usages[row] = counter.usage()
@@ -67,20 +78,19 @@ class Evaluation:
         return next(line for line in self.lines if line.row == row)
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """What was asked for, as JSON values."""
-        how = asdict(self.search)
-        del how["num_threads"]
+    def settings(self) -> dict[str, object]:
+        """What was measured, and how, as JSON values."""
         return {
-            "bank": str(self.plan.bank.path),
+            "bank": str(self.plan.training.path),
             "training_images": len(self.plan.allowed),
-            "selection": str(self.selection),
+            "selection": self.selection,
             "validation_images": len(self.records),
             "composition": self.composition,
-            **how,
+            "search": search_json(self.search),
+            "search_words": str(self.search),
         }
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Settings, notes and lines as JSON values; None where there is no number."""
         return {
             "settings": self.settings,
@@ -89,7 +99,16 @@ class Evaluation:
         }
 
 
-def line_json(line: Line) -> dict[str, Any]:
+def selection_words(among: Among) -> str:
+    """Which training images may be used, in words."""
+    if isinstance(among, str):
+        among = Selection(where=(among,))
+    if among is None or isinstance(among, Selection):
+        return str(among or Selection())
+    return f"{len(set(among))} chosen images"
+
+
+def line_json(line: Line) -> dict[str, object]:
     """A line as JSON values; None where there is no number."""
     numbers = {
         "similarity": line.similarity,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from compnn.images.kinds import Values
 from compnn.studies.evaluation.lines import Line
 from compnn.studies.evaluation.result import Evaluation
 
@@ -16,9 +17,12 @@ WORDS = {
     "frequency_weighted_iou": "FW IoU",
     "psnr": "PSNR",
     "ssim": "SSIM",
+    "rmse": "RMSE",
+    "mae": "MAE",
 }
 _SEARCH = ("similarity", "seconds")
-_BRIEF = ("pixel_accuracy", "mean_iou", "psnr", "ssim")
+_BRIEF = ("pixel_accuracy", "mean_iou", "psnr", "ssim", "rmse", "mae")
+_ERRORS = ("rmse", "mae")
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,9 @@ def output_table(found: Evaluation, *, brief: bool = False) -> Table:
     lines = [line for line in found.lines if line.against == "target"]
     as_network = {line.row: line for line in found.lines if line.against == "network"}
     measures = _measures(lines[0], brief)
-    columns = ("output", *_words(measures), "as network", *_SEARCH)
+    kind = found.plan.training.target_kind
+    unit = kind.unit if isinstance(kind, Values) else ""
+    columns = ("output", *_words(measures, unit), "as network", *_SEARCH)
     rows = []
     for line in lines:
         row = [str(line.row), *_cells(line, measures, brief)]
@@ -73,6 +79,8 @@ def _cells(line: Line, measures: list[str], brief: bool) -> list[str]:
             text, difference = f"{value:.2f} dB", f"{change:+.2f}"
         elif name == "ssim":
             text, difference = f"{value:.3f}", f"{change:+.3f}"
+        elif name in _ERRORS:
+            text, difference = f"{value:.4g}", f"{change:+.3g}"
         else:
             text, difference = f"{value:.1%}", f"{100 * change:+.1f}"
         if not math.isnan(change) and not (brief and number):
@@ -81,8 +89,11 @@ def _cells(line: Line, measures: list[str], brief: bool) -> list[str]:
     return cells
 
 
-def _words(measures: list[str]) -> list[str]:
-    return [WORDS[name] for name in measures]
+def _words(measures: list[str], unit: str = "") -> list[str]:
+    """The measures as heads of columns; errors are in the unit of the values."""
+    return [
+        f"{WORDS[name]}, {unit}" if unit and name in _ERRORS else WORDS[name] for name in measures
+    ]
 
 
 def _search_cells(line: Line) -> list[str]:

@@ -1,1 +1,0 @@
-"""What `benchmarks/compare.py` is made of: the case, the engines, measuring, and the document."""

@@ -1,0 +1,1 @@
+"""The searches beside other libraries, a build and a command: writes docs/benchmarks.md."""

@@ -1,0 +1,1 @@
+"""The demonstration: made-up facades, a network that paints them, and its explanations."""

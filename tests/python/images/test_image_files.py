@@ -1,0 +1,276 @@
+"""Image files: what is read, in which order of channels, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from compnn.errors import ImageError, OutputError
+from compnn.images.files import IMAGE_EXTENSIONS, StoredImage, read_image, read_labels, write_image
+from compnn.images.palette import Palette
+
+LOSSLESS = (".png", ".bmp", ".tif", ".tiff")
+
+
+def smooth_rgb(height: int = 40, width: int = 64) -> npt.NDArray[np.uint8]:
+    """Red grows to the right, green downwards, blue is low: channels cannot be confused."""
+    rgb = np.empty((height, width, 3), np.uint8)
+    rgb[:, :, 0] = np.linspace(40, 255, width, dtype=np.uint8)
+    rgb[:, :, 1] = np.linspace(0, 200, height, dtype=np.uint8)[:, None]
+    rgb[:, :, 2] = 20
+    return rgb
+
+
+def save(path: Path, rgb_or_grey: npt.NDArray[np.integer], *flags: int) -> Path:
+    """Write with OpenCV, from RGB(A) or grey."""
+    stored = rgb_or_grey
+    if stored.ndim == 3:
+        stored = stored[:, :, [2, 1, 0, 3][: stored.shape[2]]]
+    path.write_bytes(cv2.imencode(path.suffix, stored, list(flags))[1].tobytes())
+    return path
+
+
+def png(depth: int, colour_type: int, rows: list[bytes], width: int, table: bytes = b"") -> bytes:
+    """Assemble a PNG file by hand, for storage that OpenCV cannot write."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        checksum = zlib.crc32(kind + body)
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", width, len(rows), depth, colour_type, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    middle = chunk(b"PLTE", table) if table else b""
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + middle
+        + chunk(b"IDAT", pixels)
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("extension", IMAGE_EXTENSIONS)
+def test_read_image_gives_rgb(tmp_path: Path, extension: str) -> None:
+    rgb = smooth_rgb()
+    read = read_image(save(tmp_path / f"photo{extension}", rgb))
+    assert read.dtype == np.uint8
+    assert read.shape == rgb.shape
+    assert read.flags.c_contiguous
+    tolerance = 0 if extension in LOSSLESS else 12
+    assert np.abs(read.astype(int) - rgb).max() <= tolerance
+
+
+def test_grey_is_widened(tmp_path: Path) -> None:
+    grey = smooth_rgb()[:, :, 0]
+    read = read_image(save(tmp_path / "grey.png", grey))
+    np.testing.assert_array_equal(read, np.stack([grey] * 3, axis=2))
+
+
+def test_alpha_is_dropped(tmp_path: Path) -> None:
+    rgb = smooth_rgb()
+    rgba = np.dstack([rgb, np.full(rgb.shape[:2], 7, np.uint8)])
+    np.testing.assert_array_equal(read_image(save(tmp_path / "alpha.png", rgba)), rgb)
+
+
+def test_names_beyond_ascii(tmp_path: Path) -> None:
+    folder = tmp_path / "façades 立面"
+    folder.mkdir()
+    rgb = smooth_rgb()
+    write_image(folder / "größe.png", rgb)
+    np.testing.assert_array_equal(read_image(folder / "größe.png"), rgb)
+
+
+@pytest.mark.parametrize("extension", [".png", ".tif"])
+def test_16_bits_are_refused(tmp_path: Path, extension: str) -> None:
+    path = save(tmp_path / f"deep{extension}", smooth_rgb().astype(np.uint16) * 257)
+    with pytest.raises(ImageError, match=r"deep\..* has uint16 pixels; convert it to 8 bits"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("extension", IMAGE_EXTENSIONS)
+@pytest.mark.parametrize("kept", [0.3, 0.7, 0.98])
+def test_cut_files_are_refused_quietly(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], extension: str, kept: float
+) -> None:
+    path = save(tmp_path / f"cut{extension}", smooth_rgb())
+    data = path.read_bytes()
+    path.write_bytes(data[: int(kept * len(data))])
+    with pytest.raises(ImageError, match=r"cut\."):
+        read_image(path)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_a_cut_jpeg_with_a_whole_thumbnail_is_refused(tmp_path: Path, progressive: int) -> None:
+    path = save(tmp_path / "cut.jpg", smooth_rgb(), cv2.IMWRITE_JPEG_PROGRESSIVE, progressive)
+    data = path.read_bytes()
+    thumbnail = cv2.imencode(".jpg", smooth_rgb(8, 8))[1].tobytes()
+    segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    whole = data[:2] + segment + data[2:]
+    path.write_bytes(whole)
+    assert read_image(path).shape == (40, 64, 3)
+    path.write_bytes(whole[:-20])
+    with pytest.raises(ImageError, match=r"cut\.jpg is cut short"):
+        read_image(path)
+
+
+def test_bytes_behind_the_end_of_a_jpeg_are_allowed(tmp_path: Path) -> None:
+    path = save(tmp_path / "tail.jpg", smooth_rgb())
+    before = read_image(path)
+    path.write_bytes(path.read_bytes() + b"\0" * 300)
+    np.testing.assert_array_equal(read_image(path), before)
+
+
+def test_a_damaged_png_is_refused_quietly(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = save(tmp_path / "bad.png", smooth_rgb())
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x55
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match=r"bad\.png is damaged.*checksum"):
+        read_image(path)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image at all", b"\xff\xd8\xff", b"\x89PNG\r\n"])
+def test_other_files_are_refused_quietly(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    path = tmp_path / "text.png"
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=r"text\.png"):
+        read_image(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"nowhere\.png does not exist"):
+        read_image(tmp_path / "nowhere.png")
+    with pytest.raises(ImageError, match=r"cannot be read"):
+        read_image(tmp_path)
+
+
+def test_index_images_are_taken_as_they_are(tmp_path: Path) -> None:
+    labels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    path = save(tmp_path / "labels.png", labels)
+    np.testing.assert_array_equal(read_labels(path, Palette.named("camvid")), labels)
+
+
+def test_indices_out_of_range_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "labels.png", np.array([[0, 14, 13]], np.uint8))
+    with pytest.raises(ImageError, match=r"labels\.png holds the label 13,.*camvid.*void 11"):
+        read_labels(path, Palette.named("camvid"))
+
+
+def test_colour_label_maps_survive_jpeg(tmp_path: Path) -> None:
+    palette = Palette.named("facades")
+    blocks = np.random.default_rng(0).integers(0, 12, (6, 8), dtype=np.uint8)
+    labels = np.kron(blocks, np.ones((32, 32), np.uint8))
+    path = save(tmp_path / "labels.jpg", palette.colourise(labels), cv2.IMWRITE_JPEG_QUALITY, 90)
+    read = read_labels(path, palette)
+    inside = np.kron(np.ones((6, 8), bool), np.pad(np.ones((16, 16), bool), 8))
+    assert (read_image(path) != palette.colourise(labels)).any()
+    np.testing.assert_array_equal(read[inside], labels[inside])
+
+
+def test_ids_map_to_labels_and_the_rest_to_void(tmp_path: Path) -> None:
+    path = save(tmp_path / "ids.png", np.array([[0, 7, 8, 33, 200]], np.uint8))
+    ids = {7: 0, 8: 1, 33: 10}
+    assert read_labels(path, Palette.named("camvid"), ids=ids).tolist() == [[11, 0, 1, 10, 11]]
+
+
+def test_ids_without_void_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "ids.png", np.array([[7, 9]], np.uint8))
+    with pytest.raises(ImageError, match=r"ids\.png"):
+        read_labels(path, Palette.named("facades"), ids={7: 0})
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_small_indices_are_not_scaled(tmp_path: Path, depth: int) -> None:
+    """Decoders stretch grey of 1, 2 or 4 bits to 0..255; indices must come back as stored."""
+    indices = np.arange(8) % min(2**depth, 12)
+    bits = "".join(f"{value:0{depth}b}" for value in indices)
+    row = int(bits, 2).to_bytes(depth, "big")
+    path = tmp_path / "small.png"
+    path.write_bytes(png(depth, 0, [row], width=8))
+    assert read_labels(path, Palette.named("facades")).tolist() == [indices.tolist()]
+    assert read_image(path).max() == indices.max() * (255 // (2**depth - 1))
+
+
+def test_a_colour_table_must_hold_the_colours_of_the_palette(tmp_path: Path) -> None:
+    palette = Palette.named("facades")
+    path = tmp_path / "table.png"
+    path.write_bytes(png(8, 3, [bytes([1, 0, 1])], 3, palette.colours[[5, 2]].tobytes()))
+    assert read_labels(path, palette).tolist() == [[2, 5, 2]]
+    path.write_bytes(png(8, 3, [bytes([1, 0, 1])], 3, bytes([128, 0, 0, 0, 128, 0])))
+    with pytest.raises(ImageError, match=r"table\.png holds the colour \(0, 128, 0\).*grey PNG"):
+        read_labels(path, palette)
+
+
+def test_indices_stored_as_grey_colours_are_refused(tmp_path: Path) -> None:
+    indices = np.array([[1, 2, 3]], np.uint8)
+    path = save(tmp_path / "grey.png", np.dstack([indices] * 3))
+    with pytest.raises(ImageError, match=r"grey\.png holds the colour \(1, 1, 1\)"):
+        read_labels(path, Palette.named("camvid"))
+
+
+def test_exact_grey_colours_are_labels(tmp_path: Path) -> None:
+    palette = Palette.named("camvid")
+    labels = np.array([[0, 11, 0]], np.uint8)
+    path = save(tmp_path / "sky.png", palette.colourise(labels))
+    np.testing.assert_array_equal(read_labels(path, palette), labels)
+
+
+def test_painted_label_maps(tmp_path: Path) -> None:
+    palette = Palette.named("facades")
+    labels = np.array([[3, 0, 11]], np.uint8)
+    index_image = StoredImage.read(save(tmp_path / "index.png", labels))
+    np.testing.assert_array_equal(index_image.painted(palette), palette.colourise(labels))
+    rgb = smooth_rgb()
+    colours = StoredImage.read(save(tmp_path / "colours.png", rgb))
+    np.testing.assert_array_equal(colours.painted(palette), rgb)
+
+
+@pytest.mark.parametrize("image", [smooth_rgb(), smooth_rgb()[:, :, 0], smooth_rgb()[::2, ::-1]])
+def test_write_image_round_trip(tmp_path: Path, image: npt.NDArray[np.uint8]) -> None:
+    path = tmp_path / "out.png"
+    path.write_bytes(b"older content")
+    write_image(path, image)
+    np.testing.assert_array_equal(StoredImage.read(path).pixels, image)
+    assert [each.name for each in tmp_path.iterdir()] == ["out.png"]
+
+
+def test_write_image_refuses_what_it_cannot_write(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"extension \.png"):
+        write_image(tmp_path / "out.jpg", smooth_rgb())
+    with pytest.raises(ImageError, match="float"):
+        write_image(tmp_path / "out.png", smooth_rgb() / np.float32(255))
+    with pytest.raises(ImageError, match=r"\(4, 4, 2\)"):
+        write_image(tmp_path / "out.png", np.zeros((4, 4, 2), np.uint8))
+    with pytest.raises(OutputError, match=r"cannot write .*nowhere"):
+        write_image(tmp_path / "nowhere" / "out.png", smooth_rgb())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.png"
+    path.write_bytes(b"older content")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left"):
+        write_image(path, smooth_rgb())
+    assert path.read_bytes() == b"older content"
+    assert [each.name for each in tmp_path.iterdir()] == ["out.png"]

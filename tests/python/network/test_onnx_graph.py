@@ -1,0 +1,328 @@
+"""What is read from an ONNX file, and the cuts made of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from compnn.errors import NetworkError
+from compnn.network.onnx_graph import OnnxGraph
+from compnn.network.onnx_metadata import read_metadata
+from compnn.network.onnx_sessions import MOST_SESSIONS, Sessions
+from compnn.network.onnx_shapes import tap_shapes
+from compnn.network.preprocessing import Preprocessing
+from tiny_networks import UNET_LAYERS, save_network, tiny_segnet, tiny_unet
+
+
+def shapes(path: Path, size: tuple[int, int]) -> dict[str, tuple[int, int, int]]:
+    return tap_shapes(OnnxGraph(path), size)
+
+
+def blank(height: int, width: int) -> npt.NDArray[np.float32]:
+    return np.zeros((1, 3, height, width), np.float32)
+
+
+def identity(path: Path, shape: list[int | str], dtype: int = TensorProto.FLOAT) -> Path:
+    nodes = [helper.make_node("Identity", ["input"], ["output"])]
+    return save_network(path, nodes, shape, shape, dtype=dtype)
+
+
+def test_taps_have_their_shapes_and_widened_weights_are_no_taps(tmp_path: Path) -> None:
+    found = shapes(tiny_unet(tmp_path / "unet.onnx"), (32, 32))
+    assert {name: found[name] for name in UNET_LAYERS} == {
+        "encoder_1": (16, 16, 4),
+        "encoder_2": (8, 8, 6),
+        "encoder_3": (4, 4, 8),
+        "decoder_3": (8, 8, 12),
+        "decoder_2": (16, 16, 8),
+    }
+    assert next(iter(found)) == "encoder_1"
+    assert list(found)[-1] == "output"
+    assert not [name for name in found if "weight" in name]
+
+
+def test_shapes_are_those_of_a_run(tmp_path: Path) -> None:
+    graph = OnnxGraph(tiny_segnet(tmp_path / "segnet.onnx"))
+    sessions = Sessions(graph, num_threads=1)
+    found = tap_shapes(graph, (24, 32))
+    values = sessions.run(list(found), blank(24, 32))
+    assert found == {n: (v.shape[2], v.shape[3], v.shape[1]) for n, v in values.items()}
+
+
+def test_shapes_of_the_real_networks_are_those_of_a_run(shared: Path) -> None:
+    graph = OnnxGraph(shared / "models" / "segnet-basic-camvid.onnx")
+    sessions = Sessions(graph)
+    found = tap_shapes(graph, (360, 480))
+    names = [name for name in found if "oder" in name or name == "logits"]
+    assert len(names) == 9
+    for name, value in sessions.run(names, blank(360, 480)).items():
+        assert found[name] == (value.shape[2], value.shape[3], value.shape[1])
+
+
+def test_shapes_that_inference_cannot_tell_are_found_by_a_run(tmp_path: Path) -> None:
+    # The target of the Reshape is computed from the image, which only a run can do.
+    nodes = [
+        helper.make_node("ReduceMean", ["input"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "target"], ["float_shape"]),
+        helper.make_node("Cast", ["float_shape"], ["new_shape"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["input", "new_shape"], ["folded"]),
+        helper.make_node("Relu", ["folded"], ["relu"]),
+        helper.make_node("Greater", ["folded", "zero"], ["mask"]),
+        helper.make_node("Identity", ["input"], ["output"]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array(0, np.float32), "zero"),
+        numpy_helper.from_array(np.array([1, 12, 4, 2], np.float32), "target"),
+    ]
+    shape = [1, 3, 8, 4]
+    path = save_network(tmp_path / "fold.onnx", nodes, shape, shape, constants)
+    assert shapes(path, (8, 4)) == {"folded": (4, 2, 12), "relu": (4, 2, 12), "output": (8, 4, 3)}
+
+
+def test_what_only_the_shape_of_the_image_decides_is_no_tap(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Shape", ["input"], ["shape"]),
+        helper.make_node("ConstantOfShape", ["shape"], ["zeros"]),
+        helper.make_node("Add", ["input", "zeros"], ["output"]),
+    ]
+    path = save_network(tmp_path / "zeros.onnx", nodes, [1, 3, 4, 4], [1, 3, 4, 4])
+    assert list(shapes(path, (4, 4))) == ["output"]
+
+
+def test_tensors_used_inside_branches_are_followed(tmp_path: Path) -> None:
+    branches = {
+        f"{name}_branch": helper.make_graph(
+            [helper.make_node(operator, ["double"], [name])],
+            name,
+            [],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 4, 4])],
+        )
+        for name, operator in (("then", "Relu"), ("else", "Neg"))
+    }
+    nodes = [
+        helper.make_node("Add", ["input", "input"], ["double"]),
+        helper.make_node("If", ["yes"], ["output"], **branches),
+    ]
+    yes = numpy_helper.from_array(np.array(False), "yes")
+    path = save_network(tmp_path / "if.onnx", nodes, [1, 3, 4, 4], [1, 3, 4, 4], [yes])
+    graph = OnnxGraph(path)
+    assert list(tap_shapes(graph, (4, 4))) == ["double", "output"]
+    ones = np.ones((1, 3, 4, 4), np.float32)
+    values = Sessions(graph, num_threads=1).run(["output"], ones)["output"]
+    np.testing.assert_array_equal(values, -2 * ones)
+
+
+def test_a_cut_holds_nothing_after_its_outputs(tmp_path: Path) -> None:
+    path = tiny_unet(tmp_path / "unet.onnx")
+    before = path.read_bytes()
+    cut = onnx.load_from_string(OnnxGraph(path).cut(["encoder_2"]))
+    assert [n.op_type for n in cut.graph.node] == ["Conv", "LeakyRelu", "Cast", "Mul", "Conv"]
+    assert len(cut.graph.initializer) == 3
+    assert [o.name for o in cut.graph.output] == ["encoder_2"]
+    assert path.read_bytes() == before
+
+
+def test_sessions_are_kept_and_few(tmp_path: Path) -> None:
+    graph = OnnxGraph(tiny_unet(tmp_path / "unet.onnx"))
+    cuts: list[tuple[str, ...]] = []
+
+    class Counting(OnnxGraph):
+        def __init__(self) -> None:
+            self.__dict__.update(graph.__dict__)
+
+        def cut(self, outputs: Sequence[str], size: tuple[int, int] | None = None) -> bytes:
+            cuts.append(tuple(outputs))
+            return super().cut(outputs, size)
+
+    sessions = Sessions(Counting(), num_threads=1)
+    for outputs in (["encoder_1", "output"], ["output", "encoder_1"], ["encoder_1", "output"]):
+        sessions.run(outputs, blank(32, 32))
+    assert cuts == [("encoder_1", "output")]
+    for name in UNET_LAYERS[:MOST_SESSIONS]:
+        sessions.run([name], blank(32, 32))
+    sessions.run(["encoder_1", "output"], blank(32, 32))
+    assert len(cuts) == MOST_SESSIONS + 2
+
+
+def test_fingerprint_is_the_digest_of_the_file(tmp_path: Path) -> None:
+    path = tiny_unet(tmp_path / "unet.onnx")
+    assert OnnxGraph(path).fingerprint == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def test_weights_beside_the_file_are_read_and_fingerprinted(tmp_path: Path) -> None:
+    path, weights = tmp_path / "beside.onnx", tmp_path / "weights.bin"
+    whole = OnnxGraph(tiny_unet(tmp_path / "unet.onnx"))
+    onnx.save(
+        onnx.load(tmp_path / "unet.onnx"),
+        path,
+        save_as_external_data=True,
+        location=weights.name,
+        size_threshold=0,
+    )
+    graph = OnnxGraph(path)
+    both = hashlib.sha256(path.read_bytes() + weights.read_bytes()).hexdigest()
+    assert graph.fingerprint == f"sha256:{both}"
+    ones = np.ones((1, 3, 32, 32), np.float32)
+    np.testing.assert_array_equal(
+        Sessions(graph, 1).run(["output"], ones)["output"],
+        Sessions(whole, 1).run(["output"], ones)["output"],
+    )
+    weights.unlink()
+    with pytest.raises(NetworkError, match=r"beside\.onnx: its weights in another file"):
+        OnnxGraph(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"this is a text file\n", b"\x89PNG\r\n\x1a\n" + bytes(64)]
+)
+def test_files_that_are_not_onnx_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "network.onnx"
+    path.write_bytes(content)
+    with pytest.raises(NetworkError, match=r"network\.onnx is not an ONNX file"):
+        OnnxGraph(path)
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    path = tiny_unet(tmp_path / "unet.onnx")
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(NetworkError, match=r"unet\.onnx is not an ONNX file"):
+        OnnxGraph(path)
+
+
+def test_a_fifo_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.onnx")
+    with pytest.raises(NetworkError, match=r"fifo\.onnx cannot be read: it is not a regular file"):
+        OnnxGraph(tmp_path / "fifo.onnx")
+
+
+@pytest.mark.parametrize(
+    "name", [b"encoder_2", b"encoder_2_weight", b"input_range", b"layers", b"LeakyRelu", b"batch"]
+)
+def test_names_that_are_not_utf_8_are_refused(tmp_path: Path, name: bytes) -> None:
+    path = tiny_unet(tmp_path / "unet.onnx")
+    data = path.read_bytes()
+    assert name in data
+    path.write_bytes(data.replace(name, b"\xff" + name[1:]))
+    with pytest.raises(NetworkError, match=r"unet\.onnx is damaged: .*names that are not UTF-8"):
+        OnnxGraph(path)
+
+
+@pytest.mark.parametrize("name", ["absent.onnx", ".", "nul\0.onnx"])
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(NetworkError, match="no such network"):
+        OnnxGraph(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "message"),
+    [
+        ([1, 8, 8, 3], TensorProto.FLOAT, r"float \(1, 8, 8, 3\); .*NCHW, with 1 or 3 channels"),
+        ([1, "c", 8, 8], TensorProto.FLOAT, r"float \(1, c, 8, 8\)"),
+        ([1, 4, 8, 8], TensorProto.FLOAT, r"float \(1, 4, 8, 8\)"),
+        ([3, 8, 8], TensorProto.FLOAT, r"float \(3, 8, 8\)"),
+        ([1, 3, 8, 8], TensorProto.UINT8, r"uint8 \(1, 3, 8, 8\)"),
+        ([4, 3, 8, 8], TensorProto.FLOAT, "exactly 4 images a run"),
+    ],
+)
+def test_networks_without_an_image_input_are_refused(
+    tmp_path: Path, shape: list[int | str], dtype: int, message: str
+) -> None:
+    path = identity(tmp_path / "identity.onnx", shape, dtype)
+    with pytest.raises(NetworkError, match=message) as caught:
+        OnnxGraph(path)
+    assert "identity.onnx" in str(caught.value)
+
+
+def test_an_input_of_a_type_that_onnx_does_not_have_is_refused(tmp_path: Path) -> None:
+    path = identity(tmp_path / "identity.onnx", [1, 3, 8, 8])
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.elem_type = 112
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(NetworkError, match=r"input 'input' is unknown \(1, 3, 8, 8\)"):
+        OnnxGraph(path)
+
+
+def test_networks_of_two_inputs_are_refused(tmp_path: Path) -> None:
+    path = tiny_unet(tmp_path / "unet.onnx")
+    model = onnx.load(path)
+    model.graph.input.append(helper.make_tensor_value_info("noise", TensorProto.FLOAT, [1]))
+    onnx.save(model, path)
+    with pytest.raises(NetworkError, match=r"2 inputs \(input, noise\)"):
+        OnnxGraph(path)
+
+
+def test_weights_listed_as_inputs_are_no_inputs(tmp_path: Path) -> None:
+    path = tiny_unet(tmp_path / "unet.onnx")
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:  # as files of old ONNX versions do
+        model.graph.input.append(
+            helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        )
+    onnx.save(model, path)
+    graph = OnnxGraph(path)
+    assert graph.input.name == "input"
+    ones = np.ones((1, 3, 32, 32), np.float32)
+    assert Sessions(graph, 1).run(["output"], ones)["output"].any()
+
+
+@pytest.mark.parametrize(
+    ("entries", "layers", "preprocessing", "output_range"),
+    [
+        ({}, (), Preprocessing(), None),
+        (
+            {"layers": "a, b,c", "input_range": "[-1, 1]", "output_range": "[0, 255]"},
+            ("a", "b", "c"),
+            Preprocessing(range=(-1, 1)),
+            (0, 255),
+        ),
+        (
+            {"layers": '["a"]', "mean": "[1, 2, 3]", "std": "[4, 5, 6]", "channel_order": "BGR"},
+            ("a",),
+            Preprocessing(channel_order="BGR", mean=(1, 2, 3), std=(4, 5, 6)),
+            None,
+        ),
+    ],
+)
+def test_metadata(
+    tmp_path: Path,
+    entries: dict[str, str],
+    layers: tuple[str, ...],
+    preprocessing: Preprocessing,
+    output_range: tuple[float, float] | None,
+) -> None:
+    metadata = read_metadata(onnx.load(tiny_unet(tmp_path / "a.onnx", metadata=entries)), "a.onnx")
+    assert metadata.layers == layers
+    assert metadata.preprocessing == preprocessing
+    assert metadata.output_range == output_range
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"input_range": "-1..1"}, r"a\.onnx: metadata input_range is '-1\.\.1'"),
+        ({"output_range": "[1]"}, r"a\.onnx: metadata output_range is '\[1\]'"),
+        ({"mean": "3"}, r"a\.onnx: metadata mean is '3'"),
+        ({"input_range": "[1, -1]"}, r"a\.onnx: in its metadata, range must be"),
+        ({"channel_order": "rgb"}, r"a\.onnx: in its metadata, channel_order"),
+        ({"layers": "[a"}, r"a\.onnx: metadata layers is '\[a'"),
+        ({"layers": "[" * 100_000}, r"a\.onnx: metadata layers is"),
+        ({"mean": "[" * 100_000}, r"a\.onnx: metadata mean is"),
+        ({"input_range": f"[0, 1{'0' * 400}]"}, r"a\.onnx: metadata input_range is"),
+        ({"mean": "[0]", "std": "[1e999]"}, r"a\.onnx: in its metadata, mean and std"),
+    ],
+)
+def test_unreadable_metadata_is_named(
+    tmp_path: Path, entries: dict[str, str], message: str
+) -> None:
+    model = onnx.load(tiny_unet(tmp_path / "a.onnx", metadata=entries))
+    with pytest.raises(NetworkError, match=message):
+        read_metadata(model, "a.onnx")

@@ -1,0 +1,97 @@
+"""The sheet of property control: every picture, and the numbers beside them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from compnn.bank.selection import Selection
+from compnn.explanation.explainer import Explainer
+from compnn.report.facts import most_changed, signed
+from compnn.report.sheets.control_sheet import control_sheet
+from compnn.search.search import Exhaustive
+from compnn.studies.control import control, subsets_by
+from control_cases import explainer_of_labels, explainer_of_photos, query_of
+
+Image = npt.NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Explainer:
+    return explainer_of_photos(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory: pytest.TempPathFactory) -> Explainer:
+    return explainer_of_labels(tmp_path_factory.mktemp("labels"))
+
+
+def contains(sheet: Image, picture: Image) -> bool:
+    """Whether the picture is somewhere on the sheet, to the pixel."""
+    distance = cv2.matchTemplate(sheet, picture, cv2.TM_SQDIFF)
+    row, col = np.unravel_index(distance.argmin(), distance.shape)
+    height, width = picture.shape[:2]
+    return np.array_equal(sheet[row : row + height, col : col + width], picture)
+
+
+def enlarged(picture: Image, factor: int) -> Image:
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def test_sheet_shows_every_picture(photos: Explainer) -> None:
+    query = query_of()
+    found = control(photos, query, "encoder_2", subsets_by(photos.bank, "kind"))
+    sheet = control_sheet(found, title="a query")
+    assert sheet.dtype == np.uint8
+    assert sheet.shape[1] <= 2400
+    assert query.target is not None
+    pictures = [query.image, query.target, found.unrestricted.network_output]
+    for explanation in found.explanations.values():
+        pictures += [explanation.input, explanation.output]
+    for picture in pictures:
+        assert contains(sheet, enlarged(picture, 12))
+
+
+def test_sheet_paints_label_maps(labels: Explainer) -> None:
+    query = query_of((24, 32), classes=5)
+    found = control(labels, query, "decoder_1", {"first": Selection(only="img_0")})
+    kind = labels.bank.target_kind
+    sheet = control_sheet(found)
+    for explanation in found.explanations.values():
+        assert contains(sheet, enlarged(kind.paint(explanation.output), 12))
+
+
+def test_the_classes_that_change_most(labels: Explainer) -> None:
+    without = {"without": Selection(classes=("not class 4",))}
+    found = control(labels, query_of((24, 32), classes=5), "decoder_1", without, Exhaustive())
+    assert 4 in most_changed(found, 2)
+    assert most_changed(found, 2) == sorted(
+        np.argsort(-np.abs(found.change("without")), kind="stable")[:2]
+    )
+
+
+def test_many_subsets_take_several_rows(photos: Explainer) -> None:
+    subsets = {f"number {index}": Selection(only=f"img_{index % 6}") for index in range(9)}
+    found = control(photos, query_of().image, "encoder_2", subsets)
+    sheet = control_sheet(found)
+    assert sheet.shape[1] <= 2400
+    few = dict(list(subsets.items())[:4])
+    one_row = control_sheet(control(photos, query_of().image, "encoder_2", few))
+    assert sheet.shape[1] == one_row.shape[1], "ten columns are two rows of five"
+    assert sheet.shape[0] > 1.5 * one_row.shape[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (12.34, 1, "+12.3"),
+        (-0.05, 2, "\N{MINUS SIGN}0.05"),
+        (-0.004, 2, "±0"),
+        (0.0, 0, "±0"),
+        (0.6, 0, "+1"),
+    ],
+)
+def test_signed(value: float, digits: int, text: str) -> None:
+    assert signed(value, digits) == text
