@@ -9,21 +9,11 @@ from typing import Annotated
 import typer
 
 from compnn.bank.bank import Bank
-<<<<<<< HEAD
-from compnn.bank.reader import open_manifest
-=======
->>>>>>> main
 from compnn.bank.selection import Selection
 from compnn.cli import console, options, search_options
 from compnn.cli.explanation_tables import print_output_columns
 from compnn.cli.selection import conditions_of
 from compnn.errors import SearchError
-<<<<<<< HEAD
-from compnn.explanation.query import read_query
-from compnn.files import check_folder
-from compnn.images.files import write_image
-from compnn.report.sheets.control_sheet import control_sheet, most_changed, signed
-=======
 from compnn.explanation.explainer import Explainer
 from compnn.explanation.query import read_query
 from compnn.files import check_folder
@@ -32,7 +22,6 @@ from compnn.images.kinds import Labels, Photo
 from compnn.names import file_name
 from compnn.report.facts import most_changed, quantity_scale, signed
 from compnn.report.sheets.control_sheet import control_sheet
->>>>>>> main
 from compnn.studies.control import UNRESTRICTED, Control, subsets_by
 from compnn.studies.control import control as explain_subsets
 

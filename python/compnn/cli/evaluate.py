@@ -9,14 +9,9 @@ import typer
 
 from compnn.bank.bank import Bank
 from compnn.cli import console, dataset_options, options, search_options, selection
-<<<<<<< HEAD
-from compnn.files import check_folder
-from compnn.studies.evaluation.evaluate import evaluate as evaluate_bank
-=======
 from compnn.explanation.explainer import Explainer
 from compnn.files import check_folder
 from compnn.studies.evaluation.evaluate import evaluate as evaluate_pairs
->>>>>>> main
 from compnn.studies.evaluation.journal import FILE as JOURNAL_FILE
 from compnn.studies.evaluation.result import Evaluation
 from compnn.studies.evaluation.tables import input_table, output_table

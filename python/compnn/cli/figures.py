@@ -9,16 +9,10 @@ import typer
 
 from compnn.bank.bank import Bank
 from compnn.cli import console, dataset_options, options, search_options
-<<<<<<< HEAD
-from compnn.cli.report import folder_name
-from compnn.files import check_folder, make_folder
-from compnn.images.files import write_image
-=======
 from compnn.explanation.explainer import Explainer
 from compnn.files import check_folder, make_folder
 from compnn.images.files import write_image
 from compnn.names import file_name
->>>>>>> main
 from compnn.report.figures import COUNT, FIGURES, TOP_K, Figure, Figures
 
 

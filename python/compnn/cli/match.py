@@ -8,16 +8,6 @@ from typing import Annotated, Literal
 import typer
 
 from compnn.cli import console, options, search_options
-<<<<<<< HEAD
-from compnn.cli.match_report import matching_json, print_matching
-from compnn.explanation.query import read_query
-from compnn.files import check_folder
-from compnn.images.files import write_image
-from compnn.images.palette import resolve_palette
-from compnn.network.onnx import Model
-from compnn.report.sheets.matches import match_sheet
-from compnn.studies.matching import check_pixel
-=======
 from compnn.explanation.query import read_query
 from compnn.files import check_folder
 from compnn.images.files import write_image
@@ -27,7 +17,6 @@ from compnn.network.onnx import OnnxNetwork
 from compnn.report.facts import CONSISTENT, matching_json
 from compnn.report.sheets.matches import match_sheet
 from compnn.studies.matching import Matching, check_pixel
->>>>>>> main
 from compnn.studies.matching import match as match_images
 
 _KINDS = "What the images are"

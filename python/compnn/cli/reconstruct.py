@@ -18,12 +18,9 @@ from compnn.explanation.explainer import Explainer
 from compnn.explanation.query import Query, read_query
 from compnn.explanation.scores import score
 from compnn.files import check_folder
-<<<<<<< HEAD
-=======
 from compnn.names import file_name
 from compnn.report.facts import explanation_json, search_words
 from compnn.report.folder import layer_folder, write_report
->>>>>>> main
 from compnn.studies.usage import usage
 
 

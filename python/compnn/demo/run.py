@@ -7,22 +7,14 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-<<<<<<< HEAD
-from compnn.bank.bank import Bank
-=======
 from compnn.bank.bank import Bank, build
->>>>>>> main
 from compnn.demo.facades import DemoFacades
 from compnn.explanation.explainer import Explainer
 from compnn.explanation.explanation import Explanation
 from compnn.explanation.query import Query
 from compnn.files import make_folder
-<<<<<<< HEAD
-from compnn.network.onnx import Model
-=======
 from compnn.network.onnx import OnnxNetwork
 from compnn.search.search import Exhaustive
->>>>>>> main
 
 LAYERS = ("encoder_1", "encoder_3", "encoder_5", "decoder_6", "decoder_4", "decoder_2")
 """The layers that the demo explains, from the input to the output."""

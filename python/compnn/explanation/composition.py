@@ -10,11 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import SearchError
-<<<<<<< HEAD
-from compnn.images.palette import Palette
-=======
 from compnn.images.kinds import Kind, Picture, Rectangle
->>>>>>> main
 from compnn.network.layer import Layer
 from compnn.search.field import Field
 

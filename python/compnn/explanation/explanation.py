@@ -12,11 +12,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-<<<<<<< HEAD
-=======
 from compnn import views
 from compnn.errors import CompnnError, SearchError
->>>>>>> main
 from compnn.explanation.composition import (
     Composition,
     Pictures,
@@ -25,13 +22,6 @@ from compnn.explanation.composition import (
     compose,
     provenance,
 )
-<<<<<<< HEAD
-from compnn.files import make_folder
-from compnn.images.files import write_images
-from compnn.images.palette import Palette
-from compnn.network.layer import Layer
-from compnn.search.field import Field
-=======
 from compnn.explanation.saved import (
     SavedImage,
     SavedImages,
@@ -50,7 +40,6 @@ from compnn.images.kinds import Kind, Picture, kind_from_json
 from compnn.network.layer import Layer
 from compnn.search.field import Field
 from compnn.search.search import Search, search_from_json, search_json
->>>>>>> main
 
 _FORMAT = "compnn-explanation"
 _VERSION = 1

@@ -19,17 +19,6 @@ from compnn.explanation.explainer import Explainer
 from compnn.explanation.explanation import Explanation
 from compnn.explanation.query import Query
 from compnn.explanation.scores import score
-<<<<<<< HEAD
-from compnn.network.layer import Layer
-from compnn.report.sheets.control_sheet import control_sheet
-from compnn.report.sheets.correspondence_map import correspondence_map
-from compnn.report.sheets.matches import match_sheet
-from compnn.report.sheets.reconstruction_grid import GridRow, reconstruction_grid
-from compnn.search.search import Search
-from compnn.studies.control import control, subsets_by
-from compnn.studies.matching import match
-from compnn.studies.validation import check_palettes
-=======
 from compnn.images.kinds import Labels
 from compnn.network.layer import Layer
 from compnn.report.facts import search_words
@@ -41,7 +30,6 @@ from compnn.search.search import Auto, Search
 from compnn.studies.control import control, subsets_by
 from compnn.studies.matching import match
 from compnn.studies.validation import check_kinds
->>>>>>> main
 
 FigureName = Literal[
     "input-reconstructions",

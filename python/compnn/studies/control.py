@@ -10,12 +10,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-<<<<<<< HEAD
-from compnn.bank.bank import Bank, QueryImage
-=======
 from compnn import views
 from compnn.bank.bank import Bank
->>>>>>> main
 from compnn.bank.selection import Selection
 from compnn.errors import SearchError
 from compnn.explanation.composition import Composition
@@ -23,12 +19,8 @@ from compnn.explanation.explainer import Explainer, QueryImage
 from compnn.explanation.explanation import Explanation
 from compnn.explanation.query import Query
 from compnn.explanation.scores import Scores, score
-<<<<<<< HEAD
-from compnn.images.palette import Palette
-=======
 from compnn.images.kinds import Kind, Labels, Picture, Values
 from compnn.search.search import Auto, Search, search_json
->>>>>>> main
 
 UNRESTRICTED = "all images"
 """Title of the explanation that all training images may be used for."""

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-<<<<<<< HEAD
-=======
 from compnn.images.kinds import Kind, Labels, Photo
 from compnn.report.facts import layer_title, most_changed, patch_words, quantity_scale, signed
->>>>>>> main
 from compnn.report.sheets.canvas import Canvas, overlaid, stacked, with_margin
 from compnn.report.sheets.colours import MUTED
 from compnn.report.sheets.grid import Grid, GridKind, equal_rows
@@ -21,12 +18,6 @@ from compnn.report.sheets.pictures import resized
 from compnn.report.sheets.reconstruction_columns import ReconstructionColumn, reconstruction_columns
 from compnn.report.sheets.text import BOLD, Style
 from compnn.studies.control import UNRESTRICTED, Control
-<<<<<<< HEAD
-
-if TYPE_CHECKING:
-    from compnn.images.palette import Palette
-=======
->>>>>>> main
 
 # As wide as a contact sheet: a README shows about 900 pixels.
 _KIND = GridKind(

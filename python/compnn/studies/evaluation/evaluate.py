@@ -6,34 +6,19 @@ import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-<<<<<<< HEAD
-from compnn.bank.bank import Bank
-from compnn.bank.selection import Selection
-from compnn.data.dataset import Dataset
-from compnn.errors import EvaluationError
-from compnn.explanation.composition import Composition, check_composition
-from compnn.files import make_folder
-from compnn.search.search import Search
-=======
 from compnn.data.dataset import Dataset
 from compnn.errors import EvaluationError
 from compnn.explanation.composition import Composition, check_composition
 from compnn.explanation.explainer import Among, Explainer
 from compnn.files import make_folder
 from compnn.search.search import Auto, Search
->>>>>>> main
 from compnn.studies.evaluation import output
 from compnn.studies.evaluation.identity import digests_of
 from compnn.studies.evaluation.journal import EvaluationJournal
 from compnn.studies.evaluation.measuring import Measuring
 from compnn.studies.evaluation.plan import Plan
-<<<<<<< HEAD
-from compnn.studies.evaluation.result import Evaluation
-from compnn.studies.validation import check_palettes
-=======
 from compnn.studies.evaluation.result import Evaluation, selection_words
 from compnn.studies.validation import check_kinds
->>>>>>> main
 
 TOP_K: tuple[int | None, ...] = (1, 16, 32, 64, None)
 """The numbers of nearest images that the paper's Table 1 searches; None for all."""

@@ -8,13 +8,9 @@ from importlib.metadata import version
 from compnn.bank.manifest import scaling_json
 from compnn.data.dataset import Dataset, Pair
 from compnn.explanation.composition import Composition
-<<<<<<< HEAD
-from compnn.search.search import Search
-=======
 from compnn.explanation.explainer import Explainer
 from compnn.journal import digest_content
 from compnn.search.search import Search, search_json
->>>>>>> main
 from compnn.studies.evaluation.plan import Plan
 
 

@@ -4,20 +4,6 @@ from __future__ import annotations
 
 import time
 
-<<<<<<< HEAD
-import numpy as np
-import numpy.typing as npt
-
-from compnn.data.dataset import Pair
-from compnn.explanation.composition import Composition
-from compnn.explanation.query import Query
-from compnn.studies.evaluation.comparison import Observation
-from compnn.studies.evaluation.plan import Plan
-from compnn.studies.evaluation.record import Measured, Record
-from compnn.studies.evaluation.rows import Against, Row
-
-Picture = npt.NDArray[np.uint8]
-=======
 from compnn.data.dataset import Pair
 from compnn.explanation.composition import Composition
 from compnn.explanation.explainer import Explainer
@@ -28,7 +14,6 @@ from compnn.search.search import Search
 from compnn.studies.evaluation.plan import Plan
 from compnn.studies.evaluation.record import Measured, Record
 from compnn.studies.evaluation.rows import Against, Row
->>>>>>> main
 
 
 class Measuring:

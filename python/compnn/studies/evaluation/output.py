@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-<<<<<<< HEAD
-from compnn.bank.layout import encode_layer
-from compnn.files import write_file
-=======
 from compnn.files import write_file
 from compnn.names import csv_table, file_name, json_text
->>>>>>> main
 from compnn.studies.evaluation.markdown import markdown
 from compnn.studies.evaluation.result import Evaluation, line_json
 from compnn.studies.evaluation.rows import Row

@@ -8,12 +8,8 @@ from functools import cached_property
 
 from compnn.bank.selection import Selection
 from compnn.explanation.composition import Composition
-<<<<<<< HEAD
-from compnn.search.search import Search
-=======
 from compnn.explanation.explainer import Among
 from compnn.search.search import Search, search_json
->>>>>>> main
 from compnn.studies.evaluation.lines import Line, lines_of
 from compnn.studies.evaluation.plan import Plan
 from compnn.studies.evaluation.record import Record
