@@ -81,18 +81,18 @@ def replace_file(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync(path.parent)
+    sync_folder(path.parent)
 
 
-def sync(path: str | Path) -> None:
-    """Bring a file, or a folder's list of names where the file system can, to the disk.
+def sync_folder(folder: str | Path) -> None:
+    """Bring a folder's list of names to the disk, where the file system can.
 
     Raises
     ------
     OSError
         If that fails.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     except OSError as error:

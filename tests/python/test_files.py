@@ -20,7 +20,7 @@ from compnn.files import (
     open_file,
     read_file,
     replace_file,
-    sync,
+    sync_folder,
     write_at,
     write_file,
 )
@@ -117,10 +117,10 @@ def test_folders_that_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(files.os, "fsync", fail)
     for _ in range(2):
-        sync(tmp_path)
+        sync_folder(tmp_path)
         codes.pop(0)
     with pytest.raises(OSError, match="Input/output error"):
-        sync(tmp_path)
+        sync_folder(tmp_path)
 
 
 def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from compnn.bank.shard import Shard
 from compnn.bank.tables import Tables
 from compnn.bank.writing import disk_errors, sync_all
 from compnn.errors import BankError
-from compnn.files import check_regular, lock, sync
+from compnn.files import check_regular, lock, sync_folder
 
 # Each time that a generation goes away under a reader, a newer one has been published.
 _MOST_TRIES = 1000
@@ -346,7 +346,7 @@ class Writer:
         write_document(generation_file(self.path, manifest.generation), document)
         write_document(self.path / layout.MANIFEST_FILE, document)
         with disk_errors(self.path):
-            sync(self.path.parent)
+            sync_folder(self.path.parent)
         self.newest = manifest
 
     def clean(self, *, without_locks: bool = False) -> None:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from compnn.bank.layout import HEADER_BYTES, ArraySpec
 from compnn.errors import BankError
-from compnn.files import sync, write_at
+from compnn.files import sync_folder, write_at
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LARGE_RECORD = 1 << 18
@@ -66,7 +66,15 @@ def sync_all(places: Sequence[Path]) -> None:
     """Bring files and folders to the disk, many at a time: one after the other takes long."""
     if places:
         with disk_errors(places[0]), ThreadPoolExecutor(min(len(places), _MOST_SYNCS)) as threads:
-            list(threads.map(sync, places))
+            list(threads.map(_sync, places))
+
+
+def _sync(place: Path) -> None:
+    if place.is_dir():
+        sync_folder(place)
+    else:
+        with open(place, "rb") as file:
+            os.fsync(file.fileno())
 
 
 def save_array(path: Path, array: npt.NDArray[Any]) -> int:

@@ -68,7 +68,9 @@ def read_until_told(path: str) -> None:
     print(seen, len(generations))
 
 
-PROGRAM = "import test_concurrency; test_concurrency.read_until_told({path!r})"
+PROGRAM = (
+    "from tests.python.bank import test_concurrency; test_concurrency.read_until_told({path!r})"
+)
 
 
 def with_round(dataset: MemoryDataset, bank_round: int) -> MemoryDataset:

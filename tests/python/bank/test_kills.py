@@ -204,7 +204,7 @@ PROGRAM = """
     import sys
     from pathlib import Path
     from compnn.bank import layout
-    import test_kills
+    from tests.python.bank import test_kills
 
     layout.SHARD_IMAGES = 3
     print("ready", flush=True)
