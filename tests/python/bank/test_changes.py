@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stores import check_pairs, record, search
 
 from compnn.bank import directions, layout, writing
 from compnn.bank.bank import Bank, build, merge
@@ -19,6 +18,7 @@ from compnn.errors import ActivationError, BankError, DatasetError, ImageError
 from compnn.network.onnx import OnnxNetwork
 from compnn.network.preprocessing import Preprocessing
 from memory_dataset import MemoryDataset, StoppedError, contents, patch_call, stop_at
+from stores import check_pairs, record, search
 from tiny_networks import nan_network, tiny_unet, wide_network
 
 SIZE = (16, 16)

@@ -8,12 +8,12 @@ import threading
 from pathlib import Path
 
 import numpy as np
-from stores import python
 
 from compnn import _core
 from compnn.bank.bank import Bank, build
 from memory_dataset import MemoryDataset
 from numpy_network import NumpyNetwork
+from stores import python
 
 SIZE = (16, 16)
 NETWORK = NumpyNetwork(SIZE)

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stores import check_pairs, python, record
 
 from compnn.bank import layout
 from compnn.bank.bank import Bank, build, merge
 from compnn.bank.generations import Writer
 from memory_dataset import MemoryDataset
 from numpy_network import NumpyNetwork
+from stores import check_pairs, python, record
 
 SIZE = (16, 16)
 NETWORK = NumpyNetwork(SIZE)
