@@ -300,8 +300,8 @@ class _Build:
             self._dim = self._descriptor_dim()
             content |= digest_content({"main directions": self._digests})
             self._journal.check(content)
-            self.resumed = self._journal.plan is not None
             self._plan = self._journal.plan or self._new_plan()
+            self.resumed = self._journal.plan is not None
             self._check_space()
             if not self.resumed:
                 self._journal.start(content, self._plan)
@@ -360,6 +360,7 @@ class _Build:
         return {
             "command": "build" if self._base is None else "append",
             "format version": layout.FORMAT_VERSION,
+            "images of a shard": layout.SHARD_IMAGES,
             "network": self._network.identity().fingerprint,
             "layers": [[each.name, each.stride, each.hyperpatch] for each in self._layers.values()],
             "descriptor": self._descriptor,

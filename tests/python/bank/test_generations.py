@@ -348,6 +348,7 @@ def test_unknown_fields_stay(path: Path, network: OnnxNetwork) -> None:
 # The disk
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 def test_everything_is_on_the_disk_before_it_is_published(
     path: Path, network: OnnxNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
