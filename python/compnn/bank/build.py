@@ -300,8 +300,10 @@ class _Build:
             self._dim = self._descriptor_dim()
             content |= digest_content({"main directions": self._digests})
             self._journal.check(content)
-            self._plan = self._journal.plan or self._new_plan()
-            self.resumed = self._journal.plan is not None
+            plan = self._new_plan()
+            old = self._journal.plan
+            self.resumed = old is not None and len(old.shards) == len(plan.shards)
+            self._plan = old if old is not None and self.resumed else plan
             self._check_space()
             if not self.resumed:
                 self._journal.start(content, self._plan)
