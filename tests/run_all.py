@@ -39,6 +39,7 @@ def checks() -> dict[str, list[str]]:
         "ruff check": [tool("ruff"), "check", "."],
         "ruff format": [tool("ruff"), "format", "--check", "."],
         "mypy": [python, "-m", "mypy"],
+        "import contract": [tool("lint-imports")],
         "clang-format": [tool("clang-format"), "--dry-run", "--Werror", *cpp_files()],
         # Warnings are errors in the presets.
         "C++ configure": [

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from compnn.errors import CompnnError
 from compnn.files import check_regular, lock, open_file, write_at
@@ -15,7 +14,7 @@ from compnn.files import check_regular, lock, open_file, write_at
 _START = b'{"format":"compnn-'
 
 
-def digest_content(content: Mapping[str, Any]) -> dict[str, str]:
+def digest_content(content: Mapping[str, object]) -> dict[str, str]:
     """Return a short digest of each part (JSON values) of what decides a result."""
     return {
         key: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:16]
@@ -54,7 +53,7 @@ def read_header(path: Path, work: str, error: type[CompnnError]) -> dict[str, st
     )
 
 
-def read_entries(path: Path) -> Iterator[Any]:
+def read_entries(path: Path) -> Iterator[object]:
     """Yield the entries (JSON values) of a journal, up to the first line that is damaged.
 
     Raises
@@ -116,7 +115,7 @@ class Journal:
         """Return the digests, as `read_header`."""
         return read_header(self.path, self._work, self._error)
 
-    def entries(self) -> Iterator[Any]:
+    def entries(self) -> Iterator[object]:
         """Yield the entries, as `read_entries`."""
         return read_entries(self.path)
 
@@ -125,7 +124,7 @@ class Journal:
         self.clear()
         self.append({"format": _format(self._work), "digests": dict(digests)})
 
-    def append(self, entry: Mapping[str, Any], *, sync: bool = False) -> None:
+    def append(self, entry: Mapping[str, object], *, sync: bool = False) -> None:
         """Add an entry; with `sync` it is on the disk when this returns."""
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
         write_at(self._file, line, os.fstat(self._file).st_size)
@@ -151,7 +150,7 @@ def _format(work: str) -> str:
     return f"compnn-{work}-journal"
 
 
-def _parse(line: bytes) -> Any:
+def _parse(line: bytes) -> object:
     if not line.endswith(b"\n"):
         return None
     try:

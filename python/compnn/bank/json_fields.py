@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from compnn.bank.writing import disk_errors
 from compnn.errors import BankError
@@ -39,7 +39,7 @@ def read_document(path: Path) -> Field:
         raise BankError(f"{path} is malformed: not JSON ({error}). Rebuild the bank.") from error
 
 
-def write_document(path: Path, document: dict[str, Any]) -> None:
+def write_document(path: Path, document: Mapping[str, object]) -> None:
     """Write a JSON object to a file, which appears at once and complete: one line per field.
 
     Raises
@@ -59,7 +59,7 @@ class Field:
     was expected and what was found.
     """
 
-    def __init__(self, value: Any, document: str, place: str = "") -> None:
+    def __init__(self, value: object, document: str, place: str = "") -> None:
         self.value = value
         self.document = document
         self._place = place

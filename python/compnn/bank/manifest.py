@@ -125,9 +125,9 @@ class Manifest:
     tables: TablesEntry
     directions: DirectionsEntry | None
     attachments: Mapping[str, AttachmentEntry] = field(default_factory=dict)
-    unknown: Mapping[_Place, Any] = field(default_factory=dict)
+    unknown: Mapping[_Place, object] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the document that `from_json` reads."""
         document = self._known_json()
         for place, value in self.unknown.items():
@@ -251,7 +251,7 @@ def check_format(root: Field) -> None:
         )
 
 
-def scaling_json(preprocessing: Preprocessing) -> dict[str, Any]:
+def scaling_json(preprocessing: Preprocessing) -> dict[str, object]:
     """Return the JSON of what decides a network's input, once images have its size."""
     return {key: part for key, part in preprocessing.to_json().items() if key != "resize"}
 

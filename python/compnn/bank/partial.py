@@ -43,12 +43,12 @@ class Plan:
             kind, 0
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the journal's first entry."""
         return {"plan": [self.shards.start, self.shards.stop, self.directions]}
 
     @classmethod
-    def from_json(cls, entry: Any) -> Plan | None:
+    def from_json(cls, entry: object) -> Plan | None:
         """Return the plan in the journal's first entry; None if it is none."""
         match entry:
             case {"plan": [int(start), int(stop), int(directions)]} if 0 <= start < stop:
@@ -83,14 +83,14 @@ class Entry:
     sizes: tuple[tuple[int, int], ...] = ()
     skipped: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the journal's entry."""
         if self.skipped is not None:
             return {"skipped": self.skipped}
         return {"crc32": self.crc32, "sizes": self.sizes}
 
     @classmethod
-    def from_json(cls, entry: Any) -> Entry | None:
+    def from_json(cls, entry: object) -> Entry | None:
         """Return what an entry of the journal says; None if it is malformed."""
         match entry:
             case {"skipped": str(reason)}:

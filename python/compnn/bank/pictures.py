@@ -67,15 +67,18 @@ class Pictures:
 
         The result has that shape, and the channels of a pixel, if any.
         """
-        shard, first, _, width = np.moveaxis(self._generation.rows(self._group)[image], -1, 0)
-        places = first + row * width + col
+        rows = self._generation.rows(self._group)
+        places = rows[:, 1].take(image) + row * rows[:, 3].take(image) + col
         arrays = self._generation.shards
-        numbers = np.unique(shard).tolist()
+        used = np.zeros(len(rows), np.bool_)
+        used[image] = True
+        numbers = np.unique(rows[used, 0]).tolist()
         if len(numbers) == 1:
             found: Picture = np.take(arrays[numbers[0]].array(self._file), places, axis=0)
             return found
         example = arrays[numbers[0]].array(self._file)
         pixels = np.empty((*places.shape, *example.shape[1:]), example.dtype)
+        shard = rows[:, 0].take(image)
         for number in numbers:
             chosen = shard == number
             pixels[chosen] = arrays[number].array(self._file)[places[chosen]]

@@ -82,7 +82,7 @@ class ShardContents:
         cells = (each.cells for each in self.layers.values())
         return (*cells, self.input_pixels, self.target_pixels)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the document that `from_json` reads."""
         return {
             "format": _FORMAT,

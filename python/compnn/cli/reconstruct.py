@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -116,7 +116,7 @@ def reconstruct(
         allowed = explainer.indices(selection.selection_of(only, exclude, where, classes))
         names = list(dict.fromkeys(layer or opened.layers))
         size = None if hyperpatch is None else options.parse_pair(hyperpatch)
-        documents: list[dict[str, Any]] = []
+        documents: list[dict[str, object]] = []
         for image, query, folder in zip(images, queries(), folders, strict=True):
             with console.layer_progress(quiet=json) as progress:
                 (explanations,) = explainer.explain_all(

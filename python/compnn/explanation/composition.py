@@ -81,20 +81,24 @@ def _pasted(
     match: int,
 ) -> Provenance:
     """What the hyperpatches `givers` give to the pixels: grid and pixel rows (R,), columns (C,)."""
-    rows, cols = givers[0][:, np.newaxis], givers[1][np.newaxis, :]
-    sy, sx = layer.stride
-    giver = (match, rows, cols)
-    image = field.image[giver]
-    heights, widths = pictures.sizes(image)
-    row = pixels[0][:, np.newaxis] + sy * (field.row[giver] - rows)
-    col = pixels[1][np.newaxis, :] + sx * (field.col[giver] - cols)
-    # Only where the stride does not divide an image, or sizes differ, can a patch reach beyond the
-    # matched image.
-    return Provenance(
-        image,
-        np.clip(row, 0, heights - 1).astype(np.int32),
-        np.clip(col, 0, widths - 1).astype(np.int32),
-    )
+    image = field.image[match]
+
+    def spread(values: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """From hyperpatches to the pixels that they give to: (R, C)."""
+        return values.take(givers[1], axis=1).take(givers[0], axis=0)
+
+    found = []
+    matched, sizes = (field.row[match], field.col[match]), pictures.sizes(image)
+    for axis, own in enumerate(np.indices(image.shape, np.int32, sparse=True)):
+        place = spread(layer.stride[axis] * (matched[axis] - own))
+        place += np.expand_dims(pixels[axis].astype(np.int32), 1 - axis)
+        # Only where the stride does not divide an image, or sizes differ, can a patch reach beyond
+        # the matched image.
+        last = sizes[axis].astype(np.int32) - 1
+        if place.min() < 0 or place.max() > last.min():
+            np.clip(place, 0, spread(last), out=place)
+        found.append(place)
+    return Provenance(spread(image), found[0], found[1])
 
 
 def compose(

@@ -12,7 +12,6 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from compnn import views
 from compnn.errors import CompnnError, SearchError
 from compnn.explanation.composition import (
     Composition,
@@ -26,7 +25,6 @@ from compnn.explanation.saved import (
     SavedImage,
     SavedImages,
     SavedPicture,
-    check_crc32,
     crc32_of,
     is_whole,
     read_picture,
@@ -36,16 +34,17 @@ from compnn.explanation.saved import (
 )
 from compnn.files import make_folder, read_file, write_file
 from compnn.images.files import write_images
-from compnn.images.kinds import Kind, Picture, kind_from_json
+from compnn.images.kinds import Kind, Photo, Picture, kind_from_json
 from compnn.network.layer import Layer
 from compnn.search.field import Field
 from compnn.search.search import Search, search_from_json, search_json
+from compnn.views import Shown
 
 _FORMAT = "compnn-explanation"
 _VERSION = 1
 _DOCUMENT, _FIELD = "explanation.json", "field.npz"
 _PICTURES = ("query", "network_output", "input", "output")
-_RGB = ((3,), "uint8")
+_OF_TARGETS = ("network_output", "output")
 # What `save` may have written.
 _FILES = (*(f"{name}.npy" for name in _PICTURES), "sources/*-input.*", "sources/*-target.*")
 
@@ -115,7 +114,7 @@ class TrainingImages(Protocol):
     def targets(self) -> Pictures: ...
 
 
-class Explanation:
+class Explanation(Shown):
     """The explanation of what the network painted for one image, at one layer: a value.
 
     It can be saved and loaded again, without the bank, and pickled.
@@ -225,10 +224,6 @@ class Explanation:
             each.check([index])
         return pictures[0].picture(index), pictures[1].picture(index)
 
-    def sheet(self) -> npt.NDArray[np.uint8]:
-        """The contact sheet of this explanation: uint8 (height, width, 3) RGB."""
-        return views.sheet(self)
-
     def save(self, folder: str | Path, *, sources: Literal["used", "none"] = "used") -> list[Path]:
         """Write the explanation into a folder, from which `load` reads it again.
 
@@ -267,7 +262,7 @@ class Explanation:
             "output": self.output,
         }
         painted = {
-            name: picture if picture.shape[2:] == (3,) else self.target_kind.paint(picture)
+            name: self.target_kind.paint(picture) if name in _OF_TARGETS else picture
             for name, picture in pictures.items()
         }
         known = set(np.unique(self.field.image).tolist())
@@ -342,19 +337,18 @@ class Explanation:
     def _of_document(cls, folder: Path, document: Mapping[str, Any]) -> Explanation:
         layer, field = _layer_of(document["layer"]), Field.load(folder / _FIELD)
         kinds = kind_from_json(document["input_kind"]), kind_from_json(document["target_kind"])
-        target = kinds[1].trailing, kinds[1].dtype
         known = [SavedImage.from_json(each) for each in _list(document["images"])]
-        images = SavedImages(folder, _string(document["bank"]), known, target)
+        images = SavedImages(folder, _string(document["bank"]), known, kinds[1])
         _check_field(field, layer, images)
         checksums = document["checksums"]
         if _crc32_of_field(field) != checksums["field"]:
             raise SearchError(f"{folder / _FIELD} is damaged, or of another explanation")
         pictures = []
-        for name, (trailing, dtype) in zip(_PICTURES, (_RGB, target, _RGB, target), strict=True):
-            file = folder / f"{name}{'.png' if (trailing, dtype) == _RGB else '.npy'}"
-            picture = read_picture(file, (*layer.image_size, *trailing), dtype)
-            check_crc32(picture, checksums[name], str(file))
-            pictures.append(picture)
+        for name in _PICTURES:
+            # Inputs of all kinds are RGB, as photos are.
+            kind = kinds[1] if name in _OF_TARGETS else Photo()
+            file = folder / f"{name}{'.png' if kind.trailing == (3,) else '.npy'}"
+            pictures.append(read_picture(file, layer.image_size, kind, checksums[name]))
         loaded = cls(
             layer,
             field,

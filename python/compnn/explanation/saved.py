@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import shutil
 import tempfile
@@ -19,11 +20,11 @@ import numpy.typing as npt
 from compnn.errors import ImageError, SearchError
 from compnn.files import make_folder, output_errors, read_file, sync_folder, write_file
 from compnn.images.files import StoredImage, write_image
-from compnn.images.kinds import Picture
+from compnn.images.kinds import Kind, Photo, Picture
 
 _Ints: TypeAlias = npt.NDArray[np.integer[Any]]
 
-# More than a header of a .npy file, or a row of a PNG, can have.
+# More than the header of a .npy file can have.
 _LONGEST_HEADER = 1 << 16
 
 
@@ -118,8 +119,8 @@ class SavedImages:
         Path of the bank that was searched.
     images
         Those that are known.
-    target
-        Shape of a pixel, and dtype, of targets.
+    target_kind
+        What their targets are.
 
     Attributes
     ----------
@@ -140,18 +141,19 @@ class SavedImages:
         folder: Path,
         bank: str,
         images: Iterable[SavedImage],
-        target: tuple[tuple[int, ...], str],
+        target_kind: Kind,
     ) -> None:
         known = {each.index: each for each in images}
         self.path = folder
         self.bank = bank
         self.names = {index: each.name for index, each in known.items()}
         self.attributes = {each.name: each.attributes for each in known.values() if each.attributes}
+        # Inputs of all kinds are RGB, as photos are.
         self.inputs = SavedPictures(
-            folder, "input", ((3,), "uint8"), {index: each.input for index, each in known.items()}
+            folder, "input", Photo(), {index: each.input for index, each in known.items()}
         )
         self.targets = SavedPictures(
-            folder, "target", target, {index: each.target for index, each in known.items()}
+            folder, "target", target_kind, {index: each.target for index, each in known.items()}
         )
 
 
@@ -165,12 +167,12 @@ class SavedPictures:
         self,
         folder: Path,
         name: str,
-        pixel: tuple[tuple[int, ...], str],
+        kind: Kind,
         known: Mapping[int, SavedPicture],
     ) -> None:
         self._folder = folder
         self._name = name
-        self._trailing, self._dtype = pixel
+        self._kind = kind
         self._known = known
         self._indices = np.array(sorted(known), np.int64)
         self._sizes = np.array([known[index].size for index in self._indices.tolist()], np.int32)
@@ -205,18 +207,15 @@ class SavedPictures:
                 f"the {self._name} of training image {image} was not saved in {self._folder}: "
                 f"{remedy}"
             )
-        shape = *known.size, *self._trailing
-        picture = read_picture(
-            source_file(self._folder, image, self._name, self._dtype), shape, self._dtype
-        )
-        check_crc32(picture, known.crc32, f"the {self._name} of training image {image}")
+        file = source_file(self._folder, image, self._name, self._kind.dtype)
+        picture = read_picture(file, known.size, self._kind, known.crc32)
         picture.flags.writeable = False
         self._pictures[image] = picture
         return picture
 
     def take(self, image: _Ints, row: _Ints, col: _Ints) -> Picture:
         """As `Pictures.take`."""
-        taken = np.empty((*image.shape, *self._trailing), self._dtype)
+        taken = np.empty((*image.shape, *self._kind.trailing), self._kind.dtype)
         for index in np.unique(image).tolist():
             here = image == index
             taken[here] = self.picture(index)[row[here], col[here]]
@@ -244,21 +243,6 @@ def crc32_of(*arrays: npt.NDArray[Any]) -> int:
     return checksum
 
 
-def check_crc32(picture: Picture, crc32: int, what: str) -> None:
-    """Refuse a picture that is not the one that was saved.
-
-    Raises
-    ------
-    SearchError
-        Naming it.
-    """
-    if crc32_of(picture) != crc32:
-        raise SearchError(
-            f"{what} is no longer the one that was saved: its file is damaged, or another "
-            f"explanation was saved in the folder; load it again, or save it again"
-        )
-
-
 def write_picture(path: Path, picture: Picture) -> None:
     """Write a picture without loss: as PNG if it has 8 bits, else as .npy.
 
@@ -275,28 +259,50 @@ def write_picture(path: Path, picture: Picture) -> None:
     write_file(path, data.getvalue())
 
 
-def read_picture(path: Path, shape: tuple[int, ...], dtype: str) -> Picture:
+def read_picture(path: Path, size: tuple[int, int], kind: Kind, crc32: object) -> Picture:
     """Read a picture that `write_picture` wrote.
+
+    Parameters
+    ----------
+    path
+        Its file.
+    size
+        (height, width) that it should have.
+    kind
+        What it should be.
+    crc32
+        Of its pixels.
 
     Raises
     ------
     SearchError
         If it cannot be read, or is another.
     """
+    shape = *size, *kind.trailing
     try:
         if path.suffix == ".png":
             picture: Picture = StoredImage.read(path).pixels
         else:
-            most = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize + _LONGEST_HEADER
+            most = math.prod(shape) * np.dtype(kind.dtype).itemsize + _LONGEST_HEADER
             picture = np.load(io.BytesIO(read_file(path, most)), allow_pickle=False)
     except ImageError as error:
         raise SearchError(f"a saved explanation lacks a picture: {error}") from error
     except Exception as error:
         # NumPy has as many kinds of errors as there are kinds of damage.
         raise SearchError(f"a saved explanation lacks a picture: {path}: {error}") from error
-    if not isinstance(picture, np.ndarray) or picture.shape != shape or picture.dtype != dtype:
-        raise SearchError(f"{path} is damaged: it is no picture of {dtype} {shape}")
-    return np.ascontiguousarray(picture)
+    if (
+        not isinstance(picture, np.ndarray)
+        or (picture.shape, picture.dtype) != (shape, np.dtype(kind.dtype))
+        or crc32_of(picture) != crc32
+    ):
+        raise SearchError(
+            f"{path} is no longer the picture that was saved: it is damaged, or another "
+            f"explanation was saved in the folder; load that, or save this one again"
+        )
+    try:
+        return kind.check(picture, str(path))
+    except ImageError as error:
+        raise SearchError(str(error)) from error
 
 
 @contextmanager

@@ -212,9 +212,13 @@ def write_image(path: str | Path, image: npt.NDArray[np.uint8]) -> None:
             f"cannot write {path}: an image is (H, W, 3) or (H, W) uint8, "
             f"not {image.shape} {image.dtype}"
         )
+    write_file(path, encode_png(image))
+
+
+def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
+    """Return the PNG file of (H, W, 3) RGB, or (H, W) grey or labels, uint8."""
     stored = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
-    encoded = cv2.imencode(".png", np.ascontiguousarray(stored))[1]
-    write_file(path, encoded.tobytes())
+    return cv2.imencode(".png", np.ascontiguousarray(stored))[1].tobytes()
 
 
 def write_images(folder: Path, images: Mapping[str, npt.NDArray[np.uint8]]) -> list[Path]:

@@ -1,6 +1,6 @@
 """What explanations and studies look like: pictures of them, and what is told about them.
 
-To import it says how `compnn.views` draws an explanation, a matching and a property control.
+To import it says how explanations, matchings and property controls are drawn and shown.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from compnn.report.sheets.contact_sheet import contact_sheet
 from compnn.report.sheets.control_sheet import control_sheet
 from compnn.report.sheets.correspondence_map import correspondence_map
 from compnn.report.sheets.matches import match_sheet
+from compnn.report.viewer import SheetViewer
 from compnn.studies.control import Control
 from compnn.studies.matching import Matching
 
@@ -28,3 +29,4 @@ def _sheet_of_one(explanation: Explanation) -> npt.NDArray[np.uint8]:
 views.register(Explanation, _sheet_of_one)
 views.register(Matching, match_sheet)
 views.register(Control, control_sheet)
+views.use(SheetViewer())

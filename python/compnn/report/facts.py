@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -41,7 +40,7 @@ def patch_words(layer: Layer) -> str:
     return f"{height}\N{MULTIPLICATION SIGN}{width} px"
 
 
-def layer_json(layer: Layer) -> dict[str, Any]:
+def layer_json(layer: Layer) -> dict[str, object]:
     """A layer as JSON values."""
     return {
         "name": layer.name,
@@ -137,7 +136,7 @@ def _tenths(counts: list[int]) -> list[int]:
 
 def explanation_json(
     explanation: Explanation, scores: Scores, usage: Usage | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """An explanation as JSON values; with `usage`, what each value of the attributes gave."""
     counted = {} if usage is None else {"attributes": usage.to_json()["attributes"]}
     return {
@@ -189,9 +188,9 @@ def quantity_scale(kind: Kind) -> tuple[int, int]:
 # Matchings
 
 
-def matching_json(matching: Matching, points: Sequence[tuple[int, int]]) -> dict[str, Any]:
+def matching_json(matching: Matching, points: Sequence[tuple[int, int]]) -> dict[str, object]:
     """A matching as JSON values; `classes` is null when the network paints photos."""
-    classes: dict[str, Any] | None = None
+    classes: dict[str, object] | None = None
     if matching.class_names:
         in_a, in_b = matching.class_counts()
         counted = bool(matching.agreement.any())
@@ -215,7 +214,7 @@ def matching_json(matching: Matching, points: Sequence[tuple[int, int]]) -> dict
     }
 
 
-def _point_json(matching: Matching, point: tuple[int, int]) -> dict[str, Any]:
+def _point_json(matching: Matching, point: tuple[int, int]) -> dict[str, object]:
     found = matching.point(*point)
     names = matching.point_classes(*point) if matching.class_names else None
     return {
@@ -229,7 +228,7 @@ def _point_json(matching: Matching, point: tuple[int, int]) -> dict[str, Any]:
 # Banks
 
 
-def bank_json(bank: Bank, *, verified: bool = False) -> dict[str, Any]:
+def bank_json(bank: Bank, *, verified: bool = False) -> dict[str, object]:
     """A bank as JSON values."""
     size = bank.preprocessing.size
     return {

@@ -21,8 +21,9 @@ USUAL_EFFORT = 4
 
 Progress: TypeAlias = Callable[[float], None]
 
-# Products of numbers, of one match, up to which an exhaustive search is as quick as
-# HyperPatch-Match. Measured on the layers of Pix2Pix and SegNet: docs/benchmarks.md.
+# Products of numbers up to which an exhaustive search is about as quick as HyperPatch-Match, where
+# one match is kept. Measured on the layers of Pix2Pix (`benchmarks/speed`): on 16 images it is
+# quicker up to 8e9, on 400 up to 1e11.
 _QUICK = 2e10
 
 
@@ -247,10 +248,10 @@ class Auto:
     def resolved(self, pairs: int, channels: int) -> Exhaustive | HyperPatchMatch:
         """The search for `pairs` of query and candidate hyperpatches, of `channels` numbers a cell.
 
-        More matches make HyperPatch-Match slower by more than the exhaustive search, which is worth
-        taking for as many times the products as there are matches, up to eight.
+        Each further match makes HyperPatch-Match slower by more than the exhaustive search: that is
+        taken for a twentieth more products.
         """
-        if pairs * channels <= _QUICK * min(self.matches, 8):
+        if pairs * channels <= _QUICK * (19 + self.matches) / 20:
             return Exhaustive(self.matches)
         return HyperPatchMatch(self.matches, seed=self.seed)
 

@@ -10,7 +10,6 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from compnn import views
 from compnn.bank.bank import Bank
 from compnn.bank.selection import Selection
 from compnn.errors import SearchError
@@ -21,6 +20,7 @@ from compnn.explanation.query import Query
 from compnn.explanation.scores import Scores, score
 from compnn.images.kinds import Kind, Labels, Picture, Values
 from compnn.search.search import Auto, Search, search_json
+from compnn.views import Shown
 
 UNRESTRICTED = "all images"
 """Title of the explanation that all training images may be used for."""
@@ -29,7 +29,7 @@ Statistics: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Control:
+class Control(Shown):
     """One query explained with several subsets of the training images, to see what they change.
 
     Every mapping has the title of the subset as key; `UNRESTRICTED` comes first.
@@ -83,10 +83,6 @@ class Control:
     def similarity_change(self, title: str) -> float:
         """How much the mean similarity differs from the unrestricted one: at most 0 if exact."""
         return self.scores[title].similarity - self.scores[UNRESTRICTED].similarity
-
-    def sheet(self) -> npt.NDArray[np.uint8]:
-        """The sheet of the subsets beside each other: uint8 (height, width, 3) RGB."""
-        return views.sheet(self)
 
     def to_json(self) -> dict[str, object]:
         """The numbers, and the images that were searched and used, as JSON values."""

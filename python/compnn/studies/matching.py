@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from compnn import _core, views
+from compnn import _core
 from compnn.bank.cells import Packer
 from compnn.errors import PaletteError, SearchError
 from compnn.explanation.composition import Provenance, provenance
@@ -28,6 +28,7 @@ from compnn.network.network import Network
 from compnn.search.field import Field
 from compnn.search.search import Exhaustive, HyperPatchMatch, Search
 from compnn.studies.patch_labels import patch_labels
+from compnn.views import Shown
 
 # One comparison needs no memory saved, so that activations keep the precision of the network.
 _DTYPE = "float32"
@@ -45,7 +46,7 @@ class MatchedPoint(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Matching:
+class Matching(Shown):
     """The hyperpatches of two images matched at one layer, in both directions (paper, Figure 8).
 
     A network that takes images of any size may be given two of different sizes.
@@ -201,10 +202,6 @@ class Matching:
         """B put together from the matched patches of A: uint8, as `b`."""
         pictures = _OnePicture(self.a)
         return provenance(self.backward, self.layer_b, pictures).copy_from(pictures)
-
-    def sheet(self) -> npt.NDArray[np.uint8]:
-        """The sheet of correspondences: uint8 (height, width, 3) RGB."""
-        return views.sheet(self)
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write forward.npz and backward.npz, a_from_b.png and b_from_a.png.

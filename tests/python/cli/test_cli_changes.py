@@ -209,8 +209,8 @@ Change = Callable[[World, Path], tuple[Any, ...]]
         (lambda w, _: ("drop", w.bank, "@nowhere.txt"), "nowhere.txt"),
         (lambda w, _: ("drop", w.bank), "Missing argument"),
         (lambda w, _: ("attributes", w.bank, "nowhere.csv"), "nowhere.csv"),
-        (lambda w, _: ("compact", "nowhere.bank"), "there is no bank at nowhere.bank"),
-        (lambda w, _: ("append", "nowhere.bank"), "there is no bank at nowhere.bank"),
+        (lambda w, _: ("compact", "nowhere.bank"), "nowhere.bank. Check the path"),
+        (lambda w, _: ("append", "nowhere.bank"), "nowhere.bank. Check the path"),
         (lambda w, _: ("append", w.bank), "give the pairs of images once"),
         (lambda w, _: ("append", w.bank, "--side-by-side", w.pairs), "img_0"),
         (

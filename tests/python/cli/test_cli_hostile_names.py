@@ -7,10 +7,14 @@ program that reads the JSON gets the names as they are.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
+import pty
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +23,7 @@ import numpy as np
 import onnx
 import pytest
 
-from command_line import Call, Refused, run_process
+from command_line import START, Call, Refused, run_process
 from compnn.bank.bank import Bank
 from compnn.explanation.explanation import Explanation
 from compnn.images.files import read_image, write_image
@@ -113,13 +117,13 @@ def check_files(folder: Path, names: Sequence[str]) -> None:
 def test_reconstruct(run: Call, bank: Path, place: Path) -> None:
     images = [place / "val" / f"{name}.png" for name in NAMES]
     command = ("reconstruct", bank, *images, "--input", "left", "-o", "out")
-    printed = run(*command, "--sources", "used")
+    printed = run(*command, "--layer", LAYER)
     assert printed.code == 0, printed
     assert is_safe(printed.out + printed.err)
     for name in NAMES:
         assert f"{shown(name)}.png, exhaustive" in printed.out
     assert shown(LAYER) in printed.out
-    documents = json.loads((result := run(*command, "--json")).out)
+    documents = json.loads((result := run(*command, "--no-map", "--json")).out)
     assert is_safe(result.out)
     assert [each["image"] for each in documents[::2]] == [str(image) for image in images]
     assert {each["layer"]["name"] for each in documents} == {LAYER, "decoder_2"}
@@ -130,6 +134,9 @@ def test_reconstruct(run: Call, bank: Path, place: Path) -> None:
         assert {each.name for each in loaded.sources()} <= set(NAMES)
     check_files(Path("out"), NAMES)
     assert len(list(Path("out").iterdir())) == len(NAMES)
+    alone = ("reconstruct", bank, images[1], "--input", "left", "-o", "one", "--sources", "used")
+    assert run(*alone).code == 0
+    check_files(Path("one"), NAMES)
 
 
 def test_evaluate(run: Call, bank: Path, place: Path) -> None:
@@ -249,3 +256,30 @@ def test_in_a_process_of_its_own(place: Path, tmp_path: Path, language: str) -> 
     assert wrong.code == 2
     assert "Traceback" not in wrong.err
     assert is_safe(wrong.err)
+
+
+def test_bars_on_a_terminal(place: Path, bank: Path, tmp_path: Path) -> None:
+    """They are drawn only there, with the names of layers."""
+    terminal, program = pty.openpty()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", "from compnn.cli import main; main()", "reconstruct"),
+            *(str(bank), str(place / "val" / f"{NAMES[1]}.png"), "--input", "left"),
+            *("--layer", LAYER, "-o", str(tmp_path / "out")),
+        ],
+        stdout=program,
+        stderr=program,
+        cwd=START,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "200"},
+    )
+    os.close(program)
+    printed = b""
+    with contextlib.suppress(OSError):  # the terminal's end
+        while part := os.read(terminal, 1 << 16):
+            printed += part
+    os.close(terminal)
+    assert process.wait() == 0
+    text = printed.decode()
+    assert text.count(shown(LAYER)) > 1, "in the table, and beside a bar"
+    assert LAYER not in text
+    assert "\x1b]0;title" not in text

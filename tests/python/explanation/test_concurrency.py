@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compnn.bank.bank import Bank
-from compnn.bank.build import build
+from compnn.bank.bank import Bank, build
 from compnn.explanation.explainer import Explainer
 from compnn.explanation.explanation import Explanation
 from compnn.network.onnx import OnnxNetwork

@@ -230,7 +230,7 @@ def test_another_explanation_in_its_folder_is_not_taken_for_it(tmp_path: Path) -
             picture ^= 255
     explanation_of(other).save(tmp_path)
     same_sources(early, expected)  # has read them
-    with pytest.raises(SearchError, match="image 0 is no longer the one that was saved"):
+    with pytest.raises(SearchError, match=r"0-input\.png is no longer the picture that was saved"):
         late.source_images(0)
 
 

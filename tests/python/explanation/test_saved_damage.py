@@ -120,7 +120,7 @@ def test_pictures_of_one_image_are_not_taken_for_those_of_another(saved: Path) -
     for one, other in pairs:
         kept = (saved / "sources" / one).read_bytes()
         shutil.copy(saved / "sources" / other, saved / "sources" / one)
-        with pytest.raises(SearchError, match="training image 0 is no longer the one"):
+        with pytest.raises(SearchError, match=rf"{one} is no longer the picture"):
             Explanation.load(saved).source_images(0)
         (saved / "sources" / one).write_bytes(kept)
 

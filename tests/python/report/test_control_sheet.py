@@ -9,11 +9,14 @@ import pytest
 
 from compnn.bank.selection import Selection
 from compnn.explanation.explainer import Explainer
+from compnn.explanation.scores import score
+from compnn.images.kinds import Values
 from compnn.report.facts import most_changed, signed
 from compnn.report.sheets.control_sheet import control_sheet
 from compnn.search.search import Exhaustive
-from compnn.studies.control import control, subsets_by
+from compnn.studies.control import UNRESTRICTED, Control, control, subsets_by
 from control_cases import explainer_of_labels, explainer_of_photos, query_of
+from explanation_cases import explain
 
 Image = npt.NDArray[np.uint8]
 
@@ -95,3 +98,30 @@ def test_many_subsets_take_several_rows(photos: Explainer) -> None:
 )
 def test_signed(value: float, digits: int, text: str) -> None:
     assert signed(value, digits) == text
+
+
+def control_of_values(unit: str, mean: float) -> Control:
+    """Two subsets; `mean` is that of the second."""
+    kind = Values(unit, (0, 80))
+    explanations = {
+        title: explain([[0, 1]], size=(256, 256), kind=kind) for title in (UNRESTRICTED, "near")
+    }
+    return Control(
+        explanations,
+        {title: score(each) for title, each in explanations.items()},
+        {UNRESTRICTED: 2, "near": 1},
+        {UNRESTRICTED: np.array([20.0]), "near": np.array([mean])},
+        np.array([30.0]),
+        ("mean",),
+    )
+
+
+def test_sheet_of_values_shows_their_mean_in_their_unit() -> None:
+    found = control_of_values("m", 24.5)
+    sheet = control_sheet(found)
+    kind = found.unrestricted.target_kind
+    for explanation in found.explanations.values():
+        assert contains(sheet, kind.paint(explanation.output))
+    assert (control_sheet(control_of_values("m", 24.51)) == sheet).all(), "one decimal of 80"
+    for other in (control_of_values("m", 24.6), control_of_values("feet", 24.5)):
+        assert (control_sheet(other) != sheet).any()

@@ -66,6 +66,21 @@ def test_a_field_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> No
     assert [each.name for each in tmp_path.iterdir()] == ["folder"]
 
 
+def test_a_full_disk_leaves_the_old_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "field.npz"
+    random_field(0).save(path)
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OutputError, match=r"cannot write .*field\.npz: No space left on device"):
+        random_field(1).save(path)
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["field.npz"]
+
+
 @pytest.mark.parametrize(
     "change",
     [
