@@ -122,7 +122,7 @@ class Journal:
     def start(self, digests: Mapping[str, str]) -> None:
         """Forget everything and write the header."""
         self.clear()
-        self.append({"format": _format(self._work), "digests": dict(digests)}, sync=True)
+        self.append({"format": _format(self._work), "digests": dict(digests)})
 
     def append(self, entry: Mapping[str, object], *, sync: bool = False) -> None:
         """Add an entry; with `sync` it is on the disk when this returns."""

@@ -300,8 +300,10 @@ class _Build:
             self._dim = self._descriptor_dim()
             content |= digest_content({"main directions": self._digests})
             self._journal.check(content)
-            self.resumed = self._journal.plan is not None
-            self._plan = self._journal.plan or self._new_plan()
+            plan = self._new_plan()
+            old = self._journal.plan
+            self.resumed = old is not None and len(old.shards) == len(plan.shards)
+            self._plan = old if old is not None and self.resumed else plan
             self._check_space()
             if not self.resumed:
                 self._journal.start(content, self._plan)
@@ -360,6 +362,7 @@ class _Build:
         return {
             "command": "build" if self._base is None else "append",
             "format version": layout.FORMAT_VERSION,
+            "images of a shard": layout.SHARD_IMAGES,
             "network": self._network.identity().fingerprint,
             "layers": [[each.name, each.stride, each.hyperpatch] for each in self._layers.values()],
             "descriptor": self._descriptor,
@@ -768,8 +771,6 @@ def _copy_network(network: Network, manifest: Manifest, path: Path) -> str:
         with disk_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
-            with open(target, "rb") as copied:
-                os.fsync(copied.fileno())
     sync_tree(folder)
     return files[0].name
 

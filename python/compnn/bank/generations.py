@@ -28,7 +28,7 @@ from compnn.bank.manifest import Manifest, read_manifest, read_number
 from compnn.bank.partial import Plan, read_plan
 from compnn.bank.shard import Shard
 from compnn.bank.tables import Tables
-from compnn.bank.writing import disk_errors
+from compnn.bank.writing import disk_errors, sync_all
 from compnn.errors import BankError
 from compnn.files import check_regular, lock, sync_folder
 
@@ -340,9 +340,8 @@ class Writer:
         """
         with disk_errors(self.path):
             (self.path / layout.GENERATIONS).mkdir(exist_ok=True)
-            for kind in (*layout.KINDS, layout.NETWORK):
-                if (self.path / kind).exists():
-                    sync_folder(self.path / kind)
+        folders = [self.path / kind for kind in (*layout.KINDS, layout.NETWORK)]
+        sync_all([folder for folder in folders if folder.exists()])
         document = manifest.to_json()
         write_document(generation_file(self.path, manifest.generation), document)
         write_document(self.path / layout.MANIFEST_FILE, document)

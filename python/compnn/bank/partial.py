@@ -184,9 +184,12 @@ class PartialShard:
         """
         crc32, sizes = [], [(0, 0)] * len(self._rows)
         for file, record in zip(self._files, records, strict=True):
-            crc32.append(file.write(self._first(file.spec), record))
-            if file.spec.group is not None:
-                sizes[file.spec.group] = record.shape[0], record.shape[1]
+            group = file.spec.group
+            if group is None:
+                crc32.append(file.write(self.images, record))
+            else:
+                crc32.append(file.write(self._rows[group], record))
+                sizes[group] = record.shape[0], record.shape[1]
         return Entry(tuple(crc32), tuple(sizes))
 
     def holds(self, entry: Entry) -> bool:
@@ -208,7 +211,7 @@ class PartialShard:
         self.images += 1
 
     def finish(self) -> None:
-        """Cut the arrays to what has been accepted, and bring them to the disk."""
+        """Cut the arrays to what has been accepted."""
         for file in self._files:
             file.finish(self._first(file.spec))
 
@@ -297,7 +300,7 @@ class BuildJournal:
         with disk_errors(self._journal.path):
             self._journal.start(digests)
             if plan is not None:
-                self._journal.append(plan.to_json(), sync=True)
+                self._journal.append(plan.to_json())
 
     def begin_shard(self) -> frozenset[str]:
         """Come to the entries of the next shard; return the layers that it keeps whole."""

@@ -123,7 +123,7 @@ def write_contents(
     places: npt.NDArray[np.int64],
     checksums: npt.NDArray[np.uint32],
 ) -> None:
-    """Complete a shard, whose arrays have been written and synced, and bring it to the disk.
+    """Complete a shard, whose arrays have been written, and bring it to the disk.
 
     Parameters
     ----------
@@ -272,11 +272,26 @@ class Shard:
         number = self.numbers[file]
         verified, checksums = self._verified[:, number], self.checksums[:, number]
         chosen = np.asarray(slots, np.int64)
-        slot: int
-        for slot in chosen[~verified[chosen]].tolist():
-            data = self.record(file, slot).reshape(-1).view(np.uint8).data
-            if zlib.crc32(data) != checksums[slot]:
-                return slot
+        chosen = chosen[~verified[chosen]]
+        if not len(chosen):
+            return None
+        spec = self.specs[number]
+        first, count = chosen, np.ones_like(chosen)
+        if spec.group is not None:
+            first, rows, cols = self.places[chosen, spec.group].T
+            count = rows * cols
+        # By image there is as little as can be: large banks have many, and small ones at that.
+        data = self.array(file).reshape(-1).view(np.uint8).data
+        starts, stops = first * spec.row_bytes, (first + count) * spec.row_bytes
+        for slot, start, stop, crc32 in zip(
+            chosen.tolist(),
+            starts.tolist(),
+            stops.tolist(),
+            checksums[chosen].tolist(),
+            strict=True,
+        ):
+            if zlib.crc32(data[start:stop]) != crc32:
+                return int(slot)
             verified[slot] = True
         return None
 

@@ -8,7 +8,8 @@ import mmap
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from compnn.bank.layout import ArraySpec
+from compnn.bank.layout import HEADER_BYTES, ArraySpec
 from compnn.errors import BankError
 from compnn.files import sync_folder, write_at
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LARGE_RECORD = 1 << 18
+_MOST_SYNCS = 16
 # Offsets, sizes and addresses of direct writes are multiples of this: no common disk has larger
 # blocks.
 _BLOCK = max(4096, mmap.PAGESIZE)
@@ -38,8 +40,12 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = DiskFullError if error.errno in _NO_SPACE else BankError
-        raise kind(f"cannot write {path}: {error.strerror or error}") from error
+        raise _disk_error(path, error) from error
+
+
+def _disk_error(path: Path, error: OSError) -> BankError:
+    kind = DiskFullError if error.errno in _NO_SPACE else BankError
+    return kind(f"cannot write {path}: {error.strerror or error}")
 
 
 def fresh_folder(folder: Path) -> Path:
@@ -52,14 +58,27 @@ def fresh_folder(folder: Path) -> Path:
 
 
 def sync_tree(folder: Path) -> None:
-    """Bring the names in a folder, and in those below it, to the disk."""
-    with disk_errors(folder):
-        for each, _, _ in os.walk(folder, topdown=False):
-            sync_folder(each)
+    """Bring a folder, and all files and folders in it, to the disk."""
+    sync_all([folder, *folder.rglob("*")])
+
+
+def sync_all(places: Sequence[Path]) -> None:
+    """Bring files and folders to the disk, many at a time: one after the other takes long."""
+    if places:
+        with disk_errors(places[0]), ThreadPoolExecutor(min(len(places), _MOST_SYNCS)) as threads:
+            list(threads.map(_sync, places))
+
+
+def _sync(place: Path) -> None:
+    if place.is_dir():
+        sync_folder(place)
+    else:
+        with open(place, "rb") as file:
+            os.fsync(file.fileno())
 
 
 def save_array(path: Path, array: npt.NDArray[Any]) -> int:
-    """Write a small array to a new file, synced; return the CRC-32 of the file.
+    """Write a small array to a new file, not synced yet; return the CRC-32 of the file.
 
     Raises
     ------
@@ -70,15 +89,12 @@ def save_array(path: Path, array: npt.NDArray[Any]) -> int:
     data = spec.header(len(array)) + np.ascontiguousarray(array).tobytes()
     with disk_errors(path):
         path.parent.mkdir(exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        path.write_bytes(data)
     return zlib.crc32(data)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file another name; where that cannot be, as on another disk, copy it.
+    """Give a file another name; where that cannot be, as on another disk, copy it. Not synced.
 
     Raises
     ------
@@ -94,8 +110,6 @@ def link_or_copy(source: Path, target: Path) -> None:
             if error.errno in _NO_SPACE:
                 raise
             shutil.copyfile(source, target)
-            with open(target, "rb") as file:
-                os.fsync(file.fileno())
 
 
 def empty_for(offset: int, shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
@@ -123,6 +137,7 @@ class ArrayFile:
     def __init__(self, folder: Path, spec: ArraySpec) -> None:
         self.spec = spec
         self.path = folder / spec.file
+        self._row_bytes = spec.row_bytes
         self._direct: DirectWriter | None = None
         self._plain = False
         with disk_errors(self.path):
@@ -150,8 +165,8 @@ class ArrayFile:
         `record` is C-contiguous, of the dtype of the spec.
         """
         data = record.reshape(-1).view(np.uint8).data
-        offset = self.spec.file_bytes(row)
-        with disk_errors(self.path):
+        offset = HEADER_BYTES + row * self._row_bytes
+        try:
             direct = self._direct_writer() if len(data) >= _LARGE_RECORD else None
             if direct is None:
                 write_at(self._descriptor, data, offset)
@@ -160,6 +175,8 @@ class ArrayFile:
                 written = direct.write(data, offset)
                 write_at(self._descriptor, data[: written.start], offset)
                 write_at(self._descriptor, data[written.stop :], offset + written.stop)
+        except OSError as error:
+            raise _disk_error(self.path, error) from error
         return zlib.crc32(data)
 
     def read_checksum(self, row: int, rows: int) -> int:
@@ -168,11 +185,10 @@ class ArrayFile:
         return zlib.crc32(os.pread(self._descriptor, size, offset))
 
     def finish(self, rows: int) -> None:
-        """Keep the first `rows` rows, and bring everything to the disk."""
+        """Keep the first `rows` rows."""
         with disk_errors(self.path):
             os.ftruncate(self._descriptor, self.spec.file_bytes(rows))
             write_at(self._descriptor, self.spec.header(rows), 0)
-            os.fsync(self._descriptor)
 
     def close(self) -> None:
         """Close the file."""

@@ -8,12 +8,12 @@ import threading
 from pathlib import Path
 
 import numpy as np
-from stores import python
 
 from compnn import _core
 from compnn.bank.bank import Bank, build
 from memory_dataset import MemoryDataset
 from numpy_network import NumpyNetwork
+from stores import python
 
 SIZE = (16, 16)
 NETWORK = NumpyNetwork(SIZE)
@@ -68,7 +68,9 @@ def read_until_told(path: str) -> None:
     print(seen, len(generations))
 
 
-PROGRAM = "import test_concurrency; test_concurrency.read_until_told({path!r})"
+PROGRAM = (
+    "from tests.python.bank import test_concurrency; test_concurrency.read_until_told({path!r})"
+)
 
 
 def with_round(dataset: MemoryDataset, bank_round: int) -> MemoryDataset:

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stores import check_pairs, python
 
 from compnn.bank import generations, layout, tables
 from compnn.bank.bank import Bank, build, merge
@@ -28,6 +27,7 @@ from compnn.bank.generations import Writer
 from compnn.errors import BankError
 from compnn.network.onnx import OnnxNetwork
 from memory_dataset import MemoryDataset, StoppedError, contents, patch_call, stop_at
+from stores import check_pairs, python
 from tiny_networks import tiny_unet
 
 SIZE = (16, 16)
@@ -348,6 +348,7 @@ def test_unknown_fields_stay(path: Path, network: OnnxNetwork) -> None:
 # The disk
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 def test_everything_is_on_the_disk_before_it_is_published(
     path: Path, network: OnnxNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:

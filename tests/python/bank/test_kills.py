@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stores import check_pairs, python, record
 
 from compnn.bank import layout
 from compnn.bank.bank import Bank, build, merge
 from compnn.bank.generations import Writer
 from memory_dataset import MemoryDataset
 from numpy_network import NumpyNetwork
+from stores import check_pairs, python, record
 
 SIZE = (16, 16)
 NETWORK = NumpyNetwork(SIZE)
@@ -204,7 +204,7 @@ PROGRAM = """
     import sys
     from pathlib import Path
     from compnn.bank import layout
-    import test_kills
+    from tests.python.bank import test_kills
 
     layout.SHARD_IMAGES = 3
     print("ready", flush=True)
