@@ -22,8 +22,8 @@ USUAL_EFFORT = 4
 Progress: TypeAlias = Callable[[float], None]
 
 # Products of numbers up to which an exhaustive search is taken. Measured on the layers of Pix2Pix
-# (`benchmarks/speed`, section choice): on 16 images it is as quick as HyperPatch-Match up to 8e9, on
-# 400 up to 1e11; with this number none of the layers takes 1.2 times the quicker one's time.
+# (`benchmarks/speed`, section choice): on 16 images it is as quick as HyperPatch-Match up to 8e9,
+# on 400 up to 1e11; with this number no layer takes 1.2 times the quicker one's time.
 _QUICK = 2.5e10
 
 
