@@ -35,8 +35,8 @@ Numbers: TypeAlias = (
 )
 
 # A query in one basis of a bank: cells (H, W, K), norms (H, W), and for each hyperpatch the share
-# of it in [0, 1] that lies in the basis, (H - h + 1, W - w + 1), which its similarities are
-# multiplied by; None stands for 1.
+# of it in [0, 1] that lies in the basis, (H - h + 1, W - w + 1), which similarities are multiplied
+# by; None stands for 1.
 Query: TypeAlias = tuple[Numbers, npt.NDArray[np.float32], npt.NDArray[np.float32] | None]
 
 class CellBank:

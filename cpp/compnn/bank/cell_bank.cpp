@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cstddef>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -79,19 +78,6 @@ void CellBank::check_shards() {
     need(depths[basis] != kNone, "no shard has basis " + text(static_cast<Index>(basis)));
   }
   depths_ = std::move(depths);
-}
-
-Cells CellBank::image(Index index) const {
-  const Place& place = this->place(index);
-  const Shard& shard = shards_[static_cast<std::size_t>(place.shard)];
-  Cells cells;
-  cells.precision = shard.precision;
-  cells.rows = place.rows;
-  cells.cols = place.cols;
-  cells.depth = shard.depth;
-  cells.numbers = static_cast<const std::byte*>(shard.numbers) + place.first * cells.cell_bytes();
-  cells.norms = shard.norms + place.first;
-  return cells;
 }
 
 void CellBank::advise(Index index, int advice) const {

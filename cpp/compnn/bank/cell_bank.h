@@ -1,6 +1,7 @@
 // The cells of one layer for every training image: the part of a bank that a search reads.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -42,7 +43,19 @@ class CellBank {
   Index rows(Index image) const { return place(image).rows; }
   Index cols(Index image) const { return place(image).cols; }
   Index basis(Index image) const { return shard(image).basis; }
-  Cells image(Index index) const;
+  Cells image(Index index) const {
+    const Place& from = place(index);
+    const Shard& shard = shards_[static_cast<std::size_t>(from.shard)];
+    Cells cells;
+    cells.numbers = static_cast<const std::byte*>(shard.numbers) +
+                    from.first * shard.depth * bytes_per_number(shard.precision);
+    cells.norms = shard.norms + from.first;
+    cells.precision = shard.precision;
+    cells.rows = from.rows;
+    cells.cols = from.cols;
+    cells.depth = shard.depth;
+    return cells;
+  }
 
   // Asks the system to read an image's part of the files, without waiting for it.
   void read_ahead(Index index) const;

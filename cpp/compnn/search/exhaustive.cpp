@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -171,18 +172,20 @@ Field merged(const std::vector<Field>& fields, int matches) {
 Field exhaustive_search(const CellBank& bank, const Request& request, const Monitor& monitor) {
   std::vector<Query> queries = request.in_bases(bank);
   ThreadPool pool(request.num_threads);
-  const auto cost = [&](const Query& query) {
-    return static_cast<double>(hyperpatches(bank, query)) * static_cast<double>(query.cells.depth);
-  };
-  double all = 0, done = 0;
-  for (const Query& query : queries) all += cost(query);
-  std::vector<Field> fields;
+  std::vector<double> costs;
   for (Query& query : queries) {
-    const double share = cost(query) / all;
+    const Index places = hyperpatches(bank, query);
+    query.matches = static_cast<int>(std::min<Index>(request.matches, places));
+    costs.push_back(static_cast<double>(places) * static_cast<double>(query.cells.depth));
+  }
+  const double all = std::accumulate(costs.begin(), costs.end(), 0.0);
+  double done = 0;
+  std::vector<Field> fields;
+  for (std::size_t i = 0; i < queries.size(); ++i) {
+    const double share = costs[i] / all;
     Monitor part;
     if (monitor) part = [&](double fraction) { return monitor(done + share * fraction); };
-    query.matches = static_cast<int>(std::min<Index>(request.matches, hyperpatches(bank, query)));
-    fields.push_back(search_basis(bank, query, pool, part));
+    fields.push_back(search_basis(bank, queries[i], pool, part));
     done += share;
   }
   if (fields.size() == 1) return std::move(fields.front());
