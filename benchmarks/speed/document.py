@@ -32,6 +32,9 @@ def write(
 
 Written by `python -m benchmarks.speed`, in one run; every number is from it. It needs
 `pip install '.[test,results]' hnswlib usearch torch`; engines that are not installed are left out.
+The engine alone is measured by programs in C++ (Google Benchmark): `cmake --preset benchmarks`,
+`cmake --build --preset benchmarks`, then `build/benchmarks/benchmarks/cpp/bench_search` and
+`bench_kernels`.
 
     {command}
 

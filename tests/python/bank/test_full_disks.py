@@ -11,35 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stores import python
 
 from compnn.bank.bank import build
 from compnn.errors import BankError
 from compnn.network.onnx import OnnxNetwork
 from memory_dataset import MemoryDataset, contents, patch_call
-from tiny_networks import tiny_unet
+from stores import python
 
 LAYERS = ["encoder_1", "decoder_3"]
 COUNT = 5
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> OnnxNetwork:
-    path = tiny_unet(tmp_path_factory.mktemp("network") / "tiny.onnx")
-    return OnnxNetwork(path, LAYERS, "encoder_3")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tiny.bank"
-
-
-@pytest.fixture(scope="module")
-def reference(network: OnnxNetwork, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files of a bank that was built without interruption."""
-    path = tmp_path_factory.mktemp("reference") / "tiny.bank"
-    build(path, network, MemoryDataset(COUNT))
-    return contents(path)
 
 
 def fail_with(code: int) -> Callable[..., None]:

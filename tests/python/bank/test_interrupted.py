@@ -9,36 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from stores import check_pairs, python
 
 from compnn.bank import directions, layout
 from compnn.bank.bank import Bank, build
 from compnn.errors import BankError, ImageError
 from compnn.network.onnx import OnnxNetwork
 from memory_dataset import MemoryDataset, StoppedError, contents, patch_call, stop_at
-from tiny_networks import tiny_unet
+from stores import check_pairs, python
 
 LAYERS = ["encoder_1", "decoder_3"]
 COUNT = 5
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> OnnxNetwork:
-    path = tiny_unet(tmp_path_factory.mktemp("network") / "tiny.onnx")
-    return OnnxNetwork(path, LAYERS, "encoder_3")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tiny.bank"
-
-
-@pytest.fixture(scope="module")
-def reference(network: OnnxNetwork, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files of a bank that was built without interruption."""
-    path = tmp_path_factory.mktemp("reference") / "tiny.bank"
-    build(path, network, MemoryDataset(COUNT))
-    return contents(path)
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from compnn.data.dataset import Dataset, Pair
 from compnn.explanation.composition import Composition
 from compnn.explanation.explainer import Explainer
 from compnn.images.kinds import Labels
-from compnn.images.measures import LabelComparison
 from compnn.images.palette import Palette
 from compnn.network.onnx import OnnxNetwork
 from compnn.search.search import Exhaustive, HyperPatchMatch
@@ -35,7 +34,7 @@ from evaluation_cases import (
     line_of,
     pooling_network,
 )
-from memory_dataset import MemoryDataset, grey_palette
+from memory_dataset import MemoryDataset
 from tiny_networks import tiny_unet
 
 
@@ -162,19 +161,6 @@ def test_global_reconstructions_are_the_nearest_targets(
             expected_of_labels([pair.target for pair in LABELS], outputs)
         )
         assert line.similarity == pytest.approx(np.mean(similarities), abs=1e-5)
-
-
-def test_void_does_not_count_and_an_image_of_void_has_no_accuracy() -> None:
-    palette = replace(grey_palette(3), void=9)
-    truth = np.array([[0, 1, 2, 9]], np.uint8)
-    comparison = LabelComparison(palette)
-    half = comparison.observe(truth, np.array([[0, 9, 1, 0]], np.uint8))
-    nothing = comparison.observe(np.full((1, 4), 9, np.uint8), truth)
-    values = comparison.summarise([half, nothing])
-    assert values["pixel_accuracy"] == pytest.approx(1 / 3)
-    assert values["mean_iou"] == pytest.approx((1 + 0 + 0) / 3)
-    assert all(math.isnan(value) for value in comparison.summarise([nothing]).values())
-    assert comparison.observe(palette.colourise(truth), truth) == comparison.observe(truth, truth)
 
 
 class PaintedInputs(Dataset):
