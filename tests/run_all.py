@@ -48,7 +48,8 @@ def checks() -> dict[str, list[str]]:
         ],
         "C++ build": [tool("cmake"), "--build", "--preset", "sanitizers"],
         "C++ tests, sanitized": [tool("ctest"), "--preset", "sanitizers", "--parallel", "2"],
-        "Python tests": [python, "-m", "pytest"],
+        # A file at a time: its tests share banks.
+        "Python tests": [python, "-m", "pytest", "-n", "2", "--dist", "loadfile"],
     }
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compnn import views
 from compnn.bank.bank import Bank, build
 from compnn.errors import SearchError
 from compnn.explanation.explainer import Explainer
@@ -172,14 +171,8 @@ def test_explanations_and_studies_have_sheets(photos: Explainer) -> None:
     explanation = photos.explain(image, "encoder_2", Exhaustive())
     nearest = photos.bank.pair(explanation.candidates[0].index)[1]
     wanted = contact_sheet([explanation], global_output=nearest)
-    np.testing.assert_array_equal(views.sheet(explanation), wanted)
     np.testing.assert_array_equal(explanation.sheet(), wanted)
     found = control(photos, image, "encoder_2", subsets_by(photos.bank, "wall"), Exhaustive())
-    np.testing.assert_array_equal(views.sheet(found), control_sheet(found))
+    np.testing.assert_array_equal(found.sheet(), control_sheet(found))
     matching = made_up(1)
-    np.testing.assert_array_equal(views.sheet(matching), match_sheet(matching))
-
-
-def test_what_nobody_draws_is_refused() -> None:
-    with pytest.raises(TypeError, match="no sheet is drawn of a Values"):
-        views.sheet(Values("m"))
+    np.testing.assert_array_equal(matching.sheet(), match_sheet(matching))
