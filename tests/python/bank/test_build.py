@@ -12,7 +12,6 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
-from stores import activation, check_pairs, load, record
 
 from compnn.bank import layout
 from compnn.bank.bank import Bank, build
@@ -24,6 +23,7 @@ from compnn.network.onnx import OnnxNetwork
 from compnn.network.preprocessing import Preprocessing
 from memory_dataset import MemoryDataset, StoppedError, contents, stop_at
 from reference import stored, stored_norms
+from stores import activation, check_pairs, load, record
 from tiny_networks import nan_network, save_network, tiny_segnet, tiny_unet
 
 LAYERS = ["encoder_1", "decoder_3"]

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stores import activation, check_pairs, check_that_images_find_themselves, load
 
 from compnn.bank import layout
 from compnn.bank.bank import Bank, build
@@ -24,6 +23,7 @@ from compnn.errors import BankError, ImageError
 from compnn.network.onnx import OnnxNetwork
 from memory_dataset import MemoryDataset, StoppedError, contents, patch_call, stop_at
 from reference import stored
+from stores import activation, check_pairs, check_that_images_find_themselves, load
 from tiny_networks import wide_network
 
 COUNT = 10

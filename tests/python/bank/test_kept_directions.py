@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from stores import check_that_images_find_themselves, load, search
 
 from compnn import _core
 from compnn.bank.bank import Bank, build
@@ -24,6 +23,7 @@ from compnn.errors import BankError
 from compnn.network.onnx import OnnxNetwork
 from memory_dataset import MemoryDataset
 from reference import as_kept, dequantised
+from stores import check_that_images_find_themselves, load, search
 from tiny_networks import WIDE_LAYERS, wide_network
 
 COUNT = 6

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stores import activation, check_pairs, check_that_images_find_themselves, load, search
 
 from compnn.bank import layout
 from compnn.bank.bank import Bank, build
@@ -19,6 +18,7 @@ from compnn.network.onnx import OnnxNetwork
 from compnn.network.preprocessing import Preprocessing
 from memory_dataset import StoppedError, contents, grey_palette, stop_at
 from reference import as_kept, hyperpatches
+from stores import activation, check_pairs, check_that_images_find_themselves, load, search
 from tiny_networks import save_network, tiny_segnet, tiny_unet
 
 LAYERS = ["encoder_1", "decoder_3"]
