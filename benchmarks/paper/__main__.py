@@ -63,7 +63,8 @@ def _head(setting: Setting) -> str:
         f"Written by `python -m benchmarks.paper --work FOLDER`; no number or verdict is typed "
         f"in. It builds the banks that are missing and resumes what was interrupted; with the "
         f"banks it takes about half an hour on 2 cores; `python -m benchmarks.paper --work FOLDER "
-        f"--sections 1,3` runs some sections alone. It needs `pip install '.[results]'` and the real data and networks of `../shared`. All "
+        f"--sections 1,3` runs some sections alone. It needs `pip install '.[results]'` and the "
+        f"real data and networks of `../shared`. All "
         f"random numbers come from seed {SEED}: apart from the seconds, the same numbers come out "
         f"again. Searches are by HyperPatch-Match, as in the paper, or exhaustive, as the sections "
         f"say; left to itself (`--method auto`), compnn searches exhaustively where that is quick.",
