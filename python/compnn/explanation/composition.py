@@ -128,10 +128,14 @@ def compose(
         If there is no such composition.
     """
     check_composition(how)
-    copied = provenance(field, layer, pictures).copy_from(pictures)
+
+    def copied() -> Picture:
+        return provenance(field, layer, pictures).copy_from(pictures)
+
     if how == "copy":
-        return copied
+        return copied()
     return kind.merge(
+        layer.image_size,
         copied,
         (
             (where, windows.copy_from(pictures))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
@@ -124,13 +125,20 @@ class Kind(ABC):
         """The picture as it is shown: uint8 (H, W, 3) RGB. What is RGB already stays so."""
 
     @abstractmethod
-    def merge(self, owned: Picture, pasted: Iterable[tuple[Rectangle, Picture]]) -> Picture:
+    def merge(
+        self,
+        size: tuple[int, int],
+        owned: Callable[[], Picture],
+        pasted: Iterable[tuple[Rectangle, Picture]],
+    ) -> Picture:
         """One picture of several that lie over each other (composition "overlap").
 
         Parameters
         ----------
+        size
+            (height, width) of the picture.
         owned
-            The whole picture that plain copying gives; it decides ties between classes.
+            Gives the whole picture that plain copying makes; it decides ties between classes.
         pasted
             Parts, with the rectangle of the picture that each fills; together they cover all.
         """
@@ -184,9 +192,14 @@ class Photo(Kind):
         """As `Kind.paint`."""
         return picture
 
-    def merge(self, owned: Picture, pasted: Iterable[tuple[Rectangle, Picture]]) -> Picture:
+    def merge(
+        self,
+        size: tuple[int, int],
+        owned: Callable[[], Picture],
+        pasted: Iterable[tuple[Rectangle, Picture]],
+    ) -> Picture:
         """The mean, rounded."""
-        return _mean(owned, pasted)
+        return _mean(size, pasted)
 
     def compare(self, truth: Picture, other: Picture) -> Score:
         """As `Kind.compare`, by PSNR."""
@@ -281,20 +294,26 @@ class Labels(Kind):
         """As `Kind.paint`, in the palette's colours."""
         return picture if picture.ndim == 3 else self.palette.colourise(picture)
 
-    def merge(self, owned: Picture, pasted: Iterable[tuple[Rectangle, Picture]]) -> Picture:
+    def merge(
+        self,
+        size: tuple[int, int],
+        owned: Callable[[], Picture],
+        pasted: Iterable[tuple[Rectangle, Picture]],
+    ) -> Picture:
         """The class that is pasted most often.
 
         A tie goes to the owner's class, where that takes part, else to the lowest.
         """
         parts = [(where, self.labels(part)) for where, part in pasted]
-        winner = self.labels(owned).copy()
+        copied = owned()
+        winner = self.labels(copied).copy()
         votes = _votes(winner, parts)
         # To win, a class must have more votes than the owner's, and than the classes before it.
         for label in np.unique([label for _, part in parts for label in np.unique(part)]):
             other = np.full_like(winner, label)
             better = (other_votes := _votes(other, parts)) > votes
             winner[better], votes[better] = label, other_votes[better]
-        return winner if owned.ndim == 2 else self.paint(winner)
+        return winner if copied.ndim == 2 else self.paint(winner)
 
     def compare(self, truth: Picture, other: Picture) -> Score:
         """As `Kind.compare`, by pixel accuracy; pixels that are truly void are not counted."""
@@ -379,9 +398,14 @@ class Values(Kind):
         grey = np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)
         return np.repeat(grey[..., np.newaxis], 3, axis=2)
 
-    def merge(self, owned: Picture, pasted: Iterable[tuple[Rectangle, Picture]]) -> Picture:
+    def merge(
+        self,
+        size: tuple[int, int],
+        owned: Callable[[], Picture],
+        pasted: Iterable[tuple[Rectangle, Picture]],
+    ) -> Picture:
         """The mean; inputs, which are RGB, stay so."""
-        return _mean(owned, pasted)
+        return _mean(size, pasted)
 
     def compare(self, truth: Picture, other: Picture) -> Score:
         """As `Kind.compare`, by the root of the mean squared error; inputs, RGB, by PSNR."""
@@ -434,17 +458,20 @@ def kind_from_json(document: Mapping[str, object]) -> Kind:
     raise ImageError(f"a kind of picture is photo, labels or values, not {document!r}")
 
 
-def _mean(owned: Picture, pasted: Iterable[tuple[Rectangle, Picture]]) -> Picture:
-    """The mean of what is pasted, of the dtype of `owned`; whole numbers are rounded."""
-    colours = owned.dtype == np.uint8
+def _mean(size: tuple[int, int], pasted: Iterable[tuple[Rectangle, Picture]]) -> Picture:
+    """The mean of what is pasted, at least one part, of its dtype; whole numbers are rounded."""
+    parts = iter(pasted)
+    first = next(parts)
+    trailing, dtype = first[1].shape[2:], first[1].dtype
+    colours = dtype == np.uint8
     # Sums of bytes are exact in float; those of values may be too large for it.
-    total = np.zeros(owned.shape, np.float32 if colours else np.float64)
-    count = np.zeros(owned.shape[:2] + (1,) * (owned.ndim - 2), np.float32)
-    for where, part in pasted:
+    total = np.zeros((*size, *trailing), np.float32 if colours else np.float64)
+    count = np.zeros((*size, *(1 for _ in trailing)), np.float32)
+    for where, part in chain([first], parts):
         total[where] += part
         count[where] += 1
     total /= count
-    return (np.rint(total, out=total) if colours else total).astype(owned.dtype)
+    return (np.rint(total, out=total) if colours else total).astype(dtype)
 
 
 def _votes(
