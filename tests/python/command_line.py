@@ -86,11 +86,15 @@ class World:
     query: Path
 
 
+# A test that runs in the background of a shell has SIGINT ignored, and so would what it starts.
+HEEDS_CTRL_C = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 def run_process(
     *arguments: object, before: str = "", environment: Mapping[str, str] | None = None
 ) -> Result:
     """The program in a process of its own; `before` is run first."""
-    program = f"{before}\nfrom compnn.cli import main\nmain()"
+    program = f"{HEEDS_CTRL_C}{before}\nfrom compnn.cli import main\nmain()"
     done = subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)],
         capture_output=True,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from command_line import HEEDS_CTRL_C
 from compnn import _core
 from compnn.bank.layout import ACTIVATION_DTYPES
 from engine import SEARCHES, TOLERANCE, environment, search
@@ -28,7 +29,7 @@ TIMEOUT = 60
 
 def run(script: str, *arguments: str, **variables: str) -> str:
     """What a script prints in a process of its own, with the engine and the cases imported."""
-    imports = "import os, signal, sys, threading\nfrom engine import search\n"
+    imports = f"{HEEDS_CTRL_C}import os, sys, threading\nfrom engine import search\n"
     done = subprocess.run(
         [sys.executable, "-c", f"{imports}from reference import random_case\n{script}", *arguments],
         env=environment(**variables),
