@@ -8,13 +8,12 @@ import typer
 
 from compnn.errors import SearchError
 from compnn.search import search
-from compnn.search.search import Auto, Exhaustive, HyperPatchMatch, Search
+from compnn.search.search import Search
 
 PANEL = "Search"
 """Title under which help lists them."""
 
 MethodName = Literal["auto", "exhaustive", "hyperpatch-match"]
-_KINDS = (Auto, Exhaustive, HyperPatchMatch)
 
 Method = Annotated[
     MethodName,
@@ -73,7 +72,7 @@ def search_of(method: MethodName, **options: str | int | None) -> Search:
         If the method does not have an option, naming those that do, or a value makes no sense.
     """
     for name, value in options.items():
-        having = [kind.method for kind in _KINDS if name in kind.__dataclass_fields__]
+        having = [kind.method for kind in search.SEARCHES if name in kind.__dataclass_fields__]
         if value is not None and method not in having:
             raise SearchError(
                 f"--{name} is no option of --method {method}; add "

@@ -258,8 +258,8 @@ class Auto:
 Search: TypeAlias = Exhaustive | HyperPatchMatch | Auto
 """How to search; no field of a search is silently ignored."""
 
-_SEARCHES: tuple[type[Search], ...] = (Auto, Exhaustive, HyperPatchMatch)
-METHODS: tuple[str, ...] = tuple(each.method for each in _SEARCHES)
+SEARCHES: tuple[type[Search], ...] = (Auto, Exhaustive, HyperPatchMatch)
+METHODS: tuple[str, ...] = tuple(each.method for each in SEARCHES)
 
 
 def search_of(method: str, **options: object) -> Search:
@@ -271,7 +271,7 @@ def search_of(method: str, **options: object) -> Search:
         If there is no such method, it does not have an option, or a value makes no sense.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    for kind in _SEARCHES:
+    for kind in SEARCHES:
         if kind.method == method:
             fields = kind.__dataclass_fields__
             for name in given:
