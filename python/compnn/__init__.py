@@ -23,6 +23,7 @@ from compnn.images.palette import Palette
 from compnn.network.layer import Layer
 from compnn.network.network import Network
 from compnn.network.onnx import OnnxNetwork
+from compnn.network.output import OutputChoice
 from compnn.network.preprocessing import Preprocessing
 from compnn.network.reading import Reading
 from compnn.search.field import Field
@@ -55,6 +56,7 @@ __all__ = [
     "Matching",
     "Network",
     "OnnxNetwork",
+    "OutputChoice",
     "Pair",
     "PairedFolders",
     "Palette",

@@ -12,6 +12,7 @@ from compnn.errors import ImageError, LayerError
 from compnn.images.kinds import Kind, Photo, Picture
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
+from compnn.network.output import OutputChoice
 from compnn.network.preprocessing import Preprocessing
 from compnn.network.reading import Reading
 
@@ -25,6 +26,7 @@ class NumpyNetwork:
     name = "NumPy"
     descriptor = "half"
     preprocessing = Preprocessing(range=(0, 1))
+    output_choice = OutputChoice()
     num_threads = 1
 
     def __init__(self, size: tuple[int, int] = (16, 16)) -> None:
@@ -56,6 +58,9 @@ class NumpyNetwork:
 
     def check_kind(self, kind: Kind) -> None:
         pass
+
+    def describe_output(self, kind: Kind) -> str:
+        return "output: colours"
 
     def fit(self, picture: Picture, kind: Kind) -> Picture:
         return picture

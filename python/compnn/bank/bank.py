@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from compnn import _core
 from compnn.bank import layout
-from compnn.bank.build import append_pairs, build_bank
+from compnn.bank.build import Say, append_pairs, build_bank
 from compnn.bank.cells import BankCells, BankDescriptors
 from compnn.bank.changes import (
     attach_arrays,
@@ -206,6 +206,7 @@ class Bank:
         content = {
             "network": manifest.network.fingerprint,
             "preprocessing": scaling_json(manifest.preprocessing),
+            "output": manifest.output.to_json(),
             "dtype": manifest.dtype,
             "layers": [each.to_json() for each in manifest.layers.values()],
             "descriptor": self.descriptor,
@@ -627,6 +628,7 @@ class Bank:
                 list(self.layers),
                 self.descriptor,
                 preprocessing=preprocessing,
+                output=self._opened.manifest.output,
                 num_threads=num_threads,
             )
         except (LayerError, NetworkError):
@@ -671,6 +673,7 @@ def build(
     restart: bool = False,
     copy_network: bool = False,
     progress: Progress | None = None,
+    say: Say | None = None,
 ) -> Bank:
     """Build a bank of the activations of a network for all pairs of a dataset, and open it.
 
@@ -701,6 +704,9 @@ def build(
         Keep the network's file in the bank, too.
     progress
         Called as `progress(done, total)` at the start and after each pair that has been written.
+    say
+        Called with a line for each thing that is found out, or guessed, in a dry run on the first
+        pair: what the network's output is taken for, how long the build will take.
 
     Raises
     ------
@@ -710,7 +716,9 @@ def build(
     ImageError
         If a pair cannot be read, does not fit the network, or is too small for a hyperpatch.
     ActivationError
-        If an activation is NaN or infinite, or too large for `dtype`.
+        If an activation or the output is NaN or infinite, or too large for `dtype`.
+    NetworkError
+        If the network gives other numbers when it is run again: dropout is on.
     DatasetError
         If the dataset is empty, none of its pairs can be used, its targets are no kind of picture
         that the network paints, or descriptors have different numbers of values.
@@ -725,6 +733,7 @@ def build(
         restart=restart,
         copy_network=copy_network,
         progress=progress,
+        say=say,
     )
     return Bank(path)
 

@@ -38,6 +38,7 @@ from compnn.bank.manifest import (
 )
 from compnn.bank.pairs import PairReader
 from compnn.bank.partial import WORK, BuildJournal, Entry, PartialShard, Plan, Record
+from compnn.bank.rehearsal import rehearse
 from compnn.bank.shard import ShardContents, ShardLayer, write_contents
 from compnn.bank.tables import Attributes, SkippedImage, write_tables
 from compnn.bank.writing import DiskFullError, disk_errors, fresh_folder, link_or_copy, sync_tree
@@ -48,12 +49,15 @@ from compnn.network.network import Network
 from compnn.network.onnx_graph import network_files
 
 Progress = Callable[[int, int], None]
+Say = Callable[[str], None]
 
 # Images that go through the network at a time, each on its share of the threads: that is faster
 # than all threads on one image, and each takes memory.
 _MOST_WORKERS = 4
 # Bytes of activations of sampled images that are kept until these are packed.
 _MOST_KEPT = 1 << 28
+# Seconds of a build that are announced.
+_WORTH_SAYING = 60
 # Journal and tables take about this much for each record.
 _NOTES_BYTES = 64
 
@@ -69,6 +73,7 @@ def build_bank(
     restart: bool,
     copy_network: bool,
     progress: Progress | None,
+    say: Say | None,
 ) -> None:
     """Build a bank, or finish one whose build was interrupted: see `compnn.bank.bank.build`."""
     if dtype not in layout.ACTIVATION_DTYPES:
@@ -81,7 +86,9 @@ def build_bank(
     check_place(path, overwrite=overwrite)
     with Writer(path, create=True) as writer:
         check_place(path, overwrite=overwrite)
-        build = _Build(writer, network, dataset, dtype, skip_bad=skip_bad, progress=progress)
+        build = _Build(
+            writer, network, dataset, dtype, skip_bad=skip_bad, progress=progress, say=say
+        )
         _run(build, restart=restart, copy_network=copy_network)
 
 
@@ -229,7 +236,7 @@ class _Build:
     ----------
     writer
         Of the bank's folder.
-    network, dataset, dtype, skip_bad, progress
+    network, dataset, dtype, skip_bad, progress, say
         As those of `compnn.bank.bank.build`.
     base
         The generation that is appended to. Default: a new bank is built.
@@ -245,6 +252,7 @@ class _Build:
         *,
         skip_bad: bool,
         progress: Progress | None,
+        say: Say | None = None,
     ) -> None:
         self.path = writer.path
         self.done = 0
@@ -265,6 +273,7 @@ class _Build:
         self._dataset = dataset
         self._dtype = dtype
         self._progress = progress
+        self._say = say or (lambda line: None)
         self._reader = PairReader(dataset, network, skip_bad=skip_bad)
         self._packers: SimpleQueue[Packer] = SimpleQueue()
         self._sampled: dict[int, dict[str, npt.NDArray[np.float32]]] = {}
@@ -291,6 +300,8 @@ class _Build:
                 self._writer.clean()
             content = digest_content(self._content())
             self._journal.check(content)
+            if self._journal.plan is None:  # else it has been rehearsed
+                self._rehearse()
             self._directions = (
                 self._find_directions() if self._base is None else self._base_directions()
             )
@@ -351,6 +362,16 @@ class _Build:
         """Close the journal."""
         self._journal.close()
 
+    def _rehearse(self) -> None:
+        """Run the network on one pair, and say what the build will be."""
+        found = rehearse(self._network, self._dataset, self._reader, self._taps)
+        if found is None:
+            return
+        self._say(found.output)
+        left = found.seconds * len(self._dataset) / self._workers
+        if left >= _WORTH_SAYING:
+            self._say(f"{len(self._dataset)} pairs, about {math.ceil(left / 60)} min")
+
     def _new_plan(self) -> Plan:
         first = self._writer.new_id(layout.SHARDS)
         shards = -(-len(self._dataset) // layout.SHARD_IMAGES)
@@ -367,6 +388,7 @@ class _Build:
             "layers": [[each.name, each.stride, each.hyperpatch] for each in self._layers.values()],
             "descriptor": self._descriptor,
             "preprocessing": scaling_json(self._network.preprocessing),
+            "output": self._network.output_choice.to_json(),
             "dtype": self._dtype,
             "images": dataset.names,
             "input kind": dataset.input_kind.to_json(),
@@ -724,6 +746,7 @@ class _Build:
             network=network.identity(),
             network_file=None,
             preprocessing=network.preprocessing,
+            output=network.output_choice,
             dtype=self._dtype,
             layers=dict(self._layers),
             descriptor=None

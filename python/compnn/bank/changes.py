@@ -262,6 +262,7 @@ def _check_alike(sources: Sequence[Generation]) -> None:
         ours, theirs = first.manifest, other.manifest
         alike = {
             "network": ours.network.fingerprint == theirs.network.fingerprint,
+            "output": ours.output == theirs.output,
             "preprocessing": scaling_json(ours.preprocessing) == scaling_json(theirs.preprocessing),
             "dtype": ours.dtype == theirs.dtype,
             "layers": list(ours.layers.items()) == list(theirs.layers.items()),

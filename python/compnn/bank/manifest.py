@@ -13,6 +13,7 @@ from compnn.errors import BankError, CompnnError
 from compnn.images.kinds import Kind, kind_from_json
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
+from compnn.network.output import OutputChoice
 from compnn.network.preprocessing import Preprocessing
 
 _T = TypeVar("_T")
@@ -88,6 +89,8 @@ class Manifest:
         Version of compnn that wrote it.
     network, preprocessing
         The network and how images were given to it.
+    output
+        Which output of the network was asked for, and what it was said to be.
     network_file
         The copy of the network's file in the folder `network`, if there is one.
     dtype
@@ -116,6 +119,7 @@ class Manifest:
     network: Identity
     network_file: str | None
     preprocessing: Preprocessing
+    output: OutputChoice
     dtype: str
     layers: Mapping[str, Layer]
     descriptor: BankDescriptor | None
@@ -144,6 +148,7 @@ class Manifest:
             "network": self.network.to_json(),
             "network_file": self.network_file,
             "preprocessing": self.preprocessing.to_json(),
+            "output": self.output.to_json(),
             "dtype": self.dtype,
             "layers": [each.to_json() for each in self.layers.values()],
             "descriptor": self.descriptor
@@ -196,6 +201,7 @@ class Manifest:
             network=_parsed(root.child("network"), Identity.from_json),
             network_file=root.optional("network_file", _file_name),
             preprocessing=_parsed(root.child("preprocessing"), Preprocessing.from_json),
+            output=_parsed(root.child("output"), OutputChoice.from_json),
             dtype=root.child("dtype").as_choice(layout.ACTIVATION_DTYPES),
             layers=layers,
             descriptor=root.optional("descriptor", _descriptor),

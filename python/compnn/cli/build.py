@@ -47,6 +47,10 @@ def build(
     std: options.Std = None,
     channel_order: options.ChannelOrder = None,
     resize: options.Resize = False,
+    output: options.OutputName = None,
+    output_kind: options.OutputKindOption = None,
+    output_range: options.OutputRange = None,
+    threshold: options.Threshold = None,
     copy_network: Annotated[
         bool,
         typer.Option(
@@ -87,6 +91,7 @@ def build(
         descriptor,
         preprocessing=options.preprocessing_of(size, input_range, mean, std, channel_order, resize),
         hyperpatch=None if hyperpatch is None else options.parse_pair(hyperpatch),
+        output=options.output_of(output, output_kind, output_range, threshold),
         num_threads=threads,
     )
     with console.image_progress("building", quiet=json) as progress:
@@ -100,6 +105,7 @@ def build(
             restart=restart,
             copy_network=copy_network,
             progress=progress,
+            say=None if json else console.print_note,
         )
     with built:
         if json:

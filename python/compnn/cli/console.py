@@ -42,6 +42,11 @@ def print_error(message: str) -> None:
     _print_note("[bold red]error:[/]", message)
 
 
+def print_note(message: str) -> None:
+    """Print on standard error what somebody may want to know, in one paragraph."""
+    _print_note("[bold yellow]note:[/]", message)
+
+
 def print_json(document: object) -> None:
     """Print a JSON document on standard output, and nothing else with it."""
     print(json_text(document))
@@ -77,7 +82,7 @@ def show_warnings() -> None:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        _print_note("[bold yellow]note:[/]", str(message))
+        print_note(str(message))
 
     warnings.showwarning = show
 

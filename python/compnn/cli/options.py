@@ -10,6 +10,7 @@ import typer
 
 from compnn.explanation.composition import Composition
 from compnn.names import file_name
+from compnn.network.output import OutputChoice, OutputKind
 from compnn.network.preprocessing import Preprocessing
 
 _T = TypeVar("_T")
@@ -144,6 +145,54 @@ Resize = Annotated[
         help="Resize images that have another size than the network's input.",
     ),
 ]
+
+_OUTPUT = "What the network's output is"
+OutputName = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        metavar="NAME",
+        rich_help_panel=_OUTPUT,
+        help="Which output is explained. Default: the per-pixel output that is computed last.",
+    ),
+]
+OutputKindOption = Annotated[
+    Literal["logits", "labels", "binary", "values", "photo"] | None,
+    typer.Option(
+        "--output-kind",
+        rich_help_panel=_OUTPUT,
+        help="What it is. Default: by its operators, its channels and the targets; the build says.",
+    ),
+]
+OutputRange = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LO,HI",
+        callback=parsed(parse_range, "LO,HI, such as -1,1"),
+        rich_help_panel=_OUTPUT,
+        help="Numbers of a photo that are black and white. Default: the file's metadata "
+        "`output_range`, else by its operators, else as in the input.",
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=_OUTPUT,
+        help="Numbers of a binary output above it are the second class. Default: 0.5 of a "
+        "probability, else 0.",
+    ),
+]
+
+
+def output_of(
+    name: str | None,
+    kind: OutputKind | None,
+    output_range: str | None,
+    threshold: float | None,
+) -> OutputChoice:
+    """The choice of an output that the options make."""
+    span = None if output_range is None else parse_range(output_range)
+    return OutputChoice(name, kind, span, threshold)
 
 
 def preprocessing_of(

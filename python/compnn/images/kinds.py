@@ -143,6 +143,21 @@ class Kind(ABC):
             Parts, with the rectangle of the picture that each fills; together they cover all.
         """
 
+    def unmatched(self, picture: Picture, where: npt.NDArray[np.bool_]) -> Picture:
+        """The picture with nothing shown where (H, W) `where` says so: grey, NaN, or void.
+
+        Label maps of a palette without void get 255 there.
+        """
+        nothing: float = 128 if picture.ndim == 3 else self._nothing
+        shown: Picture = picture.copy()
+        shown[where] = nothing
+        return shown
+
+    @property
+    def _nothing(self) -> float:
+        """What stands for nothing in a picture (H, W)."""
+        return math.nan
+
     @abstractmethod
     def compare(self, truth: Picture, other: Picture) -> Score:
         """How near a picture is to the truth.
@@ -285,6 +300,10 @@ class Labels(Kind):
                 f"{name} holds the label {stray}, which is not in {self.palette.describe_labels()}"
             )
         return picture
+
+    @property
+    def _nothing(self) -> float:
+        return 255 if self.palette.void is None else self.palette.void
 
     def labels(self, picture: Picture) -> npt.NDArray[np.uint8]:
         """The label map (H, W) of a label map that may be painted."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from compnn.errors import NetworkError
 from compnn.images.kinds import Kind, Picture
 from compnn.network.layer import Layer
+from compnn.network.output import OutputChoice
 from compnn.network.preprocessing import Preprocessing
 from compnn.network.reading import Reading
 
@@ -76,6 +77,8 @@ class Network(Protocol):
         How images become its input.
     input_size
         (height, width) of its input; None when it takes images of any size.
+    output_choice
+        Which output was asked for, and what it was said to be.
     num_threads
         Threads of one run.
     """
@@ -90,6 +93,8 @@ class Network(Protocol):
     def preprocessing(self) -> Preprocessing: ...
     @property
     def input_size(self) -> tuple[int, int] | None: ...
+    @property
+    def output_choice(self) -> OutputChoice: ...
     @property
     def num_threads(self) -> int: ...
 
@@ -133,6 +138,15 @@ class Network(Protocol):
         ------
         DatasetError
             Saying what the output is.
+        """
+
+    def describe_output(self, kind: Kind) -> str:
+        """What the output is taken for where the targets are of a kind, in one line.
+
+        Raises
+        ------
+        DatasetError
+            As `check_kind`.
         """
 
     def fit(self, picture: Picture, kind: Kind) -> Picture:

@@ -11,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import ActivationError, DatasetError, ImageError, LayerError, NetworkError
-from compnn.images.kinds import Kind, Labels, Photo, Picture, Values
+from compnn.images.kinds import Kind, Photo, Picture
+from compnn.network.geometry import maps_by_sizes
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
 from compnn.network.onnx_graph import OnnxGraph
-from compnn.network.onnx_metadata import read_metadata
+from compnn.network.onnx_metadata import Metadata, read_metadata
+from compnn.network.onnx_output import Layout, ending_of, main_output, output_layouts
 from compnn.network.onnx_sessions import Sessions
 from compnn.network.onnx_shapes import tap_shapes
+from compnn.network.output import Frame, Output, OutputChoice
 from compnn.network.preprocessing import Preprocessing
 from compnn.network.reading import Reading
 
@@ -43,6 +46,9 @@ class OnnxNetwork:
         How images become input; what it leaves open is taken from the file.
     hyperpatch : (h, w), optional
         Cells of a hyperpatch, the same for all layers. Default: see `Layer.of`.
+    output : OutputChoice, optional
+        Which output to explain, and what it is. Default: what the file's metadata says, else the
+        per-pixel output that is computed last, by its operators, channels and the targets.
     num_threads : int
         Threads of one run; -1 means all CPUs that this process may use.
 
@@ -55,6 +61,8 @@ class OnnxNetwork:
         Complete: with size unless any is taken, and with range or mean and std.
     input_size : (height, width), or None for any
     input_channels, output_channels : int
+    output_choice : OutputChoice
+        As given.
     layers : dict of str to Layer
         For images of the input size; where any is taken, of 256x256.
     descriptor : str or None
@@ -83,10 +91,17 @@ class OnnxNetwork:
         *,
         preprocessing: Preprocessing | None = None,
         hyperpatch: tuple[int, int] | None = None,
+        output: OutputChoice | None = None,
         num_threads: int = -1,
     ) -> None:
         self._open(
-            OnnxGraph(Path(path)), layers, descriptor, preprocessing, hyperpatch, num_threads
+            OnnxGraph(Path(path)),
+            layers,
+            descriptor,
+            preprocessing,
+            hyperpatch,
+            output or OutputChoice(),
+            num_threads,
         )
 
     def _open(
@@ -96,6 +111,7 @@ class OnnxNetwork:
         descriptor: str | None,
         preprocessing: Preprocessing | None,
         hyperpatch: tuple[int, int] | None,
+        output: OutputChoice,
         num_threads: int,
     ) -> None:
         self.path = graph.path
@@ -116,20 +132,10 @@ class OnnxNetwork:
         height, width = self.input_size or self._file_size
         self._size = height or _ANY_SIZE[0], width or _ANY_SIZE[1]
         self._shapes = self._tap_shapes(graph)
-        self._output = next((name for name in graph.outputs if name in self._shapes), "")
-        if not self._output:
-            raise NetworkError(
-                f"{self.path.name} has no per-pixel output: none of its outputs "
-                f"({', '.join(graph.outputs)}) is a float tensor NCHW computed from the image"
-            )
-        self.output_channels = self._shapes[self._output][2]
-        self._output_scaling = (
-            self.preprocessing
-            if metadata.output_range is None
-            else Preprocessing(
-                channel_order=self.preprocessing.channel_order, range=metadata.output_range
-            )
-        )
+        self.output_choice = output
+        self._outputs = output_layouts(graph, self._size)
+        self._output, self._layout = self._chosen_output(graph, metadata)
+        self.output_channels = self._output.channels
         self._hyperpatch = hyperpatch
         self._named = metadata.layers
         if layers is None:
@@ -160,6 +166,7 @@ class OnnxNetwork:
             self.descriptor,
             self.preprocessing,
             self._hyperpatch,
+            self.output_choice,
             self.num_threads,
             self.fingerprint,
         )
@@ -239,22 +246,17 @@ class OnnxNetwork:
         image = np.ascontiguousarray(self.fit(image, Photo()))
         for tap in taps:
             self.tap_shape(tap)
-        wanted = list(dict.fromkeys([*taps, self._output] if output else taps))
+        wanted = list(dict.fromkeys([*taps, self._output.name] if output else taps))
         if not wanted:
             return Reading(image, {}, name=name)
         # Images go through one at a time: that is as fast as in batches, takes less memory, and
         # the result for an image does not depend on its neighbours.
         values = self.preprocessing.apply(image[np.newaxis], self.input_channels)
-        found = {
-            tensor: value[0].astype(np.float32, copy=False)
-            for tensor, value in self._sessions.run(
-                wanted, values.astype(self._input_dtype, copy=False)
-            ).items()
-        }
+        found = self._sessions.run(wanted, values.astype(self._input_dtype, copy=False))
         return Reading(
             image,
-            {tap: found[tap] for tap in taps},
-            output=found[self._output] if output else None,
+            {tap: found[tap][0].astype(np.float32, copy=False) for tap in taps},
+            output=self._layout.of(found[self._output.name]) if output else None,
             name=name,
         )
 
@@ -281,46 +283,75 @@ class OnnxNetwork:
     def paint(
         self, output: npt.NDArray[np.float32], size: tuple[int, int], kind: Kind | None = None
     ) -> Picture:
-        """As `Network.paint`.
-
-        Photos take their values from the metadata's `output_range`, or else as in the network's
-        input. Outputs of 1 or 3 channels that are label maps are taken for colours, and become the
-        nearest of the palette, unless the palette has as many classes. Outputs of another size
-        than the image are resized.
-        """
-        if not np.isfinite(output).all():
-            raise ActivationError(
-                f"{self.name} gives NaN or infinite values in its output {self._output!r}; "
-                f"check the network and the range of its input"
-            )
-        if isinstance(kind, Values):
-            return kind.fit(np.ascontiguousarray(output[0]), size)
-        classes = len(kind.palette) if isinstance(kind, Labels) else None
-        if len(output) in (1, 3) and len(output) != classes:
-            colours = self._output_scaling.to_image(output)
-            # A network that paints label maps in colours (Pix2Pix): back to labels.
-            painted = kind.labels(colours) if isinstance(kind, Labels) else colours
-        elif len(output) > 256:
-            raise NetworkError(
-                f"{self.name} tells {len(output)} classes apart; label maps hold at most 256"
-            )
-        else:
-            painted = output.argmax(axis=0).astype(np.uint8)
+        """As `Network.paint`; see `compnn.network.output.Output.picture`."""
+        resolved = self._output.resolved(kind, self.preprocessing)
+        cells = output.shape[1], output.shape[2]
+        frame = Frame.of(maps_by_sizes(cells, size), size)
+        try:
+            painted = resolved.picture(output, frame, kind, self.preprocessing)
+        except ActivationError as error:
+            raise ActivationError(f"{self.name}: {error}") from None
         return (kind or Photo()).fit(painted, size)
 
     def check_kind(self, kind: Kind) -> None:
         """As `Network.check_kind`."""
-        channels = self.output_channels
-        if isinstance(kind, Photo) and channels not in (1, 3):
+        self._resolved(kind)
+
+    def describe_output(self, kind: Kind) -> str:
+        """As `Network.describe_output`."""
+        described = self._resolved(kind).describe()
+        if self.output_choice.name is None and len(self._outputs) > 1:
+            others = ", ".join(map(repr, self._outputs))
+            described += f"; of the outputs {others}, choose another with `--output NAME`"
+        return described
+
+    def _resolved(self, kind: Kind) -> Output:
+        try:
+            resolved = self._output.resolved(kind, self.preprocessing)
+        except DatasetError as error:
+            raise DatasetError(f"{self.name}: {error}") from None
+        if resolved.kind == "none":
             raise DatasetError(
-                f"{self.name} tells {channels} classes apart, so that its targets are label maps, "
-                f"not photos. Name their palette (`--target-palette`)."
+                f"{self.name}: output {resolved.name!r} gives features of "
+                f"{resolved.channels} channels, not a picture; choose another (`--output NAME`), "
+                f"or say what it is (`--output-kind logits`)"
             )
-        if isinstance(kind, Values) and channels != 1:
-            raise DatasetError(
-                f"{self.name} has {channels} output channels, but values have one; name another "
-                f"kind of targets"
+        return resolved
+
+    def _chosen_output(self, graph: OnnxGraph, metadata: Metadata) -> tuple[Output, Layout]:
+        """The output to explain: the one that was asked for, or the one that is computed last."""
+        choice, outputs = self.output_choice, self._outputs
+        if not outputs:
+            raise NetworkError(
+                f"{self.path.name} has no per-pixel output: none of its outputs "
+                f"({', '.join(graph.outputs)}) has rows and columns that are those of the image"
+                + self._size_hint()
             )
+        name = choice.name
+        if name is None:
+            name = main_output(graph.proto.graph, list(outputs))
+        elif name not in outputs:
+            raise NetworkError(
+                f"{self.path.name} has no per-pixel output {name!r}; choose "
+                f"{' or '.join(map(repr, outputs))}"
+            )
+        layout = outputs[name]
+        ending, bounds = ending_of(
+            graph.proto.graph, name, layout.channels, set(graph.image_tensors())
+        )
+        try:
+            described = Output(
+                name,
+                layout.channels,
+                ending,
+                bounds,
+                choice.kind,
+                choice.range or metadata.output_range,
+                choice.threshold,
+            )
+        except NetworkError as error:
+            raise NetworkError(f"{self.path.name}: {error}") from None
+        return described, layout
 
     def fit(self, picture: Picture, kind: Kind) -> Picture:
         """As `Network.fit`."""
@@ -366,6 +397,16 @@ class OnnxNetwork:
                 f"`--resize`"
             )
 
+    def _size_hint(self) -> str:
+        """What to try where the network takes any size, but not that which stands for all."""
+        if self.input_size is not None:
+            return ""
+        height, width = self._size
+        return (
+            f". Its file leaves the size of its input free, and {height}x{width} was tried; give "
+            f"one with `--size HxW` or `Preprocessing(size=(H, W))`"
+        )
+
     def _fitting(self, names: Iterable[str]) -> list[Layer]:
         layers = []
         for name in names:
@@ -378,13 +419,7 @@ class OnnxNetwork:
         try:
             return tap_shapes(graph, self._size)
         except NetworkError as error:
-            if self.input_size is not None:
-                raise
-            height, width = self._size
-            raise NetworkError(
-                f"{error}. Its file leaves the size of its input free, and {height}x{width} was "
-                f"tried; give one with `--size HxW` or `Preprocessing(size=(H, W))`"
-            ) from error
+            raise NetworkError(f"{error}{self._size_hint()}") from error
 
 
 def _input_size(graph: OnnxGraph, preprocessing: Preprocessing) -> tuple[int, int] | None:
@@ -414,6 +449,7 @@ def _reopened(
     descriptor: str | None,
     preprocessing: Preprocessing,
     hyperpatch: tuple[int, int] | None,
+    output: OutputChoice,
     num_threads: int,
     fingerprint: str,
 ) -> OnnxNetwork:
@@ -424,5 +460,5 @@ def _reopened(
             f"{path} is no longer the network that was pickled; open it, and pickle it again"
         )
     network = object.__new__(OnnxNetwork)
-    network._open(graph, layers, descriptor, preprocessing, hyperpatch, num_threads)
+    network._open(graph, layers, descriptor, preprocessing, hyperpatch, output, num_threads)
     return network

@@ -1,13 +1,18 @@
-"""What the operators at the end of an ONNX graph say about its output."""
+"""The per-pixel outputs of an ONNX graph, and what the operators at their end say about them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from compnn.network.onnx_graph import OnnxGraph
+from compnn.network.onnx_shapes import output_shapes
 from compnn.network.output import Ending
 
 # They change where numbers stand, or their type, not what they mean.
@@ -61,6 +66,98 @@ _INTEGERS = {
 }
 # At most so many operators are passed before it is open what an output is.
 _MOST_PASSED = 100
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an output is laid out: the dimensions of the tensor that are channels, rows, columns.
+
+    Attributes
+    ----------
+    channels
+        Number of channels.
+    order
+        The dimensions that are channels (None where there is no such), rows and columns; all others
+        have one element.
+    """
+
+    channels: int
+    order: tuple[int | None, int, int]
+
+    def of(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+        """The output of one image as float32 (C, h, w)."""
+        channels, rows, cols = self.order
+        kept = (rows, cols) if channels is None else (channels, rows, cols)
+        first = values[tuple(slice(None) if d in kept else 0 for d in range(values.ndim))]
+        left = sorted(kept)
+        ordered = first.transpose([left.index(dim) for dim in kept])
+        return np.ascontiguousarray(ordered[None] if channels is None else ordered, np.float32)
+
+
+def output_layouts(graph: OnnxGraph, size: tuple[int, int]) -> dict[str, Layout]:
+    """The outputs that are per pixel, by name, in the file's order.
+
+    Rows and columns are the two dimensions that shrink or grow the image alike; batch and any other
+    dimension have one element. The shapes are those for an image of `size`.
+
+    Raises
+    ------
+    NetworkError
+        When ONNX Runtime cannot load or run the network at this size.
+    """
+    names = [
+        output.name
+        for output in graph.proto.graph.output
+        if output.type.WhichOneof("value") in (None, "tensor_type")
+    ]
+    found = {}
+    for name, shape in output_shapes(graph, names, size).items():
+        layout = _layout_of(shape, size)
+        if layout is not None:
+            found[name] = layout
+    return found
+
+
+def main_output(graph: onnx.GraphProto, names: Sequence[str]) -> str:
+    """The output that is meant where nobody has said: the one that most operators lead to.
+
+    An auxiliary head branches off before the end, and often says so in its name.
+    """
+    makers = {result: node for node in graph.node for result in node.output}
+
+    def operators(name: str) -> int:
+        seen, waiting = {name}, [name]
+        while waiting:
+            node = makers.get(waiting.pop())
+            for read in node.input if node is not None else ():
+                if read not in seen:
+                    seen.add(read)
+                    waiting.append(read)
+        return len(seen)
+
+    return max(names, key=lambda name: ("aux" not in name.lower(), operators(name)))
+
+
+def _layout_of(shape: tuple[int, ...], size: tuple[int, int]) -> Layout | None:
+    match shape:
+        case (1, channels, rows, cols) if _alike((rows, cols), size):
+            return Layout(channels, (1, 2, 3))
+        case (1, rows, cols, channels) if _alike((rows, cols), size):
+            return Layout(channels, (3, 1, 2))
+        case (1, rows, cols) if _alike((rows, cols), size):
+            return Layout(1, (None, 1, 2))
+        case (rows, cols) if _alike((rows, cols), size):
+            return Layout(1, (None, 0, 1))
+    return None
+
+
+def _alike(cells: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Whether cells are those of the image, as far as rounding and borders let them."""
+    if min(cells) < 2:
+        return False
+    down = [pixels / count for pixels, count in zip(size, cells, strict=True)]
+    slack = 1 + max(2 / count for count in cells)
+    return max(down) <= min(down) * slack
 
 
 def ending_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,12 +52,43 @@ def tap_shapes(graph: OnnxGraph, size: tuple[int, int]) -> dict[str, tuple[int, 
     }
 
 
+def output_shapes(
+    graph: OnnxGraph, names: Sequence[str], size: tuple[int, int]
+) -> dict[str, tuple[int, ...]]:
+    """Shape of tensors of any type for an image of `size`, those that depend on the image's content
+    left out; raises as `tap_shapes`.
+    """
+    known = set(graph.image_tensors())
+    names = [name for name in names if name in known]
+    try:
+        session = _session(graph, size, weights=False, names=names)
+    except NetworkError:
+        session = _session(graph, size, weights=True, names=names)
+    shapes = {value.name: tuple(value.shape) for value in session.get_outputs()}
+    unknown = [
+        name
+        for name, shape in shapes.items()
+        if not shape or not all(isinstance(extent, int) for extent in shape)
+    ]
+    if unknown:
+        blank = np.zeros((1, graph.input.channels, *size), graph.input.dtype)
+        session = _session(graph, size, weights=True, names=unknown)
+        for name, value in run_session(graph, session, unknown, blank).items():
+            shapes[name] = tuple(np.shape(value)) if isinstance(value, np.ndarray) else ()
+    return {name: shapes[name] for name in names}
+
+
 def _session(
-    graph: OnnxGraph, size: tuple[int, int], *, weights: bool
+    graph: OnnxGraph,
+    size: tuple[int, int],
+    *,
+    weights: bool,
+    names: Sequence[str] | None = None,
 ) -> onnxruntime.InferenceSession:
-    """A session whose outputs are all tensors that are computed from the image."""
+    """A session whose outputs are `names`; default: all tensors computed from the image."""
     options = onnxruntime.SessionOptions()
     # Nothing is folded or fused: the session is soon thrown away.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return open_session(graph, graph.cut(graph.image_tensors(), size, weights=weights), options)
+    names = graph.image_tensors() if names is None else names
+    return open_session(graph, graph.cut(names, size, weights=weights), options)

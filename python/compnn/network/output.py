@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal, TypeAlias, get_args
@@ -55,6 +56,56 @@ class Frame:
             size.append(max(1, round(pixels / scale)))
             maps.append(AxisMap(each.scale / scale, each.offset / scale))
         return cls((size[0], size[1]), (maps[0], maps[1]))
+
+
+@dataclass(frozen=True)
+class OutputChoice:
+    """Which output of a network is meant, and what it is; None where that is to be found out.
+
+    Attributes
+    ----------
+    name
+        Of the tensor.
+    kind
+        See `OutputKind`.
+    range
+        (low, high): the numbers of a photo that are black and white.
+    threshold
+        Of a binary output: larger numbers are the second class.
+    """
+
+    name: str | None = None
+    kind: OutputKind | None = None
+    range: tuple[float, float] | None = None
+    threshold: float | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The fields as JSON values."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "range": None if self.range is None else list(self.range),
+            "threshold": self.threshold,
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, object]) -> OutputChoice:
+        """The inverse of `to_json`; fields of a later version are left alone.
+
+        Raises
+        ------
+        NetworkError
+            When a field is missing or of another type.
+        """
+        match fields:
+            case {
+                "name": str() | None as name,
+                "kind": None | "logits" | "labels" | "binary" | "values" | "photo" | "none" as kind,
+                "range": None | [int() | float(), int() | float()] as span,
+                "threshold": int() | float() | None as threshold,
+            }:
+                return cls(name, kind, None if span is None else (span[0], span[1]), threshold)
+        raise NetworkError(f"the choice of an output has other fields than these: {dict(fields)!r}")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from compnn.bank import build as build_of
 from compnn.bank import directions, layout
 from compnn.bank.bank import Bank, build
 from compnn.errors import BankError, ImageError
@@ -23,10 +24,11 @@ COUNT = 5
 
 @pytest.fixture
 def unsampled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network does not run over a sample first: no layer here has enough channels to need it.
+    """The network does not run over a first pair, nor over a sample, before the build.
 
     So a test can count the runs for what is built.
     """
+    monkeypatch.setattr(build_of, "rehearse", lambda *_: None)
     monkeypatch.setattr(directions, "sampled_images", lambda count: [])
 
 

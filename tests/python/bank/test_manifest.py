@@ -33,6 +33,7 @@ from compnn.images.kinds import Labels, Photo, Values
 from compnn.images.palette import Palette
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
+from compnn.network.output import OutputChoice
 from compnn.network.preprocessing import Preprocessing
 
 
@@ -49,6 +50,7 @@ def make_manifest() -> Manifest:
         network=Identity("onnx", "sha256:" + "0f" * 32, "/somewhere/net.onnx"),
         network_file="net.onnx",
         preprocessing=Preprocessing(size=(16, 24), channel_order="RGB", range=(-1.0, 1.0)),
+        output=OutputChoice("logits", "photo", (-1.0, 1.0), 0.5),
         dtype="float16",
         layers={layer.name: layer for layer in layers},
         descriptor=BankDescriptor("deep", 12),
@@ -158,7 +160,7 @@ def _fields(value: Any, place: str = "") -> list[str]:
 
 
 # Free text may be any string; what is inside these is named as a whole.
-_WHOLE = re.compile(r"(preprocessing|network|.*_kind)\.")
+_WHOLE = re.compile(r"(preprocessing|output|network|.*_kind)\.")
 FIELDS = [
     field
     for field in _fields(make_manifest().to_json())

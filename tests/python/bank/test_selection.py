@@ -77,8 +77,11 @@ class Maps(Dataset):
 
 
 def bank_of_maps(folder: Path, labels: str) -> Bank:
-    network = tiny_segnet if labels == "target" else tiny_unet
-    path = network(folder / "net.onnx", size=SIZE)
+    path = folder / "net.onnx"
+    if labels == "target":
+        tiny_segnet(path, size=SIZE, classes=len(PALETTE))
+    else:
+        tiny_unet(path, size=SIZE)
     return build(folder / "bank", OnnxNetwork(path, ["encoder_2"]), Maps(labels, WALLS))
 
 

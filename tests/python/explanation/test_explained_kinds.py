@@ -73,7 +73,9 @@ def test_networks_that_paint_labels_in_colours(tmp_path: Path, network: OnnxNetw
 
 
 def test_networks_that_paint_label_maps_need_a_palette(tmp_path: Path, segnet: Path) -> None:
-    with pytest.raises(DatasetError, match=r"segnet\.onnx tells 5 classes apart.*--target-palette"):
+    with pytest.raises(
+        DatasetError, match=r"segnet\.onnx: .* 5 classes, logits, but the targets are photos"
+    ):
         build(tmp_path / "bank", OnnxNetwork(segnet), MemoryDataset(2, SIZE))
     assert list(tmp_path.iterdir()) == []
 
@@ -98,7 +100,7 @@ def test_networks_that_paint_values(tmp_path: Path) -> None:
     found.save(tmp_path / "saved")
     loaded = Explanation.load(tmp_path / "saved")
     np.testing.assert_array_equal(loaded.output, found.output)
-    with pytest.raises(DatasetError, match="5 output channels, but values have one"):
+    with pytest.raises(DatasetError, match="5 classes, logits, but the targets are values in m"):
         build(
             tmp_path / "other",
             OnnxNetwork(tiny_segnet(tmp_path / "segnet.onnx")),

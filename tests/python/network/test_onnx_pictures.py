@@ -14,6 +14,7 @@ from compnn.errors import ActivationError, DatasetError, ImageError, NetworkErro
 from compnn.images.kinds import Kind, Labels, Photo, Values
 from compnn.images.palette import Palette
 from compnn.network.onnx import OnnxNetwork
+from compnn.network.output import OutputChoice
 from compnn.network.preprocessing import Preprocessing
 from memory_dataset import grey_palette
 from tiny_networks import nan_network, tiny_segnet, tiny_unet
@@ -70,8 +71,9 @@ def test_label_maps_are_the_largest_channel(tmp_path: Path) -> None:
         np.testing.assert_array_equal(
             np.take_along_axis(output, labels[None].astype(int), 0)[0], output.max(0)
         )
-    with pytest.raises(NetworkError, match="300 classes"):
-        network.paint(np.zeros((300, 1, 1), np.float32), (1, 1))
+    many = OnnxNetwork(tiny_segnet(tmp_path / "many.onnx", classes=300))
+    with pytest.raises(NetworkError, match="300 channels; logits are of 2 to 256 classes"):
+        many.paint(output_of(many, image(24, 32)), (24, 32))
 
 
 def test_label_maps_painted_in_colours_become_the_nearest_labels(unet: OnnxNetwork) -> None:
@@ -82,37 +84,39 @@ def test_label_maps_painted_in_colours_become_the_nearest_labels(unet: OnnxNetwo
     np.testing.assert_array_equal(painted, labels)
 
 
-def test_three_channels_are_classes_where_the_palette_has_three(unet: OnnxNetwork) -> None:
+def test_three_channels_are_classes_where_the_palette_has_three(
+    tmp_path: Path, unet: OnnxNetwork
+) -> None:
+    three = OnnxNetwork(tiny_segnet(tmp_path / "segnet.onnx", classes=3))
     output = np.array([[[3, 0]], [[1, 0]], [[2, 9]]], np.float32)
-    assert unet.paint(output, (1, 2), Labels(grey_palette(3))).tolist() == [[0, 2]]
+    assert three.paint(output, (1, 2), Labels(grey_palette(3))).tolist() == [[0, 2]]
+    with pytest.raises(DatasetError, match=r"3 classes apart.*`--output-kind photo`"):
+        three.check_kind(Labels("facades"))
+    said = OnnxNetwork(unet.path, output=OutputChoice(kind="logits"))
+    assert said.paint(output, (1, 2), Labels(grey_palette(3))).tolist() == [[0, 2]]
 
 
-def test_values_are_the_output_itself(unet: OnnxNetwork) -> None:
+def test_values_are_the_output_itself(tmp_path: Path) -> None:
+    depth = OnnxNetwork(tiny_segnet(tmp_path / "depth.onnx", classes=1))
     output = np.random.default_rng(0).normal(size=(1, 4, 6)).astype(np.float32)
-    painted = unet.paint(output, (4, 6), Values("m"))
+    painted = depth.paint(output, (4, 6), Values("m"))
     assert painted.dtype == np.float32
     np.testing.assert_array_equal(painted, output[0])
-    larger = unet.paint(np.full((1, 4, 6), 2.5, np.float32), (8, 12), Values("m"))
+    larger = depth.paint(np.full((1, 4, 6), 2.5, np.float32), (8, 12), Values("m"))
     np.testing.assert_array_equal(larger, np.full((8, 12), 2.5, np.float32))
 
 
-@pytest.mark.parametrize(
-    ("output", "kind", "colours"),
-    [((3, 4, 6), None, 3), ((5, 4, 6), None, None), ((5, 4, 6), Labels(grey_palette(5)), None)],
-)
+@pytest.mark.parametrize("kind", [None, Labels(grey_palette(5))])
 def test_what_is_painted_has_the_size_of_the_image(
-    unet: OnnxNetwork, output: tuple[int, int, int], kind: Kind | None, colours: int | None
+    tmp_path: Path, unet: OnnxNetwork, kind: Kind | None
 ) -> None:
-    values = np.random.default_rng(0).uniform(-1, 1, output).astype(np.float32)
-    shape = (12, 18) if colours is None else (12, 18, colours)
-    painted = unet.paint(values, (12, 18), kind)
-    assert painted.shape == shape
-    if colours is None:  # no class lies between two others
-        small = unet.paint(values, (4, 6), kind)
-        np.testing.assert_array_equal(painted, np.kron(small, np.ones((3, 3), np.uint8)))
+    segnet = OnnxNetwork(tiny_segnet(tmp_path / "segnet.onnx"))
+    values = np.random.default_rng(0).uniform(-1, 1, (5, 4, 6)).astype(np.float32)
+    assert segnet.paint(values, (12, 18), kind).shape == (12, 18)
+    assert unet.paint(values[:3], (12, 18)).shape == (12, 18, 3)
 
 
-@pytest.mark.parametrize("kind", [None, Photo(), Labels(grey_palette(4)), Values()])
+@pytest.mark.parametrize("kind", [None, Photo(), Labels(grey_palette(3))])
 def test_an_output_with_nan_is_not_painted(tmp_path: Path, kind: Kind | None) -> None:
     network = OnnxNetwork(nan_network(tmp_path / "nan.onnx"))
     picture = np.full((16, 16, 3), 200, np.uint8)
@@ -121,7 +125,7 @@ def test_an_output_with_nan_is_not_painted(tmp_path: Path, kind: Kind | None) ->
     reading = network.read(picture, ["encoder_1"], output=True)
     assert np.argwhere(np.isnan(reading.taps["encoder_1"][0])).tolist() == [[2, 3]]
     assert reading.output is not None
-    with pytest.raises(ActivationError, match=r"nan\.onnx .* output 'output'"):
+    with pytest.raises(ActivationError, match=r"nan\.onnx: .* output 'output'"):
         network.paint(reading.output, (16, 16), kind)
 
 
@@ -131,11 +135,13 @@ def test_targets_must_be_of_a_kind_that_the_output_can_be(
     segnet = OnnxNetwork(tiny_segnet(tmp_path / "segnet.onnx"))
     for kind in (Photo(), Labels("camvid")):
         unet.check_kind(kind)
-    segnet.check_kind(Labels("camvid"))
-    with pytest.raises(DatasetError, match=r"segnet\.onnx tells 5 classes .*`--target-palette`"):
+    segnet.check_kind(Labels(grey_palette(5)))
+    with pytest.raises(DatasetError, match=r"segnet\.onnx: .*5 classes apart.*`--target-palette`"):
+        segnet.check_kind(Labels("camvid"))
+    with pytest.raises(DatasetError, match=r"segnet\.onnx: .* 5 classes, logits, but .*photos"):
         segnet.check_kind(Photo())
-    for network, channels in ((segnet, 5), (unet, 3)):
-        with pytest.raises(DatasetError, match=f"{channels} output channels, but values have one"):
+    for network in (segnet, unet):
+        with pytest.raises(DatasetError, match="but the targets are values in m"):
             network.check_kind(Values("m"))
 
 
