@@ -325,6 +325,7 @@ class OnnxNetwork:
             raise NetworkError(
                 f"{self.path.name} has no per-pixel output: none of its outputs "
                 f"({', '.join(graph.outputs)}) has rows and columns that are those of the image"
+                + self._foreign_hint(graph)
                 + self._size_hint()
             )
         name = choice.name
@@ -396,6 +397,15 @@ class OnnxNetwork:
                 f"{self.path.name} takes {height}x{width}; resize it, or let compnn do so with "
                 f"`--resize`"
             )
+
+    @staticmethod
+    def _foreign_hint(graph: OnnxGraph) -> str:
+        """Why an output may be missing that is computed by operators of others."""
+        operators = ", ".join(graph.foreign_operators())
+        return operators and (
+            f"; ONNX Runtime does not know the operators {operators}, so that what they compute is "
+            f"left out: cut them off, or export the network without them"
+        )
 
     def _size_hint(self) -> str:
         """What to try where the network takes any size, but not that which stands for all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import math
 import os
 from collections import defaultdict
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.inliner
 
 from compnn.errors import NetworkError
 from compnn.files import open_file, read_file
@@ -25,6 +27,8 @@ FLOATS: dict[int, type[np.floating[Any]]] = {
 }
 # Larger weights do not tell shapes: shapes, paddings, scales and axes have fewer numbers.
 _SMALL_WEIGHT = 1024
+# ONNX's own operators, and those of ONNX Runtime; the rest needs libraries of others.
+_DOMAINS = ("ai.onnx", "com.microsoft", "com.ms.")
 # Operators whose result tells the shape of a tensor, not what is in it.
 SHAPE_OPERATORS = {"Shape", "Size"}
 
@@ -63,6 +67,8 @@ class OnnxGraph:
             raise NetworkError(
                 f"{path} is damaged: it holds names that are not UTF-8; export the network again"
             )
+        _inline_functions(self.proto, path)
+        _sort_nodes(self.proto.graph, path)
         self.input = _image_input(self.proto.graph, path.name)
         self.outputs = [output.name for output in self.proto.graph.output]
 
@@ -81,12 +87,17 @@ class OnnxGraph:
         """
         graph = self.proto.graph
         needed, nodes = set(outputs), []
-        for node in reversed(graph.node):  # ONNX keeps nodes in the order they run
+        for node in reversed(graph.node):  # they are in the order they run
             if needed.intersection(node.output):
                 needed.update(_reads(node))
                 nodes.append(node)
         cut = _empty_like(self.proto)
         cut.graph.node.extend(reversed(nodes))
+        # A domain that nothing here uses may be one that ONNX Runtime lacks.
+        domains = {each.domain for node in nodes for each in _within(node)}
+        cut.opset_import.extend(
+            each for each in self.proto.opset_import if each.domain in domains | {"", "ai.onnx"}
+        )
         image = cut.graph.input.add()
         image.CopyFrom(next(value for value in graph.input if value.name == self.input.name))
         if size is not None:
@@ -112,14 +123,29 @@ class OnnxGraph:
     def image_tensors(self) -> list[str]:
         """Every tensor computed from the values of the image, in the order they are computed.
 
-        Widened weights and the shapes of tensors are not among them.
+        Widened weights and the shapes of tensors are not among them, nor is what operators of
+        others (`foreign_operators`) have a part in.
         """
         names: dict[str, None] = {self.input.name: None}
+        lost: set[str] = set()
         for node in self.proto.graph.node:
+            if _is_foreign(node) or not lost.isdisjoint(_reads(node)):
+                lost.update(node.output)
+                continue
             if node.op_type not in SHAPE_OPERATORS and any(n in names for n in _reads(node)):
                 names.update((name, None) for name in node.output if name)
         del names[self.input.name]
         return list(names)
+
+    def foreign_operators(self) -> list[str]:
+        """Operators that are no part of ONNX or ONNX Runtime, "domain:name", each once."""
+        names = (f"{n.domain}:{n.op_type}" for n in self.proto.graph.node if _is_foreign(n))
+        return list(dict.fromkeys(names))
+
+
+def _is_foreign(node: onnx.NodeProto) -> bool:
+    """Whether an operator is of a domain that ONNX Runtime has no part in."""
+    return any(not each.domain.startswith(_DOMAINS) for each in _within(node) if each.domain)
 
 
 def _load(path: Path) -> tuple[onnx.ModelProto, str]:
@@ -145,6 +171,65 @@ def _load(path: Path) -> tuple[onnx.ModelProto, str]:
     except (OSError, ValueError) as error:
         raise NetworkError(f"{path}: its weights in another file cannot be read: {error}") from None
     return model, f"sha256:{digest.hexdigest()}"
+
+
+def _inline_functions(model: onnx.ModelProto, path: Path) -> None:
+    """Put the body of each local function where it is called."""
+    if not model.functions:
+        return
+    try:
+        inlined = onnx.inliner.inline_local_functions(model)
+    except Exception as error:  # of onnx's C++, which has no base of its own
+        raise NetworkError(
+            f"{path}: its local functions cannot be put in place ({error}); export the network "
+            f"without functions"
+        ) from None
+    model.CopyFrom(inlined)
+
+
+def _sort_nodes(graph: onnx.GraphProto, path: Path) -> None:
+    """Bring the nodes into an order in which they can run; one that is such already stays.
+
+    Converters append nodes at the end (that of ONNX Runtime to half precision does).
+    """
+    makers: dict[str, int] = {}
+    for place, node in enumerate(graph.node):
+        for name in filter(None, node.output):
+            if name in makers:
+                raise NetworkError(
+                    f"{path} is damaged: two operators give the tensor {name!r}; export the "
+                    f"network again"
+                )
+            makers[name] = place
+    reads = [
+        sorted({makers[name] for name in _reads(node) if name in makers}) for node in graph.node
+    ]
+    if all(not needed or needed[-1] < place for place, needed in enumerate(reads)):
+        return
+    users: list[list[int]] = [[] for _ in reads]
+    missing = [len(needed) for needed in reads]
+    for place, needed in enumerate(reads):
+        for each in needed:
+            users[each].append(place)
+    ready = [place for place, count in enumerate(missing) if count == 0]
+    heapq.heapify(ready)
+    order = []
+    while ready:
+        order.append(place := heapq.heappop(ready))
+        for user in users[place]:
+            missing[user] -= 1
+            if missing[user] == 0:
+                heapq.heappush(ready, user)
+    if len(order) < len(reads):
+        stuck = next(place for place, count in enumerate(missing) if count)
+        raise NetworkError(
+            f"{path} is damaged: the tensor {graph.node[stuck].output[0]!r} is computed from "
+            f"itself; export the network again"
+        )
+    nodes = [graph.node[place] for place in order]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
 
 
 def _names(model: onnx.ModelProto) -> Iterator[str | bytes]:
@@ -280,10 +365,17 @@ def _describe(value: onnx.ValueInfoProto) -> str:
 
 def _empty_like(model: onnx.ModelProto) -> onnx.ModelProto:
     empty = onnx.ModelProto(ir_version=model.ir_version)
-    empty.opset_import.extend(model.opset_import)
-    empty.functions.extend(model.functions)
     empty.graph.name = model.graph.name
     return empty
+
+
+def _within(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    """A node, and those inside its branches and loop bodies."""
+    yield node
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                yield from _within(inner)
 
 
 def _reads(node: onnx.NodeProto) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -94,10 +95,7 @@ def open_session(
             enable_fallback=0,
         )
     except Exception as error:  # ONNX Runtime's errors share no base of their own
-        raise NetworkError(
-            f"ONNX Runtime cannot load {graph.path}: {_first_line(error)}; check the file with "
-            f"onnx.checker, and the size of the image"
-        ) from error
+        raise NetworkError(_refusal(graph, error)) from error
 
 
 def run_session(
@@ -121,6 +119,32 @@ def run_session(
             f"{images.shape[2]}x{images.shape[3]}: {_first_line(error)}"
         ) from error
     return dict(zip(names, values, strict=True))
+
+
+def _refusal(graph: OnnxGraph, error: Exception) -> str:
+    """Why ONNX Runtime does not load a network, and what to do about it."""
+    text = str(error)
+    runtime = f"ONNX Runtime {onnxruntime.__version__}"
+    if found := re.search(r"IR version: (\d+), max supported IR version: (\d+)", text):
+        return (
+            f"{graph.path} is of IR version {found[1]}, but {runtime} reads versions up to "
+            f"{found[2]}; upgrade onnxruntime, or export the network with an older exporter"
+        )
+    if found := re.search(r"Opset (\d+) is under .* domain (\S+) is till opset (\d+)", text):
+        return (
+            f"{graph.path} is of opset {found[1]} of {found[2]}, but {runtime} reads opsets up to "
+            f"{found[3]}; upgrade onnxruntime, or export the network with "
+            f"`opset_version={found[3]}`"
+        )
+    if found := re.search(r"([\w.]+:\w+)\(-?\d+\) is not a registered", text):
+        return (
+            f"{graph.path} needs the operator {found[1]}, which {runtime} does not know; upgrade "
+            f"onnxruntime, or export the network without it"
+        )
+    return (
+        f"ONNX Runtime cannot load {graph.path}: {_first_line(error)}; check the file with "
+        f"onnx.checker, and the size of the image"
+    )
 
 
 def _first_line(error: Exception) -> str:

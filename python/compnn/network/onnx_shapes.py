@@ -60,6 +60,8 @@ def output_shapes(
     """
     known = set(graph.image_tensors())
     names = [name for name in names if name in known]
+    if not names:
+        return {}
     try:
         session = _session(graph, size, weights=False, names=names)
     except NetworkError:

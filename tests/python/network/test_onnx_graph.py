@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from compnn.errors import NetworkError
+from compnn.images.kinds import Photo
+from compnn.network.onnx import OnnxNetwork
 from compnn.network.onnx_graph import OnnxGraph
 from compnn.network.onnx_metadata import read_metadata
 from compnn.network.onnx_sessions import MOST_SESSIONS, Sessions
@@ -326,3 +331,115 @@ def test_unreadable_metadata_is_named(
     model = onnx.load(tiny_unet(tmp_path / "a.onnx", metadata=entries))
     with pytest.raises(NetworkError, match=message):
         read_metadata(model, "a.onnx")
+
+
+# Files that are not as ONNX wants them
+
+
+@given(order=st.permutations(range(14)))
+@settings(max_examples=20, deadline=None)
+def test_nodes_in_any_order_are_sorted(order: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = tiny_unet(Path(folder) / "unet.onnx")
+        image = np.random.default_rng(0).normal(size=(1, 3, 32, 32)).astype(np.float32)
+        names = [*UNET_LAYERS, "output"]
+        expected = Sessions(OnnxGraph(path), num_threads=1).run(names, image)
+        model = onnx.load(path)
+        nodes = [model.graph.node[place] for place in range(len(model.graph.node))]
+        shuffled = [nodes[place] for place in order] + nodes[len(order) :]
+        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in shuffled]
+        del model.graph.node[:]
+        model.graph.node.extend(copies)
+        onnx.save(model, path)
+        graph = OnnxGraph(path)
+        assert list(tap_shapes(graph, (32, 32))) != []
+        found = Sessions(graph, num_threads=1).run(names, image)
+        for name in names:
+            np.testing.assert_array_equal(found[name], expected[name])
+
+
+def changed(path: Path, change: Callable[[onnx.ModelProto], None]) -> Path:
+    model = onnx.load(path)
+    change(model)
+    onnx.save(model, path)
+    return path
+
+
+def test_a_circle_of_tensors_is_refused(tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.node[1].input[0] = "encoder_2"  # which is computed from it
+
+    path = changed(tiny_unet(tmp_path / "unet.onnx"), change)
+    with pytest.raises(NetworkError, match=r"unet\.onnx is damaged: .* is computed from itself"):
+        OnnxGraph(path)
+
+
+def test_two_tensors_of_one_name_are_refused(tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.node[1].output[0] = "encoder_1"
+
+    path = changed(tiny_unet(tmp_path / "unet.onnx"), change)
+    with pytest.raises(NetworkError, match="two operators give the tensor 'encoder_1'"):
+        OnnxGraph(path)
+
+
+def test_operators_of_others_are_left_out(tmp_path: Path) -> None:
+    """The tensors before them work, and an import that nothing uses is no obstacle."""
+
+    def change(model: onnx.ModelProto) -> None:
+        foreign = helper.make_node("Sharpen", ["output"], ["sharp"], domain="our.ops")
+        model.graph.node.append(foreign)
+        model.graph.output.append(helper.make_tensor_value_info("sharp", 1, ["N", 3, 32, 32]))
+        model.opset_import.append(helper.make_opsetid("our.ops", 1))
+
+    path = changed(tiny_unet(tmp_path / "unet.onnx"), change)
+    graph = OnnxGraph(path)
+    assert graph.foreign_operators() == ["our.ops:Sharpen"]
+    assert "sharp" not in graph.image_tensors()
+    network = OnnxNetwork(path)
+    assert network.describe_output(Photo()) == "output 'output': colours in [-1, 1]"
+
+    def only_that(model: onnx.ModelProto) -> None:
+        del model.graph.output[0]
+
+    with pytest.raises(NetworkError, match=r"no per-pixel output.*our\.ops:Sharpen.*without them"):
+        OnnxNetwork(changed(path, only_that))
+
+
+def test_local_functions_are_put_in_place(tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        body = [helper.make_node("Relu", ["x"], ["y"])]
+        function = helper.make_function(
+            "own", "Block", ["x"], ["y"], body, [helper.make_opsetid("", 17)]
+        )
+        model.functions.append(function)
+        model.opset_import.append(helper.make_opsetid("own", 1))
+        node = next(n for n in model.graph.node if n.op_type == "Relu")
+        node.op_type, node.domain = "Block", "own"
+
+    path = tiny_unet(tmp_path / "unet.onnx")
+    image = np.random.default_rng(0).normal(size=(1, 3, 32, 32)).astype(np.float32)
+    expected = Sessions(OnnxGraph(path), num_threads=1).run(["output"], image)["output"]
+    found = Sessions(OnnxGraph(changed(path, change)), num_threads=1).run(["output"], image)
+    np.testing.assert_array_equal(found["output"], expected)
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("ir", r"IR version 99, but ONNX Runtime \S+ reads versions up to \d+; upgrade"),
+        ("opset", r"opset 99 of ai\.onnx, but .* up to (\d+); upgrade .*`opset_version=\1`"),
+    ],
+)
+def test_files_of_a_later_onnx_say_what_to_upgrade(
+    tmp_path: Path, field: str, message: str
+) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        if field == "ir":
+            model.ir_version = 99
+        else:
+            model.opset_import[0].version = 99
+
+    path = changed(tiny_unet(tmp_path / "unet.onnx"), change)
+    with pytest.raises(NetworkError, match=message):
+        OnnxNetwork(path)
