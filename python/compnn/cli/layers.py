@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import typer
@@ -28,8 +29,9 @@ def layers(
 ) -> None:
     """List the layers of a network: activation, stride, hyperpatch, and the patch it stands for.
 
-    Any of the names can be given to `compnn build --layer`. The table is the paper's
-    Table 3 for the network at hand.
+    Where the file names none, three to six are suggested, and one as descriptor. Any of the names
+    can be given to `compnn build --layer`. The table is the paper's Table 3 for the network at
+    hand.
     """
     opened = OnnxNetwork(
         network,
@@ -38,6 +40,11 @@ def layers(
         hyperpatch=None if hyperpatch is None else options.parse_pair(hyperpatch),
     )
     listed = opened.taps() if all_taps else opened.named_layers()
+    suggested = opened.suggestion() if not (all_taps or opened.names_layers) else None
+    count = len(listed)
+    if suggested is not None:
+        worth = {*suggested.layers, suggested.descriptor}
+        listed = [layer for layer in listed if layer.name in worth] or listed
     if json:
         console.print_json([layer_json(layer) for layer in listed])
         return
@@ -47,9 +54,16 @@ def layers(
         taken = "{}x{}".format(*opened.input_size)
     console.print_table(
         f"{network.name}: input {taken}, {len(listed)} layers",
-        ("layer", "activation", "stride", "hyperpatch", "patch"),
-        [layer_row(layer) for layer in listed],
+        ("layer", "activation", "stride", "hyperpatch", "patch", "MB per image"),
+        [(*layer_row(layer), f"{2 * math.prod(layer.shape) / 1e6:.3g}") for layer in listed],
     )
+    if suggested is not None:
+        console.say(
+            f"The file names no layers: these of {count} are suggested by their sizes; --all lists "
+            f"all."
+        )
+        if suggested.descriptor is not None:
+            console.say(f"As descriptor: {suggested.descriptor}")
 
 
 def layer_row(layer: Layer) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from compnn.network.onnx_shapes import tap_shapes
 from compnn.network.output import Frame, Output, OutputChoice
 from compnn.network.preprocessing import Preprocessing
 from compnn.network.reading import Reading
+from compnn.network.suggestion import Suggestion, suggest
 
 # Where a network takes images of any size, its layers are described for one of this size.
 _ANY_SIZE = (256, 256)
@@ -132,6 +133,9 @@ class OnnxNetwork:
         height, width = self.input_size or self._file_size
         self._size = height or _ANY_SIZE[0], width or _ANY_SIZE[1]
         self._shapes = self._tap_shapes(graph)
+        self._operators = {
+            name: node.op_type for node in graph.proto.graph.node for name in node.output
+        }
         self.output_choice = output
         self._outputs = output_layouts(graph, self._size)
         self._output, self._layout = self._chosen_output(graph, metadata)
@@ -170,6 +174,11 @@ class OnnxNetwork:
             self.num_threads,
             self.fingerprint,
         )
+
+    @property
+    def names_layers(self) -> bool:
+        """Whether the file's metadata names layers."""
+        return bool(self._named)
 
     @property
     def name(self) -> str:
@@ -215,6 +224,10 @@ class OnnxNetwork:
             When the metadata names a tap that does not exist.
         """
         return self._fitting(self._named or self._shapes)
+
+    def suggestion(self) -> Suggestion:
+        """Which taps are worth explaining, where nobody has said (`compnn.network.suggestion`)."""
+        return suggest(self._shapes, self._operators, self._size, [self._output.name])
 
     def tap_shape(self, name: str) -> tuple[int, int, int]:
         """Shape (H, W, D) of a tap's activation, whether or not the hyperpatch fits into it.
