@@ -1,13 +1,11 @@
-"""Where the cells of a layer lie over pictures, in exact fractions (paper, section 3.1).
+"""Where cells lie over pictures, in exact fractions (paper, section 3.1).
 
 In coordinates in which pixel p spans [p, p + 1], and cell i [i, i + 1] with its centre at i + 1/2,
-an axis of a layer lies over that of a picture by a map u -> a u + b. A layer has two: *looks* leads
-to the input image (what the cell sees), *paints* to the output (what the cell decides there).
+an axis of cells lies over that of a picture by a map u -> a u + b.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
@@ -66,29 +64,6 @@ class AxisMap:
             return f"{scale}u"
         return f"{scale}u {'-' if self.offset < 0 else '+'} {abs(self.offset)}"
 
-    def to_json(self) -> list[str]:
-        """Scale and offset as text: ["255/31", "-1/2"]."""
-        return [str(self.scale), str(self.offset)]
-
-    @classmethod
-    def from_json(cls, value: object) -> AxisMap:
-        """The inverse of `to_json`.
-
-        Raises
-        ------
-        LayerError
-            When it is none.
-        """
-        match value:
-            case [str(scale), str(offset)] if len(scale) + len(offset) <= 200:
-                try:
-                    return cls(Fraction(scale), Fraction(offset))
-                except (ValueError, ZeroDivisionError):
-                    pass
-        raise LayerError(f'a map is two fractions such as ["4", "-3/2"], not {value!r}')
-
-
-IDENTITY = AxisMap(Fraction(1))
 
 Maps: TypeAlias = tuple[AxisMap, AxisMap]
 """Of rows, and of columns."""
@@ -104,77 +79,3 @@ def maps_by_sizes(cells: Size, pixels: Size) -> Maps:
         AxisMap(Fraction(pixels[0], cells[0])),
         AxisMap(Fraction(pixels[1], cells[1])),
     )
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """How the cells of a layer lie over the input image and over the output.
-
-    Attributes
-    ----------
-    image_size
-        (height, width) of the input image.
-    looks
-        Cell coordinates to those of the input image, of rows and of columns.
-    output_size
-        (height, width) of the output as a picture, which is that of the targets.
-    paints
-        Cell coordinates to those of the output picture. Where a network has no output, as `looks`.
-    note
-        What is not certain about the maps, in words; empty where they are composed operator by
-        operator along one path.
-    """
-
-    image_size: Size
-    looks: Maps
-    output_size: Size
-    paints: Maps
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        if min(*self.image_size, *self.output_size) < 1:
-            raise LayerError(
-                f"pictures have at least one pixel, not {self.image_size} and {self.output_size}"
-            )
-
-    @classmethod
-    def by_sizes(cls, cells: Size, image_size: Size) -> Geometry:
-        """What sizes alone suggest, with an output of the size of the image."""
-        maps = maps_by_sizes(cells, image_size)
-        return cls(image_size, maps, image_size, maps, "by sizes only")
-
-    def to_json(self) -> dict[str, object]:
-        """The fields as JSON values."""
-        return {
-            "image_size": list(self.image_size),
-            "looks": [each.to_json() for each in self.looks],
-            "output_size": list(self.output_size),
-            "paints": [each.to_json() for each in self.paints],
-            "note": self.note,
-        }
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, object]) -> Geometry:
-        """The inverse of `to_json`; fields of a later version are left alone.
-
-        Raises
-        ------
-        LayerError
-            When the fields are not those of a geometry.
-        """
-        match fields:
-            case {
-                "image_size": [int(height), int(width)],
-                "looks": [look_rows, look_cols],
-                "output_size": [int(output_height), int(output_width)],
-                "paints": [paint_rows, paint_cols],
-                "note": str(note),
-            }:
-                return cls(
-                    (height, width),
-                    (AxisMap.from_json(look_rows), AxisMap.from_json(look_cols)),
-                    (output_height, output_width),
-                    (AxisMap.from_json(paint_rows), AxisMap.from_json(paint_cols)),
-                    note,
-                )
-        raise LayerError(f"a geometry has other fields than these: {dict(fields)!r}")
