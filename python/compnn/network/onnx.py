@@ -121,6 +121,8 @@ class OnnxNetwork:
         self.fingerprint = graph.fingerprint
         self.input_channels = graph.input.channels
         self.preprocessing = (preprocessing or Preprocessing()).completed(metadata.preprocessing)
+        if graph.input.dtype is np.uint8:  # pixels as they are, unless somebody says otherwise
+            self.preprocessing = self.preprocessing.completed(Preprocessing(range=(0, 255)))
         self._file_size = graph.input.size
         self.input_size = _input_size(graph, self.preprocessing)
         self.preprocessing = self.preprocessing.completed(Preprocessing(size=self.input_size))
@@ -265,6 +267,8 @@ class OnnxNetwork:
         # Images go through one at a time: that is as fast as in batches, takes less memory, and
         # the result for an image does not depend on its neighbours.
         values = self.preprocessing.apply(image[np.newaxis], self.input_channels)
+        if self._input_dtype is np.uint8:
+            values = np.clip(np.rint(values), 0, 255)
         found = self._sessions.run(wanted, values.astype(self._input_dtype, copy=False))
         return Reading(
             image,

@@ -20,7 +20,8 @@ from compnn.errors import NetworkError
 from compnn.files import open_file, read_file
 
 # Element types of an image input.
-FLOATS: dict[int, type[np.floating[Any]]] = {
+_IMAGE_TYPES: dict[int, type[np.floating[Any] | np.uint8]] = {
+    onnx.TensorProto.UINT8: np.uint8,
     onnx.TensorProto.FLOAT: np.float32,
     onnx.TensorProto.FLOAT16: np.float16,
     onnx.TensorProto.DOUBLE: np.float64,
@@ -37,14 +38,15 @@ SHAPE_OPERATORS = {"Shape", "Size"}
 class ImageInput:
     """The image input of a graph, NCHW; None where the file leaves a dimension free.
 
-    `batch`: images per run; `channels`: 1 or 3; `size`: (height, width); `dtype`: float type.
+    `batch`: images per run; `channels`: 1 or 3; `size`: (height, width); `dtype`: uint8 of pixels
+    as they are, or floats.
     """
 
     name: str
     batch: int | None
     channels: int
     size: tuple[int | None, int | None]
-    dtype: type[np.floating[Any]]
+    dtype: type[np.floating[Any] | np.uint8]
 
 
 class OnnxGraph:
@@ -331,20 +333,23 @@ def _tensors_of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorPr
 def _image_input(graph: onnx.GraphProto, file: str) -> ImageInput:
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
+    read = {name for node in graph.node for name in _reads(node)}
+    # What no operator reads is left out of all cuts.
+    inputs = [value for value in inputs if value.name in read] or inputs
     if len(inputs) != 1:
-        names = ", ".join(value.name for value in inputs) or "none"
+        names = ", ".join(f"{value.name!r} {_describe(value)}" for value in inputs) or "none"
         raise NetworkError(
             f"{file} has {len(inputs)} inputs ({names}); compnn needs a network with one "
-            f"image input"
+            f"image input: give the others a default (an initialiser) when it is exported"
         )
     name = inputs[0].name
     tensor = inputs[0].type.tensor_type
     # Some exporters write -1 where a dimension is free.
     dims = [d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim]
-    if len(dims) != 4 or dims[1] not in (1, 3) or tensor.elem_type not in FLOATS:
+    if len(dims) != 4 or dims[1] not in (1, 3) or tensor.elem_type not in _IMAGE_TYPES:
         raise NetworkError(
-            f"{file}: input {name!r} is {_describe(inputs[0])}; compnn needs a float image input, "
-            f"NCHW, with 1 or 3 channels"
+            f"{file}: input {name!r} is {_describe(inputs[0])}; compnn needs a float or uint8 "
+            f"image input, NCHW, with 1 or 3 channels"
         )
     batch, channels, height, width = dims
     assert channels is not None
@@ -353,7 +358,7 @@ def _image_input(graph: onnx.GraphProto, file: str) -> ImageInput:
             f"{file}: input {name!r} takes exactly {batch} images a run; export the network with a "
             f"batch of 1 or a free batch"
         )
-    return ImageInput(name, batch, channels, (height, width), FLOATS[tensor.elem_type])
+    return ImageInput(name, batch, channels, (height, width), _IMAGE_TYPES[tensor.elem_type])
 
 
 def _describe(value: onnx.ValueInfoProto) -> str:

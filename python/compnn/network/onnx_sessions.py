@@ -45,7 +45,7 @@ class Sessions:
         self._lock = threading.Lock()
 
     def run(
-        self, outputs: Sequence[str], images: npt.NDArray[np.floating[Any]]
+        self, outputs: Sequence[str], images: npt.NDArray[np.floating[Any] | np.uint8]
     ) -> dict[str, npt.NDArray[Any]]:
         """The tensors `outputs` for preprocessed `images` (B, C, H, W), as the network gives them.
 
@@ -102,7 +102,7 @@ def run_session(
     graph: OnnxGraph,
     session: onnxruntime.InferenceSession,
     names: Sequence[str],
-    images: npt.NDArray[np.floating[Any]],
+    images: npt.NDArray[np.floating[Any] | np.uint8],
 ) -> dict[str, npt.NDArray[Any]]:
     """The tensors `names` for preprocessed `images` (B, C, H, W), as the network gives them.
 

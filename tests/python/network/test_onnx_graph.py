@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -234,7 +235,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
         ([1, "c", 8, 8], TensorProto.FLOAT, r"float \(1, c, 8, 8\)"),
         ([1, 4, 8, 8], TensorProto.FLOAT, r"float \(1, 4, 8, 8\)"),
         ([3, 8, 8], TensorProto.FLOAT, r"float \(3, 8, 8\)"),
-        ([1, 3, 8, 8], TensorProto.UINT8, r"uint8 \(1, 3, 8, 8\)"),
+        ([1, 3, 8, 8], TensorProto.INT32, r"int32 \(1, 3, 8, 8\)"),
         ([4, 3, 8, 8], TensorProto.FLOAT, "exactly 4 images a run"),
     ],
 )
@@ -260,8 +261,9 @@ def test_networks_of_two_inputs_are_refused(tmp_path: Path) -> None:
     path = tiny_unet(tmp_path / "unet.onnx")
     model = onnx.load(path)
     model.graph.input.append(helper.make_tensor_value_info("noise", TensorProto.FLOAT, [1]))
+    model.graph.node.append(helper.make_node("Add", ["output", "noise"], ["noisy"]))
     onnx.save(model, path)
-    with pytest.raises(NetworkError, match=r"2 inputs \(input, noise\)"):
+    with pytest.raises(NetworkError, match=r"2 inputs \('input' float .*'noise' float \(1\)\)"):
         OnnxGraph(path)
 
 
@@ -443,3 +445,41 @@ def test_files_of_a_later_onnx_say_what_to_upgrade(
     path = changed(tiny_unet(tmp_path / "unet.onnx"), change)
     with pytest.raises(NetworkError, match=message):
         OnnxNetwork(path)
+
+
+def test_pixels_as_they_are(tmp_path: Path) -> None:
+    """An input of uint8 takes 0..255, without that anybody says so."""
+    nodes = [
+        helper.make_node("Cast", ["input"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Neg", ["real"], ["output"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("input", TensorProto.UINT8, [1, 3, 8, 12])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 3, 8, 12])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "net.onnx")
+    network = OnnxNetwork(tmp_path / "net.onnx", ["real"])
+    assert network.preprocessing.range == (0, 255)
+    image = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)
+    found = network.read(image, ["real"]).taps["real"]
+    np.testing.assert_array_equal(found, image.transpose(2, 0, 1))
+    pickled = pickle.loads(pickle.dumps(network))
+    np.testing.assert_array_equal(pickled.read(image, ["real"]).taps["real"], found)
+
+
+def test_an_input_that_nothing_reads_is_no_obstacle(tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        unused = helper.make_tensor_value_info("prompt", TensorProto.INT64, [1, 77])
+        model.graph.input.append(unused)
+
+    path = changed(tiny_unet(tmp_path / "unet.onnx"), change)
+    assert OnnxNetwork(path).tap_shape("encoder_1") == (16, 16, 4)
+
+    def read_it(model: onnx.ModelProto) -> None:
+        model.graph.node.append(helper.make_node("Identity", ["prompt"], ["echo"]))
+
+    with pytest.raises(NetworkError, match=r"2 inputs .*'prompt' int64 \(1, 77\).*default"):
+        OnnxNetwork(changed(path, read_it))
