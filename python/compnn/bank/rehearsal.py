@@ -86,7 +86,7 @@ def rehearse(
     for tap in taps:
         _check(network, tap, first.tap(tap), second.tap(tap), pair.name)
     if first.output is not None and second.output is not None:
-        _check(network, "its output", first.output, second.output, pair.name)
+        _check(network, "the output", first.output, second.output, pair.name)
         size = pair.input.shape[0], pair.input.shape[1]
         kind.check(
             network.paint(first.output, size, kind), f"what {network.name} paints for {pair.name}"

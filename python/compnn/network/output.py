@@ -129,7 +129,7 @@ class Output:
     threshold
         Of a binary output: larger numbers are the second class.
     unit
-        Of values.
+        Of values, as the targets have it.
 
     Raises
     ------
@@ -144,7 +144,7 @@ class Output:
     kind: OutputKind | None = None
     range: tuple[float, float] | None = None
     threshold: float | None = None
-    unit: str | None = None
+    unit: str = ""
 
     def __post_init__(self) -> None:
         if self.kind is not None and self.kind not in get_args(OutputKind):
@@ -186,7 +186,8 @@ class Output:
         span = self.range
         if kind == "photo":
             span = span or self.bounds or preprocessing.range
-        found = replace(self, kind=kind, threshold=threshold, range=span)
+        unit = targets.unit if isinstance(targets, Values) else ""
+        found = replace(self, kind=kind, threshold=threshold, range=span, unit=unit)
         found._check(targets)
         return found
 
@@ -196,7 +197,7 @@ class Output:
             raise DatasetError(
                 f"output {self.name!r} has {self.channels} masks that the network makes for "
                 f"queries, not classes; add operators that make label maps of them to the network, "
-                f"or say `--output-kind none` to work without an output"
+                f"or say that they are classes (`--output-kind logits`)"
             )
         if self.channels == 0 or self.ending == "features":
             return "none"
@@ -232,14 +233,14 @@ class Output:
         if isinstance(targets, Labels):
             if self.kind == "logits" and not self._fits(targets):
                 also = (
-                    " If it paints label maps in colours, say so: `--output-kind photo`."
+                    ". If it paints label maps in colours, say so: `--output-kind photo`"
                     if self.channels == 3
-                    else " If it gives features, say so: `--output-kind none`."
+                    else ""
                 )
                 raise DatasetError(
                     f"output {self.name!r} tells {self.channels} classes apart, but the targets "
                     f"are {targets.describe()}; name the palette that the network was trained with "
-                    f"(`--target-palette`).{also}"
+                    f"(`--target-palette`){also}"
                 )
             if self.kind == "binary" and len(targets.palette) != 2:
                 raise DatasetError(

@@ -51,7 +51,7 @@ def test_an_output_that_is_no_number_is_refused(tmp_path: Path) -> None:
     path = save_network(
         tmp_path / "nan.onnx", nodes, shape, shape, metadata={"input_range": "[0, 1]"}
     )
-    with pytest.raises(ActivationError, match=r"its output of nan\.onnx is NaN.*'?img_0'?"):
+    with pytest.raises(ActivationError, match=r"the output of nan\.onnx is NaN.*'?img_0'?"):
         build(tmp_path / "bank", OnnxNetwork(path, ["still"]), MemoryDataset(2))
     assert not (tmp_path / "bank").exists()
 

@@ -342,3 +342,15 @@ def test_palettes_of_label_maps_are_found_by_name_and_by_file(tmp_path: Path) ->
 def test_documents_of_no_kind_are_refused(document: dict[str, Any]) -> None:
     with pytest.raises((ImageError, PaletteError)):
         kind_from_json(document)
+
+
+def test_what_is_not_known_is_not_shown() -> None:
+    where = np.array([[True, False], [False, False]])
+    photo = Photo().unmatched(np.zeros((2, 2, 3), np.uint8), where)
+    assert photo[..., 0].tolist() == [[128, 0], [0, 0]]
+    labels = np.ones((2, 2), np.uint8)
+    assert Labels("camvid").unmatched(labels, where).tolist() == [[11, 1], [1, 1]]
+    assert Labels("facades").unmatched(labels, where).tolist() == [[255, 1], [1, 1]]
+    assert labels.all()  # the picture that was given stays
+    values = Values("m").unmatched(np.ones((2, 2), np.float32), where)
+    assert np.isnan(values).tolist() == where.tolist()

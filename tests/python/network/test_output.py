@@ -76,7 +76,7 @@ def test_what_an_output_is_taken_for(output: Output, targets: Kind | None, kind:
 @pytest.mark.parametrize(
     ("output", "targets", "remedy"),
     [
-        (Output("y", 21), Labels("camvid"), "21 classes apart.*`--target-palette`.*none"),
+        (Output("y", 21), Labels("camvid"), r"21 classes apart.*`--target-palette`"),
         (Output("y", 3), Labels("facades"), "3 classes apart.*`--output-kind photo`"),
         (Output("y", 1), Labels("camvid"), "one class from the rest.*palette of two classes"),
         (Output("y", 11), Photo(), "11 classes, logits, but the targets are photos"),
@@ -85,7 +85,7 @@ def test_what_an_output_is_taken_for(output: Output, targets: Kind | None, kind:
         (
             Output("y", 5, "queries"),
             Labels(grey_palette(5)),
-            "masks.*queries.*`--output-kind none`",
+            r"masks.*queries.*`--output-kind logits`",
         ),
     ],
 )
@@ -117,6 +117,7 @@ def test_it_says_what_it_is() -> None:
     assert described == "output 'logits': 11 classes, logits"
     photo = Output("y", 3, "bounded", (-1, 1)).resolved(Photo(), UNIT)
     assert photo.describe() == "output 'y': colours in [-1, 1]"
+    assert Output("y", 1).resolved(Values("m"), UNIT).describe() == "output 'y': values in m"
 
 
 # The picture
