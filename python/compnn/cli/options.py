@@ -153,7 +153,7 @@ OutputName = Annotated[
         "--output",
         metavar="NAME",
         rich_help_panel=_OUTPUT,
-        help="Which output is explained. Default: the per-pixel output that is computed last.",
+        help="Which output is explained. Default: the one that most operators lead to.",
     ),
 ]
 OutputKindOption = Annotated[

@@ -49,7 +49,7 @@ class OnnxNetwork:
         Cells of a hyperpatch, the same for all layers. Default: see `Layer.of`.
     output : OutputChoice, optional
         Which output to explain, and what it is. Default: what the file's metadata says, else the
-        per-pixel output that is computed last, by its operators, channels and the targets.
+        per-pixel output that most operators lead to, by these, its channels and the targets.
     num_threads : int
         Threads of one run; -1 means all CPUs that this process may use.
 
@@ -336,7 +336,7 @@ class OnnxNetwork:
         return resolved
 
     def _chosen_output(self, graph: OnnxGraph, metadata: Metadata) -> tuple[Output, Layout]:
-        """The output to explain: the one that was asked for, or the one that is computed last."""
+        """The output to explain: the one that was asked for, or the main one."""
         choice, outputs = self.output_choice, self._outputs
         if not outputs:
             raise NetworkError(
