@@ -19,6 +19,7 @@ from compnn.explanation.query import Query, read_query
 from compnn.explanation.scores import score
 from compnn.files import check_folder
 from compnn.names import file_name
+from compnn.network.network import fit_target
 from compnn.report.facts import explanation_json, search_words
 from compnn.report.folder import layer_folder, write_report
 from compnn.studies.usage import usage
@@ -130,7 +131,10 @@ def reconstruct(
                     progress=progress,
                 )
             if query.target is not None:
-                fitted = opened_network.fit(query.target, opened.target_kind)
+                seen = next(iter(explanations.values())).query
+                fitted = fit_target(
+                    opened_network, query.target, seen, opened.target_kind, query.file
+                )
                 query = replace(query, target=fitted)
             scores = {name: score(each, query.target) for name, each in explanations.items()}
             usages = {name: usage(each, allowed) for name, each in explanations.items()}

@@ -409,8 +409,9 @@ class Explainer:
     ) -> Explanation:
         images = np.unique(np.array([each.index for each in candidates], np.int32))
         activation = reading.tap(tap.name)
-        size = reading.image.shape[0], reading.image.shape[1]
-        tap = tap.at(size, (activation.shape[1], activation.shape[2]))
+        if self.network.input_size is None:
+            size = reading.image.shape[0], reading.image.shape[1]
+            tap = dataclasses.replace(self.network.layer(tap.name, size), hyperpatch=tap.hyperpatch)
         cells = self.bank.cells(tap.name, images.tolist())
         pairs = tap.grid[0] * tap.grid[1] * cells.places(images.tolist(), tap.hyperpatch)
         how = search.resolved(pairs, cells.channels)

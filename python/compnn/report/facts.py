@@ -36,8 +36,7 @@ def layer_title(layer: Layer) -> str:
 
 def patch_words(layer: Layer) -> str:
     """Return the size of the layer's patches, height first: "8x8 px" with a times sign."""
-    height, width = layer.patch
-    return f"{height}\N{MULTIPLICATION SIGN}{width} px"
+    return layer.patch_text.replace("x", "\N{MULTIPLICATION SIGN}") + " px"
 
 
 def layer_json(layer: Layer) -> dict[str, object]:
@@ -45,7 +44,8 @@ def layer_json(layer: Layer) -> dict[str, object]:
     return {
         "name": layer.name,
         "activation": list(layer.shape),
-        "stride": list(layer.stride),
+        "looks": [str(each) for each in layer.geometry.looks],
+        "paints": [str(each) for each in layer.geometry.paints],
         "hyperpatch": [*layer.hyperpatch, layer.shape[2]],
         "patch": list(layer.patch),
         "grid": list(layer.grid),

@@ -19,6 +19,7 @@ from compnn.explanation.explanation import Explanation
 from compnn.explanation.query import Query
 from compnn.explanation.scores import Scores, score
 from compnn.images.kinds import Kind, Labels, Picture, Values
+from compnn.network.network import fit_target
 from compnn.search.search import Auto, Search, search_json
 from compnn.views import Shown
 
@@ -176,9 +177,9 @@ def control(
     pixels = _pixels_of(region, reading.image, bank.input_kind)
     target = image.target if isinstance(image, Query) else None
     if target is not None:
-        target = explainer.network.fit(target, bank.target_kind)
+        target = fit_target(explainer.network, target, reading.image, bank.target_kind)
     how = explainer.resolved(search or Auto(), [layer], None, top_k)
-    explanations = {}
+    explanations: dict[str, Explanation] = {}
     for title, among in chosen.items():
         explanations[title] = explainer.explain(
             reading,
@@ -191,6 +192,8 @@ def control(
         )
         if progress is not None:
             progress(title, 1)  # what takes no time may not have told
+    shown = explanations[UNRESTRICTED].layer.pixels_seen()
+    pixels = pixels[np.ix_(*shown)]
     return Control(
         explanations,
         {title: score(each, target) for title, each in explanations.items()},

@@ -62,7 +62,7 @@ def match_lines(
     ends: list[tuple[tuple[int, int], _Place, _Place]]
     if points:
         found = [(y, x, matching.point(y, x)) for y, x in points]
-        rows, cols = layer.owners()
+        rows, cols = layer.looks.owners()
         ends = [((int(rows[y]), int(cols[x])), (y, x), (to.y, to.x)) for y, x, to in found]
     else:
         ends = []
@@ -106,8 +106,10 @@ def draw_match_lines(
 
 def _centre(layer: Layer, at: tuple[int, int]) -> _Place:
     """The pixel (y, x) in the middle of the hyperpatch at a grid position."""
-    sizes = zip(at, layer.stride, layer.hyperpatch, layer.image_size, strict=True)
-    y, x = (min(s * (i + h / 2) - 0.5, pixels - 1.0) for i, s, h, pixels in sizes)
+    y, x = (
+        min(max(float(centre) - 0.5, 0.0), pixels - 1.0)
+        for centre, pixels in zip(layer.looks.centre(at), layer.image_size, strict=True)
+    )
     return y, x
 
 
