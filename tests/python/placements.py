@@ -32,7 +32,7 @@ def cell(placement: Placement, axis: int, pixel: int) -> int:
     return min(max(floor(u), 0), placement.cells[axis] - 1)
 
 
-def given(
+def given_by(
     own: Placement, source: Placement, axis: int, pixel: int, place: int, match: int, pixels: int
 ) -> int:
     """The pixel, of `pixels` there are, that a match gives to a pixel of its hyperpatch's patch."""

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pytest
-from hypothesis import given as given_
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compnn.errors import SearchError
@@ -24,7 +23,7 @@ from compnn.network.layer import Layer
 from compnn.search.field import Field
 from compnn.search.search import Exhaustive
 from memory_images import MemoryImages, MemoryPictures
-from placements import cell, geometries, given, owner
+from placements import cell, geometries, given_by, owner
 
 IMAGES = 3
 PALETTE = Palette(
@@ -128,7 +127,7 @@ class Case(NamedTuple):
             return None
         source, picture = self.others[image], self.pictures.pictures[image]
         y, x = (
-            given(self.own, source, axis, pixel[axis], at[axis], (row, col)[axis], pixels)
+            given_by(self.own, source, axis, pixel[axis], at[axis], (row, col)[axis], pixels)
             for axis, pixels in enumerate(picture.shape[:2])
         )
         return image, y, x
@@ -151,7 +150,7 @@ class Case(NamedTuple):
         return found
 
 
-@given_(many_layers(), st.integers(1, 3), st.integers(0, 1000), st.sampled_from([0, 0.3, 1]))
+@given(many_layers(), st.integers(1, 3), st.integers(0, 1000), st.sampled_from([0, 0.3, 1]))
 @settings(max_examples=150, deadline=None)
 def test_pixels_are_copied_about_the_centres_of_their_hyperpatches(
     layers: tuple[Layer, list[Layer]], matches: int, seed: int, nothing: float
@@ -179,7 +178,7 @@ def test_pixels_are_copied_about_the_centres_of_their_hyperpatches(
         assert (found.matched is None) == (not missing.any())
 
 
-@given_(layers(), st.integers(0, IMAGES - 1))
+@given(layers(), st.integers(0, IMAGES - 1))
 @settings(deadline=None)
 def test_the_identity_gives_the_image_back(layer: Layer, image: int) -> None:
     for kind in (Photo(), LABELS, Values()):
@@ -244,7 +243,7 @@ def elected(votes: list[int], owner: int) -> int:
     return owner if owner in tied else min(tied)
 
 
-@given_(many_layers(), st.integers(0, 1000), st.sampled_from([0, 0.3, 1]))
+@given(many_layers(), st.integers(0, 1000), st.sampled_from([0, 0.3, 1]))
 @settings(max_examples=60, deadline=None)
 def test_overlapping_photos_are_averaged(
     layers: tuple[Layer, list[Layer]], seed: int, nothing: float
@@ -265,7 +264,7 @@ def test_overlapping_photos_are_averaged(
     assert nothing or not missing.any()
 
 
-@given_(many_layers(), st.integers(1, 2), st.integers(0, 1000), st.sampled_from([0, 0.3]))
+@given(many_layers(), st.integers(1, 2), st.integers(0, 1000), st.sampled_from([0, 0.3]))
 @settings(max_examples=60, deadline=None)
 def test_overlapping_values_are_averaged(
     layers: tuple[Layer, list[Layer]], matches: int, seed: int, nothing: float
@@ -282,7 +281,7 @@ def test_overlapping_values_are_averaged(
             assert np.isnan(found[pixel])
 
 
-@given_(many_layers(), st.integers(1, 3), st.integers(0, 1000), st.sampled_from([0, 0.3, 1]))
+@given(many_layers(), st.integers(1, 3), st.integers(0, 1000), st.sampled_from([0, 0.3, 1]))
 @settings(max_examples=60, deadline=None)
 def test_overlapping_label_maps_are_voted_on(
     layers: tuple[Layer, list[Layer]], matches: int, seed: int, nothing: float

@@ -21,7 +21,7 @@ from compnn.explanation.explanation import Explanation
 from compnn.network.onnx import OnnxNetwork
 from compnn.search.search import Auto, Exhaustive, HyperPatchMatch
 from memory_dataset import MemoryDataset
-from placements import given, owner
+from placements import given_by, owner
 from reference import Case, as_kept, place_index, similarities
 from tiny_networks import save_network
 
@@ -235,8 +235,8 @@ def test_reconstructions_equal_loops_over_patches(
         source = explainer.bank.layer_of(layer, index).looks
         pair = TRAIN[KEPT[index]]
         place = (
-            given(own, source, 0, y, at[0], row, pair.input.shape[0]),
-            given(own, source, 1, x, at[1], col, pair.input.shape[1]),
+            given_by(own, source, 0, y, at[0], row, pair.input.shape[0]),
+            given_by(own, source, 1, x, at[1], col, pair.input.shape[1]),
         )
         expected[:, y, x] = pair.input[place], pair.target[place]
     np.testing.assert_array_equal(found.input, expected[0])
