@@ -391,12 +391,13 @@ class Explainer:
         field = Exhaustive(matches=count).run(
             core, queries, np.array(allowed, np.int32), whole, num_threads=1
         )
-        return [
-            Candidate(index, names[index], similarity)
-            for index, similarity in zip(
-                field.image[:, 0, 0].tolist(), field.similarity[:, 0, 0].tolist(), strict=True
-            )
-        ]
+        found = dict(
+            zip(field.image[:, 0, 0].tolist(), field.similarity[:, 0, 0].tolist(), strict=True)
+        )
+        found.pop(-1, None)
+        # What is zero is similar to nothing, but no less a candidate.
+        found |= dict.fromkeys([i for i in allowed if i not in found][: count - len(found)], 0.0)
+        return [Candidate(index, names[index], similarity) for index, similarity in found.items()]
 
     def _explain(
         self,

@@ -17,11 +17,14 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from compnn.errors import ImageError, LayerError, PaletteError, SearchError
 from compnn.explanation.query import Query
 from compnn.images.files import read_image, write_image
+from compnn.images.kinds import Photo
 from compnn.images.palette import Palette
 from compnn.network.geometry import AxisMap, Placement
 from compnn.network.layer import Layer
 from compnn.network.onnx import OnnxNetwork
 from compnn.network.preprocessing import Preprocessing
+from compnn.report.facts import matching_json
+from compnn.report.sheets.matches import match_sheet
 from compnn.search.search import Auto, Exhaustive, HyperPatchMatch
 from compnn.studies.matching import match
 from compnn.studies.patch_labels import patch_labels
@@ -472,3 +475,33 @@ def test_segnet_matches_classes_far_better_than_chance(shared: Path) -> None:
     assert late.same_class > 0.8
     # The paper's Figure 8: correspondences become semantic towards the output.
     assert early.same_class < late.same_class
+
+
+# --- hyperpatches without a match
+
+
+def test_what_has_no_match_is_void_and_returns_nowhere() -> None:
+    found = made_up(3, void=9)
+    for array, value in zip(
+        (found.forward.image, found.forward.row, found.forward.col, found.forward.similarity),
+        (-1, -1, -1, 0),
+        strict=True,
+    ):
+        array[0, 2:, :5] = value
+    found.backward.image[0, 0, 0] = found.backward.row[0, 0, 0] = found.backward.col[0, 0, 0] = -1
+    matched = found.forward.image[0] >= 0
+    lost = (found.forward.row[0] == 0) & (found.forward.col[0] == 0)
+    assert (np.isinf(found.cycle) == (~matched | lost)).all()
+    assert (found.matched_classes[~matched] == 9).all()
+    in_a = found.classes_a[matched] != 9
+    assert found.agreement.sum() == (in_a & (found.matched_classes[matched] != 9)).sum()
+    y, x = found.layer.image_size[0] - 1, 0
+    assert found.point(y, x) == (-1, -1, 0)
+    assert found.point_classes(y, x)[1] == "void"
+    rows, cols = found.layer.looks.owners()
+    missing = ~matched[np.ix_(rows, cols)]
+    nothing = Photo().unmatched(found.a_from_b, missing)
+    np.testing.assert_array_equal(found.a_from_b, nothing)
+    assert matching_json(found, [(y, x)])["points"][0]["b"] is None  # type: ignore[index]
+    for points in ((), ((y, x), (0, 0))):
+        assert match_sheet(found, points=points).ndim == 3

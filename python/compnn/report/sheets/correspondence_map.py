@@ -69,7 +69,8 @@ def correspondence_map(explanation: Explanation, *, sources: int = 6) -> npt.NDA
         beside(cards[start : start + columns], 2 * _GAP) for start in range(0, len(cards), columns)
     ]
     left = _answer_panel(explanation, rows, 2 * picture)
-    return with_margin(beside([left, stacked(lines, round(1.5 * _GAP))], 3 * _GAP), 2 * _GAP)
+    parts = [left, stacked(lines, round(1.5 * _GAP))] if lines else [left]
+    return with_margin(beside(parts, 3 * _GAP), 2 * _GAP)
 
 
 def _picture_width(natural: int) -> int:
