@@ -195,7 +195,7 @@ def _gather(writer: Writer, base: Generation, images: npt.NDArray[np.int64]) -> 
             shard.accept(shard.write(_records(base.shards[source], slot)))
         shard.finish()
         rows = shard.rows
-        used = {base.shards[source] for source, _ in places}
+        used = list(dict.fromkeys(base.shards[source] for source, _ in places))
         layers = {
             name: replace(each, cells=cells, geometries=_geometries(used, name))
             for (name, each), cells in zip(example.contents.layers.items(), rows, strict=False)
