@@ -196,7 +196,7 @@ class Network(Protocol):
     def paint(
         self, output: npt.NDArray[np.float32], size: tuple[int, int], kind: Kind | None = None
     ) -> Picture:
-        """What the network painted, as a picture of `size` (height, width).
+        """What the network painted, as a picture of `output_size(size)`.
 
         Parameters
         ----------

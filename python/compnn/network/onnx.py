@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +14,15 @@ import numpy.typing as npt
 
 from compnn.errors import ActivationError, DatasetError, ImageError, LayerError, NetworkError
 from compnn.images.kinds import Kind, Photo, Picture
-from compnn.network.geometry import Geometry, Size, maps_by_sizes
+from compnn.network.geometry import AxisMap, Geometry, Size, maps_by_sizes
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
 from compnn.network.onnx_graph import OnnxGraph
 from compnn.network.onnx_metadata import Metadata, read_metadata
 from compnn.network.onnx_output import Layout, ending_of, main_output, output_layouts
 from compnn.network.onnx_sessions import Sessions
-from compnn.network.onnx_shapes import tap_shapes
+from compnn.network.onnx_shapes import tensor_shapes
+from compnn.network.onnx_trace import GraphTrace, TracedTap, trace
 from compnn.network.output import Frame, Output, OutputChoice
 from compnn.network.preprocessing import Preprocessing
 from compnn.network.reading import Reading
@@ -27,6 +30,8 @@ from compnn.network.suggestion import Suggestion, suggest
 
 # Where a network takes images of any size, its layers are described for one of this size.
 _ANY_SIZE = (256, 256)
+# Sizes of images whose maps are kept.
+_MOST_TRACES = 64
 
 
 class OnnxNetwork:
@@ -134,16 +139,22 @@ class OnnxNetwork:
         self._sessions = Sessions(graph, num_threads)
         height, width = self.input_size or self._file_size
         self._size = height or _ANY_SIZE[0], width or _ANY_SIZE[1]
-        self._shapes = self._tap_shapes(graph)
+        self._graph = graph
+        self._traces: OrderedDict[Size, GraphTrace] = OrderedDict()
         self._operators = {
             name: node.op_type for node in graph.proto.graph.node for name in node.output
         }
         self.output_choice = output
-        self._outputs = output_layouts(graph, self._size)
+        try:
+            self._outputs = output_layouts(graph, self._size)
+        except NetworkError as error:
+            raise NetworkError(f"{error}{self._size_hint()}") from error
         self._output, self._layout = self._chosen_output(graph, metadata)
+        traced = self._traced(self._size)
+        self._shapes = {name: tap.shape for name, tap in traced.taps.items()}
+        self._vectors = traced.vectors
         self.output_channels = self._output.channels
         self._hyperpatch = hyperpatch
-        self._shapes_at: dict[tuple[str, Size], tuple[int, int, int]] = {}
         self._named = metadata.layers
         if layers is None:
             self.layers = {layer.name: layer for layer in self.named_layers()}
@@ -214,26 +225,71 @@ class OnnxNetwork:
         LayerError
             When there is none, naming the nearest; or when the hyperpatch does not fit into it.
         """
+        self.tap_shape(name)
         size = self.input_size or size or self._size
-        shape = self._shape_at(name, size)
-        return Layer.of(name, shape, size, self._hyperpatch, self._geometry(name, shape, size))
+        tap = self._traced(size).taps.get(name)
+        if tap is None:
+            raise LayerError(
+                f"{name!r} is no layer of {self.path.name}: it "
+                f"{self._traced(size).refused.get(name, 'has no place in the image')}; it can only "
+                f"be a descriptor"
+            )
+        return self._layer_of(tap, size)
 
     def output_size(self, image_size: Size) -> Size:
-        """As `Network.output_size`: that of the image."""
-        return image_size
+        """As `Network.output_size`: that of the image, or of the output where it is finer."""
+        return self._frame(self.input_size or image_size).size
 
-    def _geometry(self, name: str, shape: tuple[int, int, int], size: Size) -> Geometry:
-        """Where the cells of a tap of `shape` (H, W, D) lie, for images of `size`."""
-        return Geometry.by_sizes((shape[0], shape[1]), size)
+    def _layer_of(self, tap: TracedTap, size: Size) -> Layer:
+        """A tap with its geometry, for images of `size`."""
+        frame, looks = self._frame(size), tap.looks
+        note = tap.note
+        if tap.paints is None:
+            # Where no local path leads to the output, a cell paints where it looks.
+            rows, cols = (
+                AxisMap(each.scale * factor, each.offset * factor)
+                for each, there, here in zip(looks, frame.size, size, strict=True)
+                for factor in (Fraction(there, here),)
+            )
+            if self._traced(size).output is not None:
+                note = "; ".join(filter(None, (note, "no local path leads to the output")))
+        else:
+            rows, cols = (
+                outer.after(inner) for outer, inner in zip(frame.maps, tap.paints, strict=True)
+            )
+        geometry = Geometry(size, looks, frame.size, (rows, cols), note)
+        hyperpatch = self._hyperpatch or ((1, 1) if tap.tokens else None)
+        return Layer.of(tap.name, tap.shape, size, hyperpatch, geometry)
 
-    def _shape_at(self, name: str, size: Size) -> tuple[int, int, int]:
-        """Shape (H, W, D) of a tap for images of `size`, from a run over one."""
-        shape = self.tap_shape(name)
-        if size == self._size:
-            return shape
-        if (name, size) not in self._shapes_at:
-            self.read(np.zeros((*size, 3), np.uint8), [name])
-        return self._shapes_at[name, size]
+    def _frame(self, size: Size) -> Frame:
+        """The picture that the output is, for images of `size`."""
+        traced = self._traced(size)
+        if traced.output is None:
+            return Frame.of(maps_by_sizes(size, size), size)
+        rows, cols = map(_over_image, traced.output.looks, traced.output.shape[:2], size)
+        return Frame.of((rows, cols), size)
+
+    def _output_cells(self, size: Size) -> Size | None:
+        output = self._traced(size).output
+        return None if output is None else (output.shape[0], output.shape[1])
+
+    def _traced(self, size: Size) -> GraphTrace:
+        """Taps and their maps for images of `size`."""
+        if size not in self._traces:
+            try:
+                found = tensor_shapes(self._graph, size)
+            except NetworkError as error:
+                raise NetworkError(f"{error}{self._size_hint()}") from error
+            if len(self._traces) >= _MOST_TRACES:
+                self._traces.popitem(last=False)
+            self._traces[size] = trace(
+                self._graph.proto.graph,
+                {name: info.shape for name, info in found.items()},
+                self._graph.input.name,
+                output=self._output.name,
+                floats={name for name, info in found.items() if info.floating},
+            )
+        return self._traces[size]
 
     def taps(self) -> list[Layer]:
         """Every tap of the network that can take the hyperpatch, in the order they are computed."""
@@ -256,6 +312,9 @@ class OnnxNetwork:
     def tap_shape(self, name: str) -> tuple[int, int, int]:
         """Shape (H, W, D) of a tap's activation, whether or not the hyperpatch fits into it.
 
+        Vectors without place, which can be descriptors (pooled over the whole image, a class
+        token), have one cell.
+
         Raises
         ------
         LayerError
@@ -263,6 +322,11 @@ class OnnxNetwork:
         """
         if name in self._shapes:
             return self._shapes[name]
+        if name in self._vectors:
+            return 1, 1, self._vectors[name]
+        reason = self._traced(self._size).refused.get(name)
+        if reason is not None:
+            raise LayerError(f"{name!r} is no layer of {self.path.name}: it {reason}")
         nearest = difflib.get_close_matches(name, self._shapes, n=3)
         hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
         raise LayerError(
@@ -292,13 +356,17 @@ class OnnxNetwork:
         if self._input_dtype is np.uint8:
             values = np.clip(np.rint(values), 0, 255)
         found = self._sessions.run(wanted, values.astype(self._input_dtype, copy=False))
-        size = image.shape[0], image.shape[1]
-        for tap in taps:
-            depth, rows, cols = found[tap].shape[1:]
-            self._shapes_at[tap, size] = rows, cols, depth
+        traced = self._traced((image.shape[0], image.shape[1]))
         return Reading(
             image,
-            {tap: found[tap][0].astype(np.float32, copy=False) for tap in taps},
+            {
+                tap: (
+                    found[tap].reshape(-1, 1, 1)
+                    if tap in self._vectors
+                    else traced.taps[tap].to_chw(found[tap])
+                ).astype(np.float32, copy=False)
+                for tap in taps
+            },
             output=self._layout.of(found[self._output.name]) if output else None,
             name=name,
         )
@@ -329,12 +397,15 @@ class OnnxNetwork:
         """As `Network.paint`; see `compnn.network.output.Output.picture`."""
         resolved = self._output.resolved(kind, self.preprocessing)
         cells = output.shape[1], output.shape[2]
-        frame = Frame.of(maps_by_sizes(cells, size), size)
+        if self.input_size in (None, size) and self._output_cells(size) == cells:
+            frame = self._frame(size)
+        else:
+            frame = Frame.of(maps_by_sizes(cells, size), size)
         try:
             painted = resolved.picture(output, frame, kind, self.preprocessing)
         except ActivationError as error:
             raise ActivationError(f"{self.name}: {error}") from None
-        return (kind or Photo()).fit(painted, size)
+        return (kind or Photo()).fit(painted, frame.size)
 
     def check_kind(self, kind: Kind) -> None:
         """As `Network.check_kind`."""
@@ -463,17 +534,25 @@ class OnnxNetwork:
     def _fitting(self, names: Iterable[str]) -> list[Layer]:
         layers = []
         for name in names:
-            shape = self.tap_shape(name)
+            self.tap_shape(name)
             with suppress(LayerError):
-                geometry = self._geometry(name, shape, self._size)
-                layers.append(Layer.of(name, shape, self._size, self._hyperpatch, geometry))
+                layers.append(self.layer(name))
         return layers
 
-    def _tap_shapes(self, graph: OnnxGraph) -> dict[str, tuple[int, int, int]]:
-        try:
-            return tap_shapes(graph, self._size)
-        except NetworkError as error:
-            raise NetworkError(f"{error}{self._size_hint()}") from error
+
+def _over_image(looks: AxisMap, cells: int, pixels: int) -> AxisMap:
+    """How an axis of the output lies over the image as a picture: placed and cropped.
+
+    An output of the image's size is meant pixel for pixel, whatever its operators look at; one that
+    is smaller by a border lies inside the image, one that is rounded up is cropped.
+    """
+    if cells == pixels:
+        return AxisMap(Fraction(1))
+    whole = 1 in (looks.scale.numerator, looks.scale.denominator)
+    if not whole or abs(cells * looks.scale - pixels) > pixels:
+        return AxisMap(Fraction(pixels, cells))
+    inside = cells * looks.scale < pixels
+    return AxisMap(looks.scale, Fraction(round(looks.offset) if inside else 0))
 
 
 def _input_size(graph: OnnxGraph, preprocessing: Preprocessing) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,27 @@ from compnn.errors import NetworkError
 from compnn.network.onnx_graph import OnnxGraph
 from compnn.network.onnx_sessions import open_session, run_session
 
-FLOAT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(double)")
+_FLOAT_TYPES = (
+    "tensor(float)",
+    "tensor(float16)",
+    "tensor(double)",
+    "tensor(bfloat16)",
+)
 
 
-def tap_shapes(graph: OnnxGraph, size: tuple[int, int]) -> dict[str, tuple[int, int, int]]:
-    """Shape (H, W, D) of every tap for an image of `size`, in the order they are computed.
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor for images of one size: its shape, and whether it is of floating-point numbers."""
 
-    A tap is a float tensor (1, D, H, W) computed from the image. ONNX Runtime's shape inference
-    tells the shapes; where it cannot, the network is run once on a blank image.
+    shape: tuple[int, ...]
+    floating: bool
+
+
+def tensor_shapes(graph: OnnxGraph, size: tuple[int, int]) -> dict[str, TensorInfo]:
+    """The image and every tensor that is computed from it, for an image of `size`, in this order.
+
+    ONNX Runtime's shape inference tells the shapes; where it cannot, the network is run once on a
+    blank image.
 
     Raises
     ------
@@ -31,32 +45,29 @@ def tap_shapes(graph: OnnxGraph, size: tuple[int, int]) -> dict[str, tuple[int, 
     except NetworkError:
         # Some operators want their weights to be constants.
         session = _session(graph, size, weights=True)
-    shapes: dict[str, list[Any]] = {
-        value.name: value.shape for value in session.get_outputs() if value.type in FLOAT_TYPES
-    }
+    values = [value for value in session.get_outputs() if value.type.startswith("tensor(")]
+    shapes: dict[str, tuple[Any, ...]] = {value.name: tuple(value.shape) for value in values}
     # No extents at all may be a scalar, or an unknown number of dimensions.
     unknown = [
         name
         for name, shape in shapes.items()
         if not shape or not all(isinstance(extent, int) for extent in shape)
     ]
+    blank = np.zeros((1, graph.input.channels, *size), graph.input.dtype)
     if unknown:
-        blank = np.zeros((1, graph.input.channels, *size), graph.input.dtype)
-        session = _session(graph, size, weights=True)
+        session = _session(graph, size, weights=True, names=unknown)
         for name, value in run_session(graph, session, unknown, blank).items():
-            shapes[name] = list(value.shape)
-    return {
-        name: (shape[2], shape[3], shape[1])
-        for name, shape in shapes.items()
-        if len(shape) == 4 and shape[0] == 1 and min(shape) > 0
-    }
+            shapes[name] = np.shape(value)
+    floats = {value.name for value in values if value.type in _FLOAT_TYPES}
+    found = {graph.input.name: TensorInfo(blank.shape, blank.dtype != np.uint8)}
+    return found | {name: TensorInfo(shape, name in floats) for name, shape in shapes.items()}
 
 
 def output_shapes(
     graph: OnnxGraph, names: Sequence[str], size: tuple[int, int]
 ) -> dict[str, tuple[int, ...]]:
     """Shape of tensors of any type for an image of `size`, those that depend on the image's content
-    left out; raises as `tap_shapes`.
+    left out; raises as `tensor_shapes`.
     """
     known = set(graph.image_tensors())
     names = [name for name in names if name in known]
