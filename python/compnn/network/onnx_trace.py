@@ -451,7 +451,7 @@ class _Walk:
                     painted.maps if painted else None,
                     "; ".join(dict.fromkeys(filter(None, notes))),
                     tokens,
-                    state.dims,
+                    view.dims,
                 )
                 if name == output:
                     painted_output = tap
