@@ -41,7 +41,8 @@ class ExactReference {
     for (const std::int32_t image : asked.candidates) {
       for (std::int32_t row = 0; row + size.height <= bank.rows(image); ++row) {
         for (std::int32_t col = 0; col + size.width <= bank.cols(image); ++col) {
-          places_.push_back({0, image, row, col});
+          const Match place{0, image, row, col};
+          if (norm(bank, place) > 0) places_.push_back(place);  // others match nothing
         }
       }
     }
@@ -64,12 +65,13 @@ class ExactReference {
         const std::vector<double> similarities = all_similarities(row, col);
         order.resize(places_.size());
         std::iota(order.begin(), order.end(), 0);
-        std::partial_sort(order.begin(), order.begin() + field.matches, order.end(),
-                          [&](Index a, Index b) {
-                            const double x = similarities[at(a)], y = similarities[at(b)];
-                            return x != y ? x > y : a < b;
-                          });
-        check_position(field.at(row, col), similarities, order);
+        const auto last = order.begin() + std::min<Index>(field.matches, number_of_places());
+        std::partial_sort(order.begin(), last, order.end(), [&](Index a, Index b) {
+          const double x = similarities[at(a)], y = similarities[at(b)];
+          return x != y ? x > y : a < b;
+        });
+        const bool is_zero = norm(query_, position(row, col)) == 0;
+        check_position(field.at(row, col), similarities, order, is_zero ? 0 : number_of_places());
       }
     }
   }
@@ -77,6 +79,10 @@ class ExactReference {
  private:
   static constexpr double kRounding = 1e-13;
 
+  Index number_of_places() const { return static_cast<Index>(places_.size()); }
+  static Match position(Index row, Index col) {
+    return {0, 0, static_cast<std::int32_t>(row), static_cast<std::int32_t>(col)};
+  }
   static std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
   double norm(const TestCells& cells, const Match& place) const {
@@ -95,18 +101,16 @@ class ExactReference {
     const Index width = asked_.hyperpatch.width * bank_.shape().depth;
     for (std::size_t i = 0; i < places_.size(); ++i) {
       std::vector<float> numbers;
-      if (norm(bank_, places_[i]) > 0) {
-        for (Index a = 0; a < asked_.hyperpatch.height; ++a) {
-          const float* from = bank_.cell(places_[i].image, places_[i].row + a, places_[i].col);
-          numbers.insert(numbers.end(), from, from + width);
-        }
-        float largest = 0;
-        for (const float number : numbers) largest = std::max(largest, std::fabs(number));
-        int exponent = 0;
-        std::frexp(largest, &exponent);
-        // Adding 0 makes -0 to 0.
-        for (float& number : numbers) number = std::ldexp(number, -exponent) + 0.0F;
+      for (Index a = 0; a < asked_.hyperpatch.height; ++a) {
+        const float* from = bank_.cell(places_[i].image, places_[i].row + a, places_[i].col);
+        numbers.insert(numbers.end(), from, from + width);
       }
+      float largest = 0;
+      for (const float number : numbers) largest = std::max(largest, std::fabs(number));
+      int exponent = 0;
+      std::frexp(largest, &exponent);
+      // Adding 0 makes -0 to 0.
+      for (float& number : numbers) number = std::ldexp(number, -exponent) + 0.0F;
       const auto [entry, is_new] = last.try_emplace(std::move(numbers), static_cast<Index>(i));
       equal_before_.push_back(is_new ? -1 : entry->second);
       entry->second = static_cast<Index>(i);
@@ -133,12 +137,10 @@ class ExactReference {
   }
 
   std::vector<double> all_similarities(Index row, Index col) const {
-    const Match here{0, 0, static_cast<std::int32_t>(row), static_cast<std::int32_t>(col)};
-    const double query_norm = norm(query_, here);
+    const double query_norm = norm(query_, position(row, col));
     std::vector<double> similarities(places_.size());
     if (query_norm == 0) return similarities;
     for (std::size_t i = 0; i < places_.size(); ++i) {
-      if (norms_[i] == 0) continue;
       const Match& place = places_[i];
       const Index bank_cols = bank_.cols(place.image);
       const Index first = begins_[at(place.image)] + place.row * bank_cols + place.col;
@@ -155,9 +157,14 @@ class ExactReference {
   }
 
   void check_position(const Match* best, const std::vector<double>& similarities,
-                      const std::vector<Index>& order) const {
+                      const std::vector<Index>& order, Index exist) const {
     std::vector<Index> found;
     for (Index k = 0; k < asked_.matches; ++k) {
+      if (k >= exist) {
+        CHECK(best[k].same_place(kNoMatch));
+        CHECK_EQUAL(best[k].similarity, 0.0F);
+        continue;
+      }
       const auto place = std::lower_bound(
           places_.begin(), places_.end(), best[k],
           [](const Match& a, Match b) { return better(a, {0, b.image, b.row, b.col}); });

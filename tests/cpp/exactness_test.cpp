@@ -316,7 +316,7 @@ TEST(zeros_in_query_and_bank) {
           for (Index d = 0; d < 9; ++d) cell[d] = -std::fabs(cell[d]);
       };
       bank.change(clear);
-      // Best are, at 0, the zeros, when all others point the other way.
+      // Zeros are no matches, even when all others point the other way.
       query.change([&](Index image, Index row, Index col, float* cell) {
         clear(image, row, col, cell);
         if (share == 5)

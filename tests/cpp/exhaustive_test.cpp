@@ -128,7 +128,7 @@ TEST(many_images_make_many_groups) {
   check_against_brute_force(query, bank, asked);
 }
 
-TEST(zero_norms_give_similarity_zero) {
+TEST(zero_hyperpatches_match_nothing) {
   TestCells query = TestCells::random({1, 6, 6, 9}, Precision::kFloat32, 11);
   TestCells bank = TestCells::random({3, 6, 6, 9}, Precision::kFloat32, 12);
   query.change([](Index, Index row, Index, float* cell) {
@@ -138,11 +138,15 @@ TEST(zero_norms_give_similarity_zero) {
     if (image == 1 || col > 2) std::fill_n(cell, 9, 0.0F);
   });
   const TestQuery asked = query_of(query, bank, {2, 2}, 4);
-  check_against_brute_force(query, bank, asked);
   const Field field = exhaustive_search(bank.bank(), asked, nullptr);
-  for (std::int32_t k = 0; k < 4; ++k) {  // a zero hyperpatch: the first four places
-    CHECK_EQUAL(field.at(0, 0)[k].similarity, 0.0F);
-    CHECK(field.at(0, 0)[k].same_place({0, 0, 0, k}));
+  for (int k = 0; k < 4; ++k) {
+    for (Index col = 0; col < field.cols; ++col) {
+      CHECK_EQUAL(field.at(0, col)[k].similarity, 0.0F);
+      CHECK(field.at(0, col)[k].same_place(kNoMatch));
+      const Match& match = field.at(4, col)[k];
+      CHECK((match.image == 0 || match.image == 2) && match.col < 3);
+      CHECK_NEAR(match.similarity, cosine(query, 4, col, bank, match, {2, 2}), 1e-5);
+    }
   }
 }
 

@@ -310,7 +310,7 @@ TEST(stops_when_unchanged) {
   CHECK(!same_fields(stopped, search(other, 0)));
 }
 
-TEST(zero_norms_give_similarity_zero) {
+TEST(zero_hyperpatches_match_nothing) {
   Case c = random_case({2, 2}, 2, 10);
   c.bank.change([](Index image, Index, Index, float* cell) {
     if (image != 2) std::fill_n(cell, 12, 0.0F);
@@ -323,7 +323,10 @@ TEST(zero_norms_give_similarity_zero) {
     for (Index col = 0; col < field.cols; ++col) {
       const Match& match = *field.at(row, col);
       CHECK(match.similarity >= -1 && match.similarity <= 1);
-      if (row == 0 || match.image != 2) CHECK_EQUAL(match.similarity, 0.0F);
+      CHECK_EQUAL(match.image, row == 0 ? -1 : 2);
+      if (row > 0) continue;
+      CHECK(match.same_place(kNoMatch));
+      CHECK_EQUAL(match.similarity, 0.0F);
     }
   }
 }

@@ -19,6 +19,7 @@ from reference import (
     cell_norms,
     kept_as,
     place_index,
+    possible,
     similarities,
     stored,
     with_matches,
@@ -129,7 +130,10 @@ def cases(draw: st.DrawFn, *, mixed: bool = False) -> Case:
 
 
 def check_field(case: Case, field: Arrays) -> None:
-    """What holds for any search: distinct, sorted places that truly have their similarity."""
+    """What holds for any search: distinct, sorted places that truly have their similarity.
+
+    No match is one of zeros; where there is none, nothing but that is said, and it comes last.
+    """
     image, row, col, similarity = field
     truth = similarities(case)
     shape = (case.matches, *truth.shape[:2])
@@ -140,19 +144,29 @@ def check_field(case: Case, field: Arrays) -> None:
     assert similarity.dtype == np.float32
     assert np.isfinite(similarity).all()
     assert (np.abs(similarity) <= 1).all()
-    places = place_index(case, image, row, col)
+    found = image >= 0
+    for array, none in ((image, -1), (row, -1), (col, -1), (similarity, 0)):
+        assert (array[~found] == none).all()
+    assert not (found[1:] & ~found[:-1]).any()
+    places = np.full(shape, -1, np.int64)
+    places[found] = place_index(case, image[found], row[found], col[found])
     for first in range(case.matches):  # each place once
-        assert (places[first] != places[first + 1 :]).all()
-    assert (np.diff(similarity, axis=0) <= 0).all()
-    own = np.take_along_axis(truth, np.moveaxis(places, 0, -1), axis=-1)
-    np.testing.assert_allclose(similarity, np.moveaxis(own, -1, 0), atol=TOLERANCE, rtol=0)
+        assert ((places[first] != places[first + 1 :]) | ~found[first + 1 :]).all()
+    assert (np.diff(np.where(found, similarity, -2), axis=0) <= 0).all()
+    _, *position = np.nonzero(found)
+    at = (*position, places[found])
+    assert possible(case)[at].all()
+    np.testing.assert_allclose(similarity[found], truth[at], atol=TOLERANCE, rtol=0)
 
 
 def check_exact(case: Case, field: Arrays) -> None:
     """What holds for an exhaustive search, too: there is nothing more similar."""
     check_field(case, field)
-    best = -np.sort(-similarities(case), axis=-1)[..., : case.matches]
-    np.testing.assert_allclose(field[3], np.moveaxis(best, -1, 0), atol=TOLERANCE, rtol=0)
+    truth = np.where(possible(case), similarities(case), -np.inf)
+    best = np.moveaxis(-np.sort(-truth, axis=-1)[..., : case.matches], -1, 0)
+    exists = np.isfinite(best)
+    np.testing.assert_array_equal(field[0] >= 0, exists)
+    np.testing.assert_allclose(field[3][exists], best[exists], atol=TOLERANCE, rtol=0)
 
 
 def check_same(first: Arrays, second: Arrays) -> None:

@@ -151,6 +151,27 @@ def similarities(case: Case) -> npt.NDArray[np.float64]:
     return result
 
 
+def has_direction(cells: Floats, hyperpatch: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Where hyperpatches (rows, cols) of an activation (H, W, D) are not zero to the engine.
+
+    It goes by the norms of cells, and those below 1e-18 count as zero.
+    """
+    squares = np.square(cell_norms(cells).astype(np.float64))
+    windows = np.lib.stride_tricks.sliding_window_view(squares, hyperpatch)
+    return np.sqrt(windows.sum(axis=(-2, -1))) >= np.float64(np.float32(1e-18))
+
+
+def possible(case: Case) -> npt.NDArray[np.bool_]:
+    """Whether a query hyperpatch can match a candidate's: (rows, cols, places)."""
+    bank = [
+        has_direction(case.bank[image], case.hyperpatch).ravel()
+        for image in case.candidates
+        if case.grids()[image].all()
+    ]
+    query = has_direction(case.query, case.hyperpatch)
+    return query[..., None] & np.concatenate(bank)
+
+
 def place_index(
     case: Case,
     image: npt.NDArray[np.int32],

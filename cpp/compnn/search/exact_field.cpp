@@ -38,7 +38,6 @@ void ExactField::prepare_row(Index row) {
 double ExactField::similarity(Index row, Index col, const Cells& cells, Index match_row,
                               Index match_col) const {
   const double query_square = squares_[position(row, col)];
-  if (inverse_norm(cells, query_.hyperpatch, match_row, match_col) == 0) return 0;
   double dot = 0, square = 0;
   for (Index a = 0; a < query_.hyperpatch.height; ++a) {
     cells.exact_dot(kernels_, numbers_.at(row + a, col), match_row + a, match_col,
@@ -49,7 +48,9 @@ double ExactField::similarity(Index row, Index col, const Cells& cells, Index ma
 
 void ExactField::offer(Index row, Index col, std::int32_t image, Index match_row, Index match_col) {
   if (squares_[position(row, col)] == 0) return;
-  const double exact = similarity(row, col, bank_.image(image), match_row, match_col);
+  const Cells cells = bank_.image(image);
+  if (inverse_norm(cells, query_.hyperpatch, match_row, match_col) == 0) return;
+  const double exact = similarity(row, col, cells, match_row, match_col);
   const Match match{0, image, static_cast<std::int32_t>(match_row),
                     static_cast<std::int32_t>(match_col)};
   const int count = query_.matches;
@@ -83,38 +84,18 @@ void ExactField::offer_row(Index row, const Field& found) {
   for (Index col = 0; col < found.cols; ++col) {
     for (int k = 0; k < found.matches; ++k) {
       const Match& match = found.at(row, col)[k];
-      offer(row, col, match.image, match.row, match.col);
+      if (match.exists()) offer(row, col, match.image, match.row, match.col);
     }
   }
-}
-
-std::vector<Match> ExactField::first_places() const {
-  std::vector<Match> places;
-  for (const std::int32_t image : query_.candidates) {
-    const Cells cells = bank_.image(image);
-    for (std::int32_t row = 0; row < query_.hyperpatch.rows(cells); ++row) {
-      for (std::int32_t col = 0; col < query_.hyperpatch.cols(cells); ++col) {
-        if (static_cast<int>(places.size()) == query_.matches) return places;
-        places.push_back({0, image, row, col});
-      }
-    }
-  }
-  return places;
 }
 
 Field ExactField::take() {
-  const std::vector<Match> first = first_places();
-  for (Index row = 0; row < field_.rows; ++row) {
-    for (Index col = 0; col < field_.cols; ++col) {
-      Match* best = field_.at(row, col);
-      const double* exact_best = exact_.data() + (best - field_.best.data());
-      if (exact_best[field_.matches - 1] == kNone) {
-        std::copy(first.begin(), first.end(), best);
-        continue;
-      }
-      for (Index k = 0; k < field_.matches; ++k) {
-        best[k].similarity = static_cast<float>(exact_best[k]);
-      }
+  for (std::size_t i = 0; i < exact_.size(); ++i) {
+    Match& match = field_.best[i];
+    if (match.exists()) {
+      match.similarity = static_cast<float>(exact_[i]);
+    } else {
+      match = kNoMatch;
     }
   }
   return std::move(field_);

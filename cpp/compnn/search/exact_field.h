@@ -23,8 +23,8 @@ class ExactField {
   void prepare_row(Index row);
 
   // Computes the similarity of a place and puts it into the position's best where it belongs, if it
-  // is not there already. Nothing is offered to zero hyperpatches. Threads may do this at the same
-  // time.
+  // is not there already. Zero hyperpatches are offered nothing, and are not offered themselves.
+  // Threads may do this at the same time.
   void offer(Index row, Index col, std::int32_t image, Index match_row, Index match_col);
 
   // Offers the matches of a row of the field that another search has found.
@@ -35,8 +35,7 @@ class ExactField {
     return needed_[position(row, col)].load(std::memory_order_relaxed);
   }
 
-  // The field, when all has been offered. Positions with too few matches (zero hyperpatches, which
-  // have similarity 0 to all) get the first places.
+  // The field, when all has been offered.
   Field take();
 
  private:
@@ -45,8 +44,6 @@ class ExactField {
   }
   double similarity(Index row, Index col, const Cells& cells, Index match_row,
                     Index match_col) const;
-  // As many as there are matches of a position.
-  std::vector<Match> first_places() const;
 
   const CellBank& bank_;
   const Query& query_;

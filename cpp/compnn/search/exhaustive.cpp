@@ -1,6 +1,7 @@
 #include "compnn/search/exhaustive.h"
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <numeric>
 #include <utility>
@@ -150,7 +151,7 @@ Field search_basis(const CellBank& bank, const Query& query, ThreadPool& pool,
   return found;
 }
 
-// Of each position the best of all fields.
+// Of each position the best of all fields; fewer where there are not so many.
 Field merged(const std::vector<Field>& fields, int matches) {
   Field best(fields.front().rows, fields.front().cols, matches);
   std::vector<Match> all;
@@ -158,10 +159,15 @@ Field merged(const std::vector<Field>& fields, int matches) {
     for (Index col = 0; col < best.cols; ++col) {
       all.clear();
       for (const Field& field : fields) {
-        all.insert(all.end(), field.at(row, col), field.at(row, col) + field.matches);
+        std::copy_if(field.at(row, col), field.at(row, col) + field.matches,
+                     std::back_inserter(all), [](const Match& match) { return match.exists(); });
       }
+      all.resize(std::max(all.size(), static_cast<std::size_t>(matches)));
       std::partial_sort(all.begin(), all.begin() + matches, all.end(), better);
-      std::copy_n(all.begin(), matches, best.at(row, col));
+      Match* to = best.at(row, col);
+      std::copy_n(all.begin(), matches, to);
+      std::replace_if(
+          to, to + matches, [](const Match& match) { return !match.exists(); }, kNoMatch);
     }
   }
   return best;

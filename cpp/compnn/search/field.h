@@ -11,10 +11,12 @@
 
 namespace compnn {
 
+// Without an image it is none, and comes after all others.
 struct Match {
   float similarity = -std::numeric_limits<float>::infinity();
   std::int32_t image = -1, row = -1, col = -1;
 
+  bool exists() const { return image >= 0; }
   bool same_place(const Match& other) const {
     return image == other.image && row == other.row && col == other.col;
   }
@@ -44,7 +46,12 @@ inline bool insert_match(Match* best, int count, const Match& match) {
   return true;
 }
 
-// The `matches` best of each of rows x cols query hyperpatches, best first.
+// What stands in a field where there is no match.
+constexpr Match kNoMatch{0, -1, -1, -1};
+
+// The `matches` best of each of rows x cols query hyperpatches, best first. Where fewer exist, the
+// rest is none: a hyperpatch of zeros has no direction, so that it matches nothing, and nothing
+// matches it.
 struct Field {
   Field(Index rows_, Index cols_, int matches_)
       : rows(rows_),

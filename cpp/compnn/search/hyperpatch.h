@@ -19,8 +19,8 @@ struct HyperpatchSize {
   }
 };
 
-// 1 / norm of the hyperpatch at (row, col), or 0 where the norm is zero: such a hyperpatch has
-// similarity 0 to everything.
+// 1 / norm of the hyperpatch at (row, col), or 0 where the norm is zero: such a hyperpatch has no
+// direction, and is no match.
 float inverse_norm(const Cells& cells, HyperpatchSize size, Index row, Index col);
 
 // Whether the hyperpatches at two places are the same, number by number.

@@ -32,6 +32,9 @@ namespace {
 // them, so that a round costs about as much as one of two propagations and one draw.
 constexpr int kDraws = 2;
 
+// Zero hyperpatches that are drawn for a place in a list before it stays empty for now.
+constexpr int kRedraws = 32;
+
 // What the guided start may spend, by effort: places of the bank that are sorted into lists, and
 // lists that are searched for a hyperpatch.
 struct Spend {
@@ -66,7 +69,6 @@ class HyperPatchMatch {
       const std::vector<std::int32_t>& images = queries[i].query.candidates;
       query_of_basis_[static_cast<std::size_t>(bank.basis(images.front()))] = i;
       candidates_.insert(candidates_.end(), images.begin(), images.end());
-      if (queries.size() == 1) break;
       std::vector<float>& inverse_norms = inverse_norms_.emplace_back();
       for (Index row = 0; row < rows_; ++row) {
         for (Index col = 0; col < cols_; ++col) {
@@ -81,17 +83,16 @@ class HyperPatchMatch {
 
   // Fills a row with the places that the starts, one for each basis, suggest.
   void start_row(Index row, const std::vector<std::unique_ptr<const GuidedStart>>& starts) {
-    const auto matches = static_cast<std::size_t>(matches_);
     std::vector<Match> places;
     for (Index col = 0; col < cols_; ++col) {
       Match* best = field_.at(row, col);
-      std::size_t offered = 0;
       for (const auto& start : starts) {
-        start->places(row, col, kGuided + matches, places);
+        start->places(row, col, kGuided + static_cast<std::size_t>(matches_), places);
         for (const Match& place : places) offer(row, col, place, best);
-        offered += places.size();
       }
-      fill(row, col, static_cast<int>(std::min(offered, matches)));
+      const Match* end =
+          std::find_if(best, best + matches_, [](const Match& m) { return !m.exists(); });
+      fill(row, col, static_cast<int>(end - best));
     }
   }
 
@@ -117,7 +118,8 @@ class HyperPatchMatch {
       changed |= propagate(row, col, 0, step, round, best);
       CounterRandom random(seed_, static_cast<std::uint64_t>(round), position(row, col));
       for (int draws = 0; draws < kDraws; ++draws) {
-        const Match drawn = window > 0 ? draw_near(random, best[0], window) : draw(random);
+        const bool is_near = window > 0 && best[0].exists();
+        const Match drawn = is_near ? draw_near(random, best[0], window) : draw(random);
         changed |= offer(row, col, drawn, best);
       }
       changed_[position(row, col)] = changed ? round : previous_changed_[position(row, col)];
@@ -131,6 +133,9 @@ class HyperPatchMatch {
       scale_by_query_norms(field_, queries_.front().query);
       scale_by_shares(field_, queries_.front().query);
     }
+    std::replace_if(
+        field_.best.begin(), field_.best.end(), [](const Match& m) { return !m.exists(); },
+        kNoMatch);
     return std::move(field_);
   }
 
@@ -158,6 +163,7 @@ class HyperPatchMatch {
     const Match* offers = previous_.at(other_row, other_col);
     for (int k = 0; k < matches_; ++k) {
       Match match = offers[k];
+      if (!match.exists()) break;
       match.row -= static_cast<std::int32_t>(down);
       match.col -= static_cast<std::int32_t>(right);
       if (match.row < 0 || match.row >= match_rows(match.image) || match.col < 0 ||
@@ -169,17 +175,30 @@ class HyperPatchMatch {
     return changed;
   }
 
-  // Fills up a position with random matches, all different; it has the first `filled` already.
+  // Fills up a position with random matches, all different, as far as such are drawn; it has the
+  // first `filled` already.
   void fill(Index row, Index col, int filled) {
+    if (is_zero(row, col)) return;
     CounterRandom random(seed_, 0, position(row, col));
     for (int k = filled; k < matches_; ++k) {
       Match match = draw(random);
-      score(row, col, match);
-      while (!insert_match(field_.at(row, col), k + 1, match)) {
-        step(match);
-        score(row, col, match);
+      int redraws = 0;
+      while (true) {
+        if (score(row, col, match)) {
+          if (insert_match(field_.at(row, col), k + 1, match)) break;
+          step(match);
+        } else {
+          if (redraws++ == kRedraws) return;
+          match = draw(random);
+        }
       }
     }
+  }
+
+  // Whether the query's hyperpatch has no direction in any basis.
+  bool is_zero(Index row, Index col) const {
+    return std::all_of(inverse_norms_.begin(), inverse_norms_.end(),
+                       [&](const auto& norms) { return norms[position(row, col)] == 0; });
   }
 
   Match draw_near(CounterRandom& random, Match match, Index window) const {
@@ -221,17 +240,20 @@ class HyperPatchMatch {
   }
 
   // Similarity; in one basis without what scales all similarities of a position alike. Returns
-  // false, without having read all cells, when it is surely less than `needed`: by Cauchy-Schwarz,
-  // the cells that are left add no more than the product of their norms.
+  // false where one of both is zero, and, without having read all cells, when it is surely less
+  // than `needed`: by Cauchy-Schwarz, the cells that are left add no more than the product of their
+  // norms.
   bool score(Index row, Index col, Match& match,
              float needed = -std::numeric_limits<float>::infinity()) const {
     const Cells cells = bank_.image(match.image);
     const std::size_t number = query_of(match.image);
     const PreparedQuery& prepared = queries_[number];
     const float inverse = inverse_norm(cells, size_, match.row, match.col);
+    const float inverse_of_query = inverse_norms_[number][position(row, col)];
+    if (inverse == 0 || inverse_of_query == 0) return false;
     float factor = 1, share = 1;
     if (is_of_several_bases()) {
-      factor = inverse_norms_[number][position(row, col)];
+      factor = inverse_of_query;
       const float* shares = prepared.query.share;
       if (shares != nullptr) share = shares[position(row, col)];
     }
@@ -274,7 +296,7 @@ class HyperPatchMatch {
   Index rows_, cols_;
   std::vector<std::int32_t> candidates_;           // in all bases
   std::vector<std::size_t> query_of_basis_;        // its number
-  std::vector<std::vector<float>> inverse_norms_;  // of each of several queries' hyperpatches
+  std::vector<std::vector<float>> inverse_norms_;  // of each query's hyperpatches
   Field field_, previous_;
   std::vector<int> changed_, previous_changed_;  // the round that last changed each position
 };

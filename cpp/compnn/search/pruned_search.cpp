@@ -267,6 +267,10 @@ void PrunedSearch::fill_panels(const BankSample& sample, const CodeLists& lists,
     for (Index w = 0; w < words; ++w) to[w * screen.bank_block] = from[w] ^ screen.flip;
     panels.scales[place] = vectors.scales[number];
     panels.missing[place] = vectors.missing[number];
+    if (is_zero(sample.place(member))) {
+      panels.residuals[place] = -kInfinity;
+      continue;
+    }
     panels.residuals[place] = vectors.residuals[number];
     most_residual = std::max(most_residual, vectors.residuals[number]);
     most_missing = std::max(most_missing, vectors.missing[number]);
@@ -283,6 +287,10 @@ void PrunedSearch::fill_panels(const BankSample& sample, const CodeLists& lists,
     }
     if (is_new) seen.push_back({member, 1});
   }
+}
+
+bool PrunedSearch::is_zero(const Match& place) const {
+  return inverse_norm(bank_.image(place.image), query_.hyperpatch, place.row, place.col) == 0;
 }
 
 bool PrunedSearch::are_equal(const Match& a, const Match& b) const {

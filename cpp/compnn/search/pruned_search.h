@@ -70,6 +70,7 @@ class PrunedSearch {
   Panels make_panels(const BankSample& sample, const CodeLists& lists) const;
   void fill_panels(const BankSample& sample, const CodeLists& lists, Index code,
                    Panels& panels) const;
+  bool is_zero(const Match& place) const;
   bool are_equal(const Match& a, const Match& b) const;
   void scan(const Group& group, const Visits& visits, Index code, Index begin, Index end);
   // Calls survived(position) for those of which some of the list survive, in scratch.

@@ -78,11 +78,12 @@ void scale_by_query_norms(Field& field, const Query& query) {
     for (Index col = 0; col < field.cols; ++col) {
       const float factor = inverse_norm(query.cells, query.hyperpatch, row, col);
       Match* best = field.at(row, col);
-      for (int k = 0; k < field.matches; ++k) {
-        best[k].similarity = std::clamp(best[k].similarity * factor, -1.0F, 1.0F);
+      int found = 0;
+      for (; found < field.matches && best[found].exists(); ++found) {
+        best[found].similarity = std::clamp(best[found].similarity * factor, -1.0F, 1.0F);
       }
       // Rounding may have made some equal.
-      std::sort(best, best + field.matches, better);
+      std::sort(best, best + found, better);
     }
   }
 }
@@ -93,7 +94,7 @@ void scale_by_shares(Field& field, const Query& query) {
     for (Index col = 0; col < field.cols; ++col) {
       Match* best = field.at(row, col);
       for (int k = 0; k < field.matches; ++k) {
-        best[k].similarity *= query.share[row * field.cols + col];
+        if (best[k].exists()) best[k].similarity *= query.share[row * field.cols + col];
       }
     }
   }

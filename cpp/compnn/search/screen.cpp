@@ -104,8 +104,8 @@ void ScreenedTile::fill(const Cells& cells, std::int32_t image, Index first, Ind
   row_cells_ = rounded_up(used, screen.bank_block);
   panels_ = row_cells_ / screen.bank_block;
   fold_count_ = rounded_up(count, kFoldStep);
-  // Cells and hyperpatches that only fill up a row: their products are zeros, and no bound reaches
-  // any threshold.
+  // Cells and hyperpatches that only fill up a row, or are zero: their products are zeros, and no
+  // bound reaches any threshold.
   cell_words_.assign(static_cast<std::size_t>(rows_ * row_cells_ * words_), 0);
   scales_.assign(static_cast<std::size_t>(rows_ * row_cells_), 0.0F);
   cell_residuals_.assign(scales_.size(), 0.0F);
@@ -139,6 +139,7 @@ void ScreenedTile::fill(const Cells& cells, std::int32_t image, Index first, Ind
     for (Index c = 0; c < count; ++c) {
       const float inverse = inverse_norm(cells, size, row, first + c);
       const auto place = static_cast<std::size_t>(row * fold_count_ + c);
+      if (inverse == 0) continue;  // no match: as what fills up a row
       inverse_norms_[place] = inverse;
       residuals_[place] =
           norm_of(cell_residuals_.data() + row * row_cells_ + c, row_cells_, size) * inverse;

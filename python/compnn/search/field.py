@@ -20,12 +20,16 @@ _ARRAYS = {"image": np.int32, "row": np.int32, "col": np.int32, "similarity": np
 class Field:
     """The K best matches of each of gh x gw hyperpatches, best first (paper, section 3.2).
 
+    A hyperpatch whose numbers are all zero has no direction: it matches nothing, and nothing
+    matches it. Where fewer than K matches exist, the rest is none.
+
     Attributes
     ----------
     image, row, col
-        int32 (K, gh, gw): image of the bank, and grid position of the hyperpatch in it.
+        int32 (K, gh, gw): image of the bank, and grid position of the hyperpatch in it; all -1
+        where there is no match.
     similarity
-        float32 (K, gh, gw): cosine similarity, in [-1, 1]; 0 where either hyperpatch is zero.
+        float32 (K, gh, gw): cosine similarity, in [-1, 1]; 0 where there is no match.
     """
 
     image: npt.NDArray[np.int32]
@@ -44,9 +48,15 @@ class Field:
         return self.image.shape[1], self.image.shape[2]
 
     @property
+    def matched(self) -> npt.NDArray[np.bool_]:
+        """Where there is a match: bool (K, gh, gw)."""
+        return self.image >= 0
+
+    @property
     def mean_similarity(self) -> float:
-        """Mean similarity of the best matches."""
-        return float(self.similarity[0].mean(dtype=np.float64))
+        """Mean similarity of the best matches that exist; 0 where none does."""
+        best = self.similarity[0][self.matched[0]]
+        return float(best.mean(dtype=np.float64)) if best.size else 0.0
 
     def __repr__(self) -> str:
         gh, gw = self.grid
@@ -93,19 +103,32 @@ class Field:
                     f"{array.shape}"
                 )
             # NaN is not in any range.
-            low, high = (-1, 1) if name == "similarity" else (0, np.iinfo(np.int32).max)
+            low, high = -1, 1 if name == "similarity" else np.iinfo(np.int32).max
             if not ((array >= low) & (array <= high)).all():
                 raise SearchError(
                     f"{path} is not a field that compnn saved: {name} has values outside of "
                     f"[{low}, {high}]"
                 )
-        return cls(**found)
+        field = cls(**found)
+        none = ~field.matched
+        halves = [(found[name] < 0) != none for name in ("row", "col")]
+        if np.any(halves) or found["similarity"][none].any():
+            raise SearchError(
+                f"{path} is not a field that compnn saved: where there is no match, image, row and "
+                f"column are -1 and the similarity is 0"
+            )
+        if (none[:-1] & ~none[1:]).any():
+            raise SearchError(
+                f"{path} is not a field that compnn saved: there are matches after none"
+            )
+        return field
 
     @classmethod
     def merged(cls, fields: Sequence[Field]) -> Field:
         """The best matches of several searches of one query, each among other images.
 
-        Fields of exhaustive searches give what one search among all of the images gives.
+        Fields of exhaustive searches give what one search among all of the images gives. What is no
+        match comes last.
 
         Raises
         ------
@@ -118,11 +141,11 @@ class Field:
                 f"fields of one query with as many matches each can be merged, not "
                 f"{', '.join(map(repr, fields)) or 'none'}"
             )
-        images = np.concatenate([np.unique(each.image) for each in fields])
+        images = np.concatenate([np.unique(each.image[each.matched]) for each in fields])
         if len(np.unique(images)) != len(images):
             raise SearchError("two fields have matches in the same image; search each image once")
         image, row, col, similarity = (
             np.concatenate([getattr(each, name) for each in fields]) for name in _ARRAYS
         )
-        best = np.lexsort((col, row, image, -similarity), axis=0)[: fields[0].matches]
+        best = np.lexsort((col, row, image, -similarity, image < 0), axis=0)[: fields[0].matches]
         return cls(*(np.take_along_axis(a, best, 0) for a in (image, row, col, similarity)))

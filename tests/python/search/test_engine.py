@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compnn.bank.layout import ACTIVATION_DTYPES
 from compnn.search.search import MOST_EFFORT, SCHEDULES
 from engine import SEARCHES, TOLERANCE, cases, check_exact, check_field, check_same, search
-from reference import Case, place_index, random_case, smooth_case, with_matches
+from reference import Case, kept_as, place_index, random_case, smooth_case, with_matches
 
 
 @settings(deadline=None, max_examples=150)
@@ -48,7 +49,8 @@ def test_hyperpatch_match_is_valid_and_never_better(
     field = search(case, "hyperpatch_match", num_threads=1, **options)
     check_field(case, field)
     best = search(case, num_threads=1)[3]
-    assert (field[3] <= best + 1e-6).all()
+    matched = field[0] >= 0
+    assert (field[3][matched] <= best[matched] + 1e-6).all()
 
 
 @settings(deadline=None, max_examples=25)
@@ -61,16 +63,61 @@ def test_number_of_threads_does_not_matter(case: Case, schedule: str | None) -> 
         check_same(one, search(case, kind, num_threads=threads, **options))
 
 
-def test_zero_hyperpatches_have_similarity_zero() -> None:
-    case = random_case(1, matches=3)
-    case.bank[:] = 0
-    for kind in SEARCHES:
-        image, row, col, similarity = search(case, kind, num_threads=1)
+@pytest.mark.parametrize("kind", SEARCHES)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_zero_hyperpatches_match_nothing(kind: str, schedule: str) -> None:
+    options = {} if kind == "exhaustive" else {"schedule": schedule, "iterations": 20}
+    for zero in ("query", "bank"):
+        case = random_case(1, matches=3)
+        getattr(case, zero)[:] = 0
+        *places, similarity = search(case, kind, num_threads=1, **options)
         assert (similarity == 0).all()
-    image, row, col, _ = search(case, num_threads=1)
-    assert (image == 0).all()
-    assert (row == 0).all()
-    assert (col == np.arange(3)[:, None, None]).all()
+        assert (np.array(places) == -1).all()
+
+
+@pytest.mark.parametrize("dtype", ACTIVATION_DTYPES)
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_what_points_the_other_way_is_a_match_and_zeros_are_none(kind: str, dtype: str) -> None:
+    """Five hyperpatches of the bank have a direction, and all of them are unlike the query."""
+    case = random_case(2, images=3, bank=(6, 6), matches=8, hyperpatch=(1, 1))
+    query, bank = np.abs(case.query), np.zeros_like(case.bank)
+    for image, row, col in ((0, 5, 5), (1, 0, 0), (1, 0, 1), (2, 3, 3), (2, 5, 0)):
+        bank[image, row, col] = -np.abs(case.bank[image, row, col])
+    case = kept_as(replace(case, query=query, bank=bank), dtype)
+    options = {} if kind == "exhaustive" else {"schedule": "paper", "iterations": 300}
+    field = search(case, kind, num_threads=2, **options)
+    check_exact(case, field)
+    assert ((field[0] >= 0).sum(axis=0) == 5).all()
+    assert (field[3][:5] < 0).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(cases(), st.floats(0.5, 0.97), st.integers(0, 2**32), st.sampled_from([*SCHEDULES, None]))
+def test_banks_and_queries_of_mostly_zeros(
+    case: Case, share: float, seed: int, schedule: str | None
+) -> None:
+    generator = np.random.default_rng(seed)
+    for cells in (case.query, *case.bank):
+        cells[generator.random(cells.shape[:2]) < share] = 0
+    if schedule is None:
+        check_exact(case, search(case, num_threads=2))
+    else:
+        options = {"schedule": schedule, "iterations": 5, "seed": seed}
+        field = search(case, "hyperpatch_match", num_threads=1, **options)
+        check_field(case, field)
+        check_same(field, search(case, "hyperpatch_match", num_threads=3, **options))
+
+
+def test_large_searches_among_zeros_are_exact() -> None:
+    """So large that a guess and a codebook exclude what they can."""
+    case = smooth_case(4, images=5, side=60, depth=12)
+    rows = np.arange(60)[:, None]
+    for number, cells in enumerate((case.query, *case.bank)):
+        cells[(rows + np.arange(60) + 7 * number) % 20 < 12] = 0
+    case = replace(with_matches(case, 3), bank=-np.abs(case.bank), query=np.abs(case.query))
+    field = search(case, num_threads=2)
+    assert 0.2 < (field[0] < 0).mean() < 0.8
+    check_exact(case, field)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e-12, 1e12, 1e16])

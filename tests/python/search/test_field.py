@@ -123,6 +123,48 @@ def test_what_is_no_file_of_a_field(tmp_path: Path) -> None:
             Field.load(path)
 
 
+def test_where_there_is_no_match(tmp_path: Path) -> None:
+    field = random_field(4)
+    field.image[:, 0, 0] = field.row[:, 0, 0] = field.col[:, 0, 0] = -1
+    field.similarity[:, 0, 0] = 0
+    field.image[1, 1, 1] = field.row[1, 1, 1] = field.col[1, 1, 1] = -1
+    field.similarity[1, 1, 1] = 0
+    expected = np.ones((2, 3, 5), bool)
+    expected[:, 0, 0] = expected[1, 1, 1] = False
+    np.testing.assert_array_equal(field.matched, expected)
+    assert field.mean_similarity == pytest.approx(field.similarity[0].ravel()[1:].mean())
+    field.save(tmp_path / "field.npz")
+    check_same(arrays(Field.load(tmp_path / "field.npz")), arrays(field))
+
+
+def test_no_match_has_mean_similarity_zero() -> None:
+    none = np.full((2, 3, 5), -1, np.int32)
+    assert Field(none, none, none, np.zeros((2, 3, 5), np.float32)).mean_similarity == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("image", -1), ("row", -1), ("col", -1), ("row", 0), ("similarity", 0.5)]
+)
+def test_half_a_match_is_no_field(tmp_path: Path, name: str, value: float) -> None:
+    field = random_field(5)
+    if value >= 0:  # of what is no match
+        for each in arrays(field):
+            each[1, 2, 3] = 0 if each is field.similarity else -1
+    getattr(field, name)[1, 2, 3] = value
+    field.save(tmp_path / "field.npz")
+    with pytest.raises(SearchError, match="where there is no match"):
+        Field.load(tmp_path / "field.npz")
+
+
+def test_a_match_after_none_is_no_field(tmp_path: Path) -> None:
+    field = random_field(6)
+    for each in arrays(field):
+        each[0, 2, 3] = 0 if each is field.similarity else -1
+    field.save(tmp_path / "field.npz")
+    with pytest.raises(SearchError, match="matches after none"):
+        Field.load(tmp_path / "field.npz")
+
+
 @settings(
     deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -153,6 +195,9 @@ def test_damage_is_an_error_or_changes_nothing(tmp_path: Path, data: st.DataObje
 def test_merged_fields_are_those_of_one_search(parts: list[list[int]]) -> None:
     case = random_case(1, images=5)
     case.bank[3] = case.bank[1]  # equally similar matches, in the order of the images
+    case.query[:2, :3] = 0  # no match
+    case.bank[4] *= np.eye(*case.bank.shape[1:3])[..., None] > 0
+    case.bank[0] = case.bank[2] = 0
     bank = bank_of(list(case.bank), [cell_norms(image) for image in case.bank])
     queries = [(case.query, cell_norms(case.query), None)]
     search = Exhaustive(4)
