@@ -27,15 +27,15 @@ from compnn.network.onnx_graph import OnnxGraph
 from compnn.network.onnx_sessions import open_session, run_session
 
 # Perturbations of each operator: of both signs in all channels, so that few are needed.
-_DRAWS = 3
+_DRAWS = 2
 # A perturbation is as large as this many standard deviations of what it is added to.
 _STRENGTH = 4.0
 # Runs of a path for one axis of one map: a bisection takes about 10 for each cell.
 _MOST_RUNS = 300
-# Cells along an axis that are looked at first, in its middle.
-_FIRST_CELLS = 5
-# Cells that must be seen, and as many of an axis where both give equally many.
+# Cells that must be seen, and the least along one axis.
 _LEAST_CELLS, _LEAST_STEPS = 9, 3
+# Stairs along an axis, of cells finer than a tensor on their path; those at both ends are left out.
+_STAIRS = _LEAST_STEPS + 2
 # Their statistics reach over places: held, they pass on each element as it is.
 _NORMALISATIONS = {
     "GroupNorm",
@@ -214,6 +214,7 @@ class _Path:
         self.source, self.target = source, target
         self._base: dict[str, _Array] = {source: values[source]}
         self._perturbed: dict[str, list[_Array]] = {}
+        self._rounding: dict[str, float] = {}
         self._perturb(source, 0)
         self._operators: list[_Operator] = []
         for step, node, inputs in zip(steps, nodes, varying, strict=True):
@@ -221,6 +222,7 @@ class _Path:
             results = operator.run([self._base[name] for name in inputs])
             for name, result in zip(operator.outputs, results, strict=True):
                 self._base[name] = result
+                self._rounding[name] = _rounding(result)
                 if np.issubdtype(result.dtype, np.floating):
                     self._perturb(name, step.node + 1)
             self._operators.append(operator)
@@ -273,7 +275,7 @@ class _Path:
                 for i, (name, result) in enumerate(zip(operator.outputs, results, strict=True)):
                     if result.shape != found[i].shape:
                         raise _NotRun(f"the shape of {name!r} depends on the values of the image")
-                    found[i] |= _differ(result, self._base[name])
+                    found[i] |= _differ(result, self._base[name], self._rounding[name])
                     came[i].append(result)
             for name, mask, results in zip(operator.outputs, found, came, strict=True):
                 masks[name] = mask
@@ -340,6 +342,7 @@ class _Operator:
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in self.outputs)
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.intra_op_num_threads = 1  # threads of many sessions that wait slow each other
         try:
             return open_session(self._graph, bytes(model.SerializeToString()), options)
         except NetworkError as error:
@@ -368,15 +371,20 @@ def _unperturbed(
     return run_session(graph, session, names, image)
 
 
-def _differ(values: _Array, base: _Array) -> _Mask:
+def _rounding(base: _Array) -> float:
+    """By how much elements may differ that nothing has reached: sums of the same numbers."""
+    if not np.issubdtype(base.dtype, np.floating):
+        return 0.0
+    finite = np.abs(base[np.isfinite(base)])
+    return 16 * float(np.finfo(base.dtype).eps) * float(finite.max(initial=0))
+
+
+def _differ(values: _Array, base: _Array, rounding: float) -> _Mask:
     """Where values are others, beyond rounding; NaN is another value."""
     if not np.issubdtype(base.dtype, np.floating):
         return np.asarray(values != base)
-    finite = np.abs(base[np.isfinite(base)], dtype=np.float32)
-    # Elements that nothing has reached are sums of the same numbers, at most in another order.
-    rounding = 16 * float(np.finfo(base.dtype).eps) * float(finite.max(initial=0))
     with np.errstate(invalid="ignore", over="ignore"):
-        return np.asarray(~(np.abs(values.astype(np.float32) - base) <= rounding))
+        return np.asarray(~(np.abs(values - base) <= rounding))
 
 
 _Extents: TypeAlias = dict[int, tuple[int, int]]
@@ -405,11 +413,8 @@ def _bisect(
 ) -> dict[int, int]:
     """For each cell the least index at which it is reached; it is at all larger ones, too."""
     low, high = dict.fromkeys(cells, 0), dict.fromkeys(cells, size - 1)
-    while cells:
-        widest = max(cells, key=lambda cell: high[cell] - low[cell])
-        if low[widest] == high[widest]:
-            break
-        middle = (low[widest] + high[widest]) // 2
+    middle = 0  # first, since it settles where all of them begin
+    while any(low[cell] < high[cell] for cell in cells):
         mask = reached(middle)  # it tells something of every cell
         for cell in cells:
             if mask[cell]:
@@ -417,6 +422,8 @@ def _bisect(
             else:
                 low[cell] = max(low[cell], middle + 1)
                 high[cell] = max(high[cell], low[cell])
+        widest = max(cells, key=lambda cell: high[cell] - low[cell])
+        middle = (low[widest] + high[widest]) // 2
     return low
 
 
@@ -482,7 +489,7 @@ def _check_axis(
 
     extents = _extents_of_cells if of_cells else _extents_on_output
     cells = len(target if of_cells else source)
-    count = min(_FIRST_CELLS, cells)
+    count = min(_LEAST_STEPS, cells)
     while True:
         start = (cells - count) // 2
         found = extents(reaches, len(source), range(start, start + count))
@@ -494,7 +501,9 @@ def _check_axis(
             for cell, (first, last) in sorted(found.items())
             if first > least and last < most
         }
-        if len(set(middles.values())) >= _FIRST_CELLS or count == cells:
+        steps = len(set(middles.values()))
+        # Those farther out are nearer to a border.
+        if steps == count or steps >= _STAIRS or len(middles) < count or count == cells:
             return _compare(middles, axis_map)
         count = min(2 * count, cells)
 
