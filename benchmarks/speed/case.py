@@ -151,7 +151,9 @@ class Reference:
         places = np.stack([self._nearest[image], row, col]).reshape(3, *shape).astype(np.int32)
         field = Field(places[0], places[1], places[2], np.zeros(shape, np.float32))
         targets = self._bank.targets
-        painted = provenance(field, self._bank.layers[LAYER], targets).copy_from(targets)
+        placement = self._bank.layers[LAYER].paints
+        given = provenance(field, placement, lambda image: placement, targets)
+        painted = given.copy_from(targets, self._bank.target_kind)
         return self._bank.target_kind.compare(self._truth, painted).value
 
 

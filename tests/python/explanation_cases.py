@@ -80,6 +80,7 @@ def explain(
     inputs = [grey(each, seed) for seed, each in enumerate(sizes)]
     targets = [target_of(kind, each, 100 + seed) for seed, each in enumerate(sizes)]
     bank = MemoryImages(inputs, targets, [f"train_{index}" for index in range(len(sizes))])
+    bank.layers = [layer]
     bank.inputs, bank.targets = QuickPictures(inputs), QuickPictures(targets)
     return Explanation(
         layer,

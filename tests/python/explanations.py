@@ -102,6 +102,7 @@ def explanation_of(
     layer = Layer.of("layer", (8, 6, 3), SIZE)
     shape = (matches, *layer.grid)
     images = found.images
+    images.layers = [layer]
     image = random.choice(np.array([0, 1, 3, 4] if used is None else used, np.int32), shape)
     heights, widths = images.inputs.sizes(image)
     field = Field(

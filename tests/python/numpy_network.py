@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from compnn.errors import ImageError, LayerError
 from compnn.images.kinds import Kind, Photo, Picture
+from compnn.network.geometry import Size
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
 from compnn.network.output import OutputChoice
@@ -46,8 +47,11 @@ class NumpyNetwork:
             raise LayerError(f"no tap {name}")
         return shapes[name]
 
-    def layer(self, name: str) -> Layer:
+    def layer(self, name: str, size: Size | None = None) -> Layer:
         return Layer.of(name, self.tap_shape(name), self.input_size or (16, 16))
+
+    def output_size(self, image_size: Size) -> Size:
+        return image_size
 
     def taps(self) -> list[Layer]:
         return list(self.layers.values())

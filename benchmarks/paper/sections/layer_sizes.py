@@ -6,6 +6,7 @@ from benchmarks.common import shared
 from benchmarks.paper.setting import CAMVID, PHOTO_TO_LABELS, Setting
 from benchmarks.paper.text import commands, paragraphs, table
 from compnn import Layer, OnnxNetwork
+from compnn.network.layer import maps_text
 
 
 def write(setting: Setting) -> str:
@@ -17,7 +18,7 @@ def write(setting: Setting) -> str:
             f"{name}:",
             commands(f"compnn layers $MODELS/{network.name}"),
             table(
-                ("layer", "activation", "stride", "hyperpatch", "patch"),
+                ("layer", "activation", "looks", "paints", "hyperpatch", "patch"),
                 (_row(layer) for layer in OnnxNetwork(network).named_layers()),
             ),
         ]
@@ -26,5 +27,11 @@ def write(setting: Setting) -> str:
 
 def _row(layer: Layer) -> tuple[str, ...]:
     hyperpatch = (*layer.hyperpatch, layer.shape[2])
-    sizes = layer.shape, layer.stride, hyperpatch, layer.patch
-    return layer.name, *("x".join(map(str, size)) for size in sizes)
+    return (
+        layer.name,
+        "x".join(map(str, layer.shape)),
+        maps_text(layer.geometry.looks),
+        maps_text(layer.geometry.paints),
+        "x".join(map(str, hyperpatch)),
+        layer.patch_text,
+    )

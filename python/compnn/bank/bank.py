@@ -270,10 +270,15 @@ class Bank:
         ------
         LayerError
             If the bank does not hold it.
+        BankError
+            If its shard is damaged.
         """
         layer = self.layer(name)
-        _, _, rows, cols = self._generation.rows(self._group(name))[image].tolist()
-        return layer.at(self.inputs.size(image), (rows, cols))
+        shard, _, rows, cols = self._generation.rows(self._group(name))[image].tolist()
+        geometry = self._generation.shards[shard].geometry(
+            name, self.inputs.size(image), (rows, cols)
+        )
+        return replace(layer, shape=(rows, cols, layer.shape[2]), geometry=geometry)
 
     def index(self, name: str) -> int:
         """Return the index of the image called `name`.

@@ -45,6 +45,7 @@ from compnn.bank.writing import DiskFullError, disk_errors, fresh_folder, link_o
 from compnn.data.dataset import Dataset, Pair
 from compnn.errors import ActivationError, BankError, DatasetError, ImageError, NetworkError
 from compnn.journal import digest_content, read_header
+from compnn.network.geometry import Geometry, Size
 from compnn.network.network import Network
 from compnn.network.onnx_graph import network_files
 
@@ -385,7 +386,7 @@ class _Build:
             "format version": layout.FORMAT_VERSION,
             "images of a shard": layout.SHARD_IMAGES,
             "network": self._network.identity().fingerprint,
-            "layers": [[each.name, each.stride, each.hyperpatch] for each in self._layers.values()],
+            "layers": [each.to_json() for each in self._layers.values()],
             "descriptor": self._descriptor,
             "preprocessing": scaling_json(self._network.preprocessing),
             "output": self._network.output_choice.to_json(),
@@ -647,17 +648,40 @@ class _Build:
             source = self._directions_folder() / f"{layout.encode_name(layer)}.npy"
             link_or_copy(source, shard.folder / layout.directions_file(layer))
         *cells, input_pixels, target_pixels = shard.rows
+        geometries = self._geometries(shard)
         layers = {}
         for (name, geometry), rows in zip(self._layers.items(), cells, strict=True):
             channels = geometry.shape[2]
             kept = len(directions[name]) if name in directions else channels
             layers[name] = ShardLayer(
-                rows, channels, kept, self._digests[name] if name in directions else None
+                rows,
+                channels,
+                kept,
+                self._digests[name] if name in directions else None,
+                geometries[name],
             )
         contents = ShardContents(
             shard.images, self._dtype, layers, self._dim, input_pixels, target_pixels
         )
         write_contents(shard.folder, contents, shard.places, shard.checksums)
+
+    def _geometries(self, shard: PartialShard) -> dict[str, dict[tuple[Size, Size], Geometry]]:
+        """Return where the cells of each layer lie over the images of a shard, by their sizes."""
+        inputs = len(self._layers)
+        found: dict[str, dict[tuple[Size, Size], Geometry]] = {}
+        for group, name in enumerate(self._layers):
+            sizes = np.unique(shard.places[:, [inputs, group], 1:].reshape(-1, 4), axis=0)
+            found[name] = {}
+            for height, width, rows, cols in sizes.tolist():
+                layer = self._network.layer(name, (height, width))
+                if layer.shape[:2] != (rows, cols):
+                    raise NetworkError(
+                        f"{self._network.name} gave {rows}x{cols} cells of {name!r} for an image "
+                        f"of {height}x{width}, and then {layer.shape[0]}x{layer.shape[1]}; it must "
+                        f"give as many each time"
+                    )
+                found[name][(height, width), (rows, cols)] = layer.geometry
+        return found
 
     # Space
 
@@ -674,7 +698,8 @@ class _Build:
         size = self._network.input_size
         if size is None:
             return None
-        return [*(layer.shape[:2] for layer in self._layers.values()), size, size]
+        cells = (layer.shape[:2] for layer in self._layers.values())
+        return [*cells, size, self._network.output_size(size)]
 
     def _check_space(self) -> None:
         """Refuse to begin what the disk has no room for.

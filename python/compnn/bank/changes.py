@@ -24,6 +24,7 @@ from compnn.bank.writing import fresh_folder, link_or_copy, sync_tree
 from compnn.data.attributes import resolve_attributes
 from compnn.errors import BankError
 from compnn.journal import digest_content
+from compnn.network.geometry import Geometry, Size
 
 
 @dataclass(frozen=True)
@@ -194,8 +195,9 @@ def _gather(writer: Writer, base: Generation, images: npt.NDArray[np.int64]) -> 
             shard.accept(shard.write(_records(base.shards[source], slot)))
         shard.finish()
         rows = shard.rows
+        used = list(dict.fromkeys(base.shards[source] for source, _ in places))
         layers = {
-            name: replace(each, cells=cells)
+            name: replace(each, cells=cells, geometries=_geometries(used, name))
             for (name, each), cells in zip(example.contents.layers.items(), rows, strict=False)
         }
         for name, each in layers.items():
@@ -211,6 +213,14 @@ def _gather(writer: Writer, base: Generation, images: npt.NDArray[np.int64]) -> 
         )
         write_contents(folder, contents, shard.places, shard.checksums)
         return ShardEntry(number, shard.images)
+
+
+def _geometries(shards: Iterable[Shard], layer: str) -> dict[tuple[Size, Size], Geometry]:
+    """Where the cells of a layer lie over images of any size in some shards."""
+    found: dict[tuple[Size, Size], Geometry] = {}
+    for shard in shards:
+        found |= shard.contents.layers[layer].geometries
+    return found
 
 
 def _records(shard: Shard, slot: int) -> Iterator[npt.NDArray[Any]]:

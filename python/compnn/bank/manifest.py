@@ -11,6 +11,7 @@ from compnn.bank import layout
 from compnn.bank.json_fields import Field, read_document
 from compnn.errors import BankError, CompnnError
 from compnn.images.kinds import Kind, kind_from_json
+from compnn.network.geometry import AxisMap, Geometry
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
 from compnn.network.output import OutputChoice
@@ -268,11 +269,25 @@ def field_name(place: _Place) -> str:
     return text.removeprefix(".")
 
 
+def geometry_of(part: Field) -> Geometry:
+    """Return the geometry in a part of a document; BankError if it is none."""
+    for key in ("image_size", "output_size"):
+        part.child(key).as_sizes(2)
+    for key in ("looks", "paints"):
+        maps = part.child(key)
+        if len(maps.elements()) != 2:
+            raise maps.malformed("a map of rows and one of columns")
+        for each in maps.elements():
+            _parsed_by(each, AxisMap.from_json)
+    part.child("note").as_str()
+    return _parsed(part, Geometry.from_json)
+
+
 def _layer(part: Field) -> tuple[str, Layer]:
     name = part.child("name").as_str()
     part.child("shape").as_sizes(3)
-    for key in ("stride", "hyperpatch", "image_size"):
-        part.child(key).as_sizes(2)
+    part.child("hyperpatch").as_sizes(2)
+    geometry_of(part.child("geometry"))
     return name, _parsed(part, Layer.from_json)
 
 
@@ -329,6 +344,10 @@ def _file_name(part: Field) -> str:
 def _parsed(part: Field, parse: Callable[[dict[str, Any]], _T]) -> _T:
     if not isinstance(part.value, dict):
         raise part.malformed("an object")
+    return _parsed_by(part, parse)
+
+
+def _parsed_by(part: Field, parse: Callable[[Any], _T]) -> _T:
     try:
         return parse(part.value)
     except (CompnnError, TypeError, ValueError, KeyError) as error:

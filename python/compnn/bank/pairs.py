@@ -9,7 +9,7 @@ import numpy as np
 from compnn.bank.tables import SkippedImage
 from compnn.data.dataset import Dataset, Pair
 from compnn.errors import ImageError
-from compnn.network.network import Network
+from compnn.network.network import Network, fit_target
 
 
 class PairReader:
@@ -62,14 +62,10 @@ class PairReader:
         input_kind, target_kind = self._dataset.input_kind, self._dataset.target_kind
         if self._network.preprocessing.resize:
             image = self._network.fit(image, input_kind)
-            target = self._network.fit(target, target_kind)
         self._network.check_image(image, pair.name)
         target = target_kind.check(target, f"the target of {pair.name}")
-        if target.shape[:2] != image.shape[:2]:
-            (height, width), (other_height, other_width) = target.shape[:2], image.shape[:2]
-            raise ImageError(
-                f"the target of {pair.name} is {height}x{width}, but its input "
-                f"{other_height}x{other_width} (height x width)"
-            )
+        target = fit_target(self._network, target, image, target_kind, pair.name)
         # Records are the arrays' bytes as they lie in memory.
-        return dataclasses.replace(pair, input=np.ascontiguousarray(image), target=target)
+        return dataclasses.replace(
+            pair, input=np.ascontiguousarray(image), target=np.ascontiguousarray(target)
+        )

@@ -84,6 +84,11 @@ class Pictures:
             pixels[chosen] = arrays[number].array(self._file)[places[chosen]]
         return pixels
 
+    def blank(self, size: tuple[int, int]) -> Picture:
+        """A picture of zeros of `size` (height, width), as these pictures are."""
+        array = self._generation.shards[0].array(self._file)
+        return np.zeros((*size, *array.shape[1:]), array.dtype)
+
     def check(self, images: Iterable[int]) -> None:
         """Check the pictures of images that have not been checked yet.
 

@@ -17,10 +17,11 @@ from compnn.bank import layout
 from compnn.bank.directions import Directions, read_directions
 from compnn.bank.json_fields import Field, read_document, write_document
 from compnn.bank.layout import ArraySpec
-from compnn.bank.manifest import Manifest, ShardEntry
+from compnn.bank.manifest import Manifest, ShardEntry, geometry_of
 from compnn.bank.records import load_array, map_array
 from compnn.bank.writing import save_array, sync_tree
 from compnn.errors import BankError
+from compnn.network.geometry import Geometry, Size
 
 _FORMAT = "compnn-shard"
 
@@ -40,17 +41,22 @@ class ShardLayer:
     directions
         Digest of the directions that the numbers are coordinates along; None where K = D channels
         are kept as they are.
+    geometries
+        Where the cells of an activation lie, by the size of the input and (H, W) of the activation.
     """
 
     cells: int
     channels: int
     kept: int
     directions: str | None
+    geometries: Mapping[tuple[Size, Size], Geometry]
 
 
 @dataclass(frozen=True)
 class ShardContents:
-    """What a shard holds: the file `shard.json`, which does not grow with the number of images.
+    """What a shard holds: the file `shard.json`.
+
+    It does not grow with the number of images, but with that of their sizes.
 
     Attributes
     ----------
@@ -89,7 +95,22 @@ class ShardContents:
             "version": layout.FORMAT_VERSION,
             "images": self.images,
             "dtype": self.dtype,
-            "layers": [{"name": name, **vars(each)} for name, each in self.layers.items()],
+            "layers": [
+                {
+                    "name": name,
+                    "cells": each.cells,
+                    "channels": each.channels,
+                    "kept": each.kept,
+                    "directions": each.directions,
+                    "geometries": [
+                        {"cells": list(cells), **geometry.to_json()}
+                        for (_, cells), geometry in sorted(
+                            each.geometries.items(), key=lambda item: item[0]
+                        )
+                    ],
+                }
+                for name, each in self.layers.items()
+            ],
             "descriptor_dim": self.descriptor_dim,
             "input_pixels": self.input_pixels,
             "target_pixels": self.target_pixels,
@@ -235,6 +256,23 @@ class Shard:
         """Which of its arrays a file is."""
         return {spec.file: number for number, spec in enumerate(self.specs)}
 
+    def geometry(self, layer: str, image_size: Size, cells: Size) -> Geometry:
+        """Where the cells of a layer lie, for an image of a size whose activation has (H, W) cells.
+
+        Raises
+        ------
+        BankError
+            If the shard does not say so.
+        """
+        try:
+            return self.contents.layers[layer].geometries[image_size, cells]
+        except KeyError:
+            raise BankError(
+                f"{self.folder / layout.SHARD_FILE} is malformed: it does not say where the "
+                f"{cells[0]}x{cells[1]} cells of {layer!r} lie over an image of "
+                f"{image_size[0]}x{image_size[1]}. Rebuild the bank."
+            ) from None
+
     def array(self, file: str) -> npt.NDArray[Any]:
         """An array, read-only: the rows of all images."""
         with self._lock:
@@ -314,6 +352,11 @@ def _layer(part: Field) -> tuple[str, ShardLayer]:
     directions = part.optional("directions", Field.as_str)
     if kept.as_int(1) > channels or (directions is None and kept.value != channels):
         raise kept.malformed(f"the number of directions of {channels} channels, or of channels")
+    placed = {}
+    for each in part.child("geometries").elements():
+        rows, cols = each.child("cells").as_sizes(2)
+        geometry = geometry_of(each)
+        placed[geometry.image_size, (rows, cols)] = geometry
     return part.child("name").as_str(), ShardLayer(
-        part.child("cells").as_int(1), channels, kept.as_int(1), directions
+        part.child("cells").as_int(1), channels, kept.as_int(1), directions, placed
     )

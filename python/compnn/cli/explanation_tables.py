@@ -29,10 +29,10 @@ def print_scores(
         rows.append(
             [
                 name,
-                "x".join(map(str, explanation.layer.patch)),
+                explanation.layer.patch_text,
                 f"{found.similarity:.4f}",
                 *(str(one) for one in compared if one is not None),
-                f"{sources[0].name} {sources[0].share:.0%}",
+                f"{sources[0].name} {sources[0].share:.0%}" if sources else "none",
             ]
         )
     console.print_table(title, [*columns, "first source"], rows)

@@ -38,7 +38,7 @@ def print_bank(bank: Bank) -> None:
     of_size = "of many sizes" if size is None else "of {}x{}".format(*size)
     console.print_table(
         f"{bank.path}: {len(bank)} pairs {of_size}, {bank.dtype}, {bytes_words(bank.nbytes)}",
-        ("layer", "activation", "stride", "hyperpatch", "patch", "kept", "size"),
+        ("layer", "activation", "looks", "paints", "hyperpatch", "patch", "kept", "size"),
         [
             (
                 *layer_row(layer),

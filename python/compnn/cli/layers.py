@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from compnn.cli import console, options
-from compnn.network.layer import Layer
+from compnn.network.layer import Layer, maps_text
 from compnn.network.onnx import OnnxNetwork
 from compnn.report.facts import layer_json
 
@@ -27,7 +27,7 @@ def layers(
     channel_order: options.ChannelOrder = None,
     json: options.Json = False,
 ) -> None:
-    """List the layers of a network: activation, stride, hyperpatch, and the patch it stands for.
+    """List the layers of a network: where they look and paint, and the patch of a hyperpatch.
 
     Where the file names none, three to six are suggested, and one as descriptor. Any of the names
     can be given to `compnn build --layer`. The table is the paper's Table 3 for the network at
@@ -54,7 +54,7 @@ def layers(
         taken = "{}x{}".format(*opened.input_size)
     console.print_table(
         f"{network.name}: input {taken}, {len(listed)} layers",
-        ("layer", "activation", "stride", "hyperpatch", "patch", "MB per image"),
+        ("layer", "activation", "looks", "paints", "hyperpatch", "patch", "MB per image"),
         [(*layer_row(layer), f"{2 * math.prod(layer.shape) / 1e6:.3g}") for layer in listed],
     )
     if suggested is not None:
@@ -67,12 +67,13 @@ def layers(
 
 
 def layer_row(layer: Layer) -> tuple[str, ...]:
-    """The row of a layer: name, activation, stride, hyperpatch, patch."""
+    """The row of a layer: name, activation, where it looks and paints, hyperpatch, patch."""
     h, w = layer.hyperpatch
     return (
         layer.name,
         "x".join(map(str, layer.shape)),
-        "x".join(map(str, layer.stride)),
+        maps_text(layer.geometry.looks),
+        maps_text(layer.geometry.paints),
         f"{h}x{w}x{layer.shape[2]}",
-        "x".join(map(str, layer.patch)),
+        layer.patch_text,
     )

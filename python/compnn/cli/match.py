@@ -166,7 +166,8 @@ def _print(title: str, matching: Matching, points: list[tuple[int, int]]) -> Non
         rows = []
         for y, x in points:
             found = matching.point(y, x)
-            row = [f"{y},{x}", f"{found.y},{found.x}", f"{found.similarity:.4f}"]
+            place = "no match" if found.y < 0 else f"{found.y},{found.x}"
+            row = [f"{y},{x}", place, f"{found.similarity:.4f}"]
             rows.append([*row, *(matching.point_classes(y, x) if matching.class_names else ())])
         console.print_table("chosen points", columns[: len(rows[0])], rows)
     console.say(

@@ -55,7 +55,7 @@ Hyperpatch = Annotated[
     typer.Option(
         metavar="HxW",
         callback=parsed(parse_pair, "HxW, such as 2x2"),
-        help="Cells of a hyperpatch. Default: 2x2, 1x1 where the stride is 1 or there is one cell.",
+        help="Cells of a hyperpatch. Default: 2x2, 1x1 where a cell is one pixel, or alone.",
     ),
 ]
 Compose = Annotated[

@@ -19,6 +19,8 @@ from compnn.explanation.query import Query, read_query
 from compnn.explanation.scores import score
 from compnn.files import check_folder
 from compnn.names import file_name
+from compnn.network.network import fit_target
+from compnn.network.onnx import OnnxNetwork
 from compnn.report.facts import explanation_json, search_words
 from compnn.report.folder import layer_folder, write_report
 from compnn.studies.usage import usage
@@ -113,6 +115,7 @@ def reconstruct(
 
         for query in queries():  # so that a bad image is named before the first search
             opened_network.check_image(query.image, query.file)
+            _fitted(query, opened_network, opened)
         allowed = explainer.indices(selection.selection_of(only, exclude, where, classes))
         names = list(dict.fromkeys(layer or opened.layers))
         size = None if hyperpatch is None else options.parse_pair(hyperpatch)
@@ -129,9 +132,7 @@ def reconstruct(
                     composition=compose,
                     progress=progress,
                 )
-            if query.target is not None:
-                fitted = opened_network.fit(query.target, opened.target_kind)
-                query = replace(query, target=fitted)
+            query = _fitted(query, opened_network, opened)
             scores = {name: score(each, query.target) for name, each in explanations.items()}
             usages = {name: usage(each, allowed) for name, each in explanations.items()}
             write_report(
@@ -152,6 +153,21 @@ def reconstruct(
             console.say(f"pictures: {folder}")
         if json:
             console.print_json(documents)
+
+
+def _fitted(query: Query, network: OnnxNetwork, bank: Bank) -> Query:
+    """The query with its target, if any, at the size of what the network paints.
+
+    Raises
+    ------
+    ImageError
+        If it has another size, and images are not resized.
+    """
+    if query.target is None:
+        return query
+    image = network.fit(query.image, bank.input_kind)
+    target = fit_target(network, query.target, image, bank.target_kind, query.file)
+    return replace(query, target=target)
 
 
 def _folders(images: Sequence[Path], output: Path | None) -> list[Path]:

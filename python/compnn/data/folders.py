@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from compnn.data.dataset import Dataset, Pair, check_same_size, natural_key
+from compnn.data.dataset import Dataset, Pair, natural_key
 from compnn.errors import DatasetError
 from compnn.images.files import IMAGE_EXTENSIONS, StoredImage
 from compnn.images.kinds import Kind
@@ -59,7 +59,6 @@ class PairedFolders(Dataset):
         """As `Dataset.read`."""
         given = StoredImage.read(self._inputs[name])
         wanted = StoredImage.read(self._targets[name])
-        check_same_size(given, wanted)
         return Pair(name, self.input_kind.input_of(given), self.target_kind.target_of(wanted))
 
 

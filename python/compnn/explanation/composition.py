@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from compnn.errors import SearchError
 from compnn.images.kinds import Kind, Picture, Rectangle
-from compnn.network.layer import Layer
+from compnn.network.geometry import Placement, Size
 from compnn.search.field import Field
 
 Composition = Literal["copy", "overlap"]
@@ -24,6 +25,9 @@ maps the class that is pasted most often.
 """
 
 _Ints: TypeAlias = npt.NDArray[np.integer[Any]]
+
+# Further than the edge of any picture, and small enough for a pixel to be added to it.
+_FAR = 1 << 29
 
 
 class Pictures(Protocol):
@@ -38,8 +42,15 @@ class Pictures(Protocol):
     def take(self, image: _Ints, row: _Ints, col: _Ints) -> Picture:
         """Single pixels, in the shape of the indices (and of a pixel)."""
 
+    def blank(self, size: Size) -> Picture:
+        """A picture of zeros of `size` (height, width), as these pictures are."""
+
     def check(self, images: Iterable[int]) -> None:
         """Raise unless the pictures of these images can be relied on."""
+
+
+Placements: TypeAlias = Callable[[int], Placement]
+"""How a layer lies over the picture of a training image."""
 
 
 @dataclass(frozen=True)
@@ -49,78 +60,144 @@ class Provenance:
     Attributes
     ----------
     image, row, col
-        int32 (height, width): image of the bank, and the pixel in it.
+        int32 (height, width): image of the bank, and the pixel in it; all -1 where a pixel's
+        hyperpatch has no match.
     """
 
     image: npt.NDArray[np.int32]
     row: npt.NDArray[np.int32]
     col: npt.NDArray[np.int32]
 
-    def copy_from(self, pictures: Pictures) -> Picture:
-        """The reconstruction (height, width[, 3]) from the pictures of training images."""
-        return pictures.take(self.image, self.row, self.col)
+    @cached_property
+    def matched(self) -> npt.NDArray[np.bool_] | None:
+        """bool (height, width): where pixels come from somewhere; None for everywhere."""
+        matched = self.image >= 0
+        return None if matched.all() else matched
+
+    def copy_from(self, pictures: Pictures, kind: Kind) -> Picture:
+        """The reconstruction (height, width[, 3]) from the pictures of training images of a kind.
+
+        Pixels that come from nowhere are what `Kind.unmatched` makes of them.
+        """
+        matched = self.matched
+        if matched is None:
+            return pictures.take(self.image, self.row, self.col)
+        picture = pictures.blank((self.image.shape[0], self.image.shape[1]))
+        if matched.any():
+            picture[matched] = pictures.take(
+                self.image[matched], self.row[matched], self.col[matched]
+            )
+        return kind.unmatched(picture, ~matched)
 
 
-def provenance(field: Field, layer: Layer, pictures: Pictures, match: int = 0) -> Provenance:
+def provenance(
+    field: Field, own: Placement, sources: Placements, pictures: Pictures, match: int = 0
+) -> Provenance:
     """The pixels that the `match`-th best matches of a field give, 0 being the best.
 
     Each query patch takes the pixels that lie around the centre of the matched patch as they lie
     around its own; so a patch at the edge of the query, which is larger, takes as much more.
+
+    Parameters
+    ----------
+    field
+        The matches.
+    own, sources
+        How the layer lies over the picture that is put together, and over those of the training
+        images.
+    pictures
+        Of the training images.
+    match
+        Which of the matches.
     """
-    height, width = layer.image_size
+    height, width = own.size
     pixels = np.arange(height), np.arange(width)
-    return _pasted(field, layer, pictures, layer.owners(), pixels, match)
+    return _Given(field, own, sources, pictures, match).to(own.owners(), pixels)
 
 
-def _pasted(
-    field: Field,
-    layer: Layer,
-    pictures: Pictures,
-    givers: tuple[_Ints, _Ints],
-    pixels: tuple[_Ints, _Ints],
-    match: int,
-) -> Provenance:
-    """What the hyperpatches `givers` give to the pixels: grid and pixel rows (R,), columns (C,)."""
-    image = field.image[match]
+class _Given:
+    """What the `match`-th best matches give to the pixels around their hyperpatches."""
 
-    def spread(values: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-        """From hyperpatches to the pixels that they give to: (R, C)."""
-        return values.take(givers[1], axis=1).take(givers[0], axis=0)
+    def __init__(
+        self, field: Field, own: Placement, sources: Placements, pictures: Pictures, match: int
+    ) -> None:
+        self._image = field.image[match]
+        matched = self._image >= 0
+        self._all = bool(matched.all())
+        used, group = np.unique(self._image, return_inverse=True)
+        group = group.reshape(self._image.shape)
+        # Most often all training images are of one size, and a layer lies over all in one way.
+        placements: dict[Placement, int] = {}
+        numbers = [
+            -1 if index < 0 else placements.setdefault(sources(index), len(placements))
+            for index in used.tolist()
+        ]
+        group = np.array(numbers, np.int32)[group]
+        sizes = pictures.sizes(used[used >= 0])
+        self._shifts, self._last = [], []
+        for axis, places in enumerate((field.row[match], field.col[match])):
+            here = np.broadcast_to(np.expand_dims(np.arange(own.grid[axis]), 1 - axis), own.grid)
+            shift = np.zeros(own.grid, np.int32)
+            for placement, number in placements.items():
+                at = group == number
+                found = own.shift(placement, axis, here[at], places[at])
+                shift[at] = np.clip(found, -_FAR, _FAR)
+            last = np.full(len(used), _FAR, np.int32)
+            last[used >= 0] = sizes[axis] - 1
+            self._shifts.append(shift)
+            self._last.append(last[np.searchsorted(used, self._image)])
 
-    found = []
-    matched, sizes = (field.row[match], field.col[match]), pictures.sizes(image)
-    for axis, own in enumerate(np.indices(image.shape, np.int32, sparse=True)):
-        place = spread(layer.stride[axis] * (matched[axis] - own))
-        place += np.expand_dims(pixels[axis].astype(np.int32), 1 - axis)
-        # Only where the stride does not divide an image, or sizes differ, can a patch reach beyond
-        # the matched image.
-        last = sizes[axis].astype(np.int32) - 1
-        if place.min() < 0 or place.max() > last.min():
-            np.clip(place, 0, spread(last), out=place)
-        found.append(place)
-    return Provenance(spread(image), found[0], found[1])
+    def to(self, givers: tuple[_Ints, _Ints], pixels: tuple[_Ints, _Ints]) -> Provenance:
+        """What hyperpatches give: at grid and pixel rows (R,), and columns (C,)."""
+
+        def spread(values: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+            """From hyperpatches to the pixels that they give to: (R, C)."""
+            return values.take(givers[1], axis=1).take(givers[0], axis=0)
+
+        image = spread(self._image)
+        found = []
+        for axis, (shift, last) in enumerate(zip(self._shifts, self._last, strict=True)):
+            place = spread(shift)
+            place += np.expand_dims(pixels[axis].astype(np.int32), 1 - axis)
+            # Only at the border, or where sizes differ, can a patch reach beyond the matched image.
+            if place.min() < 0 or place.max() > last.min():
+                np.clip(place, 0, spread(last), out=place)
+            if not self._all:
+                place[image < 0] = -1
+            found.append(place)
+        return Provenance(image, found[0], found[1])
 
 
 def compose(
-    field: Field, layer: Layer, pictures: Pictures, how: Composition, kind: Kind
+    field: Field,
+    own: Placement,
+    sources: Placements,
+    pictures: Pictures,
+    how: Composition,
+    kind: Kind,
 ) -> Picture:
     """Put the picture together that the matches of a field give.
 
     Parameters
     ----------
-    field, layer
-        The matches, and the layer that they were found at.
+    field
+        The matches.
+    own, sources
+        How the layer that they were found at lies over the picture that is put together, and over
+        those of the training images.
     pictures
         Of the training images: inputs, or targets. Those that the field points to are read.
     how
         "copy" or "overlap", see `Composition`. A tie between classes goes to the one that "copy"
-        would give, where it takes part, else to the lowest.
+        would give, where it takes part, else to the lowest. Matches that there are not are not
+        counted.
     kind
         What the pictures are.
 
     Returns
     -------
-    As the pictures: uint8 (H, W, 3), uint8 (H, W), or float32 (H, W).
+    As the pictures: uint8 (H, W, 3), uint8 (H, W), or float32 (H, W). Pixels that nothing is known
+    of are what `Kind.unmatched` makes of them.
 
     Raises
     ------
@@ -130,16 +207,16 @@ def compose(
     check_composition(how)
 
     def copied() -> Picture:
-        return provenance(field, layer, pictures).copy_from(pictures)
+        return provenance(field, own, sources, pictures).copy_from(pictures, kind)
 
     if how == "copy":
         return copied()
     return kind.merge(
-        layer.image_size,
+        own.size,
         copied,
         (
-            (where, windows.copy_from(pictures))
-            for where, windows in _windows(field, layer, pictures)
+            (where, windows.copy_from(pictures, kind), windows.matched)
+            for where, windows in _windows(field, own, sources, pictures)
         ),
     )
 
@@ -158,34 +235,24 @@ def check_composition(how: str) -> None:
 
 
 def _windows(
-    field: Field, layer: Layer, pictures: Pictures
+    field: Field, own: Placement, sources: Placements, pictures: Pictures
 ) -> Iterator[tuple[Rectangle, Provenance]]:
     """What the K matches paste, in K * h * w pictures in which no two windows overlap.
 
     Pictures (a, b) hold what the pixels get as cell (a, b) of a hyperpatch. They come with the
     rectangle of the image that they fill: at the border not every cell is the (a, b) of one.
     """
-    # Where the stride does not divide the image, the last cell reaches to its edge.
-    cells = [
-        np.minimum(np.arange(pixels) // stride, count - 1)
-        for pixels, stride, count in zip(
-            layer.image_size, layer.stride, layer.shape[:2], strict=True
-        )
-    ]
-    for offset in np.ndindex(layer.hyperpatch):
+    given = [_Given(field, own, sources, pictures, match) for match in range(field.matches)]
+    cells = own.cells_of_pixels()
+    for offset in np.ndindex(own.hyperpatch):
         givers, pixels = [], []
         for axis in (0, 1):
             giver = cells[axis] - offset[axis]
-            filled = np.flatnonzero((giver >= 0) & (giver < layer.grid[axis]))
+            filled = np.flatnonzero((giver >= 0) & (giver < own.grid[axis]))
             givers.append(giver[filled])
             pixels.append(filled)
         if not (len(pixels[0]) and len(pixels[1])):
             continue
         where = slice(pixels[0][0], pixels[0][-1] + 1), slice(pixels[1][0], pixels[1][-1] + 1)
-        for match in range(field.matches):
-            yield (
-                where,
-                _pasted(
-                    field, layer, pictures, (givers[0], givers[1]), (pixels[0], pixels[1]), match
-                ),
-            )
+        for each in given:
+            yield where, each.to((givers[0], givers[1]), (pixels[0], pixels[1]))

@@ -391,12 +391,13 @@ class Explainer:
         field = Exhaustive(matches=count).run(
             core, queries, np.array(allowed, np.int32), whole, num_threads=1
         )
-        return [
-            Candidate(index, names[index], similarity)
-            for index, similarity in zip(
-                field.image[:, 0, 0].tolist(), field.similarity[:, 0, 0].tolist(), strict=True
-            )
-        ]
+        found = dict(
+            zip(field.image[:, 0, 0].tolist(), field.similarity[:, 0, 0].tolist(), strict=True)
+        )
+        found.pop(-1, None)
+        # What is zero is similar to nothing, but no less a candidate.
+        found |= dict.fromkeys([i for i in allowed if i not in found][: count - len(found)], 0.0)
+        return [Candidate(index, names[index], similarity) for index, similarity in found.items()]
 
     def _explain(
         self,
@@ -409,8 +410,9 @@ class Explainer:
     ) -> Explanation:
         images = np.unique(np.array([each.index for each in candidates], np.int32))
         activation = reading.tap(tap.name)
-        size = reading.image.shape[0], reading.image.shape[1]
-        tap = tap.at(size, (activation.shape[1], activation.shape[2]))
+        if self.network.input_size is None:
+            size = reading.image.shape[0], reading.image.shape[1]
+            tap = dataclasses.replace(self.network.layer(tap.name, size), hyperpatch=tap.hyperpatch)
         cells = self.bank.cells(tap.name, images.tolist())
         pairs = tap.grid[0] * tap.grid[1] * cells.places(images.tolist(), tap.hyperpatch)
         how = search.resolved(pairs, cells.channels)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from compnn.errors import CompnnError, SearchError
 from compnn.explanation.composition import (
     Composition,
     Pictures,
+    Placements,
     Provenance,
     check_composition,
     compose,
@@ -35,18 +36,22 @@ from compnn.explanation.saved import (
 from compnn.files import make_folder, read_file, write_file
 from compnn.images.files import write_images
 from compnn.images.kinds import Kind, Photo, Picture, kind_from_json
+from compnn.network.geometry import Placement, Size
 from compnn.network.layer import Layer
 from compnn.search.field import Field
 from compnn.search.search import Search, search_from_json, search_json
 from compnn.views import Shown
 
 _FORMAT = "compnn-explanation"
-_VERSION = 1
+_VERSION = 2
 _DOCUMENT, _FIELD = "explanation.json", "field.npz"
 _PICTURES = ("query", "network_output", "input", "output")
 _OF_TARGETS = ("network_output", "output")
 # What `save` may have written.
 _FILES = (*(f"{name}.npy" for name in _PICTURES), "sources/*-input.*", "sources/*-target.*")
+
+
+_Side: TypeAlias = Callable[[Layer], Placement]
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,9 @@ class TrainingImages(Protocol):
         Their pictures.
     """
 
+    def layer_of(self, name: str, image: int) -> Layer:
+        """A layer as it lies over an image."""
+
     @property
     def path(self) -> Path: ...
     @property
@@ -130,7 +138,7 @@ class Explanation(Shown):
     query
         uint8 (H, W, 3): the image as the network saw it.
     network_output
-        What the network painted, of the targets' kind, at the size of the query.
+        What the network painted, of the targets' kind, at the size of the layer's output.
     candidates
         The training images that were searched, most similar first.
     input_kind, target_kind
@@ -140,7 +148,8 @@ class Explanation(Shown):
     composition
         How the reconstructions are put together: "copy" (the paper's, section 3.1) or "overlap",
         see `compnn.explanation.composition.Composition`. Provenance and sources are those of the
-        owners of the pixels in either case.
+        owners of the pixels in either case. The input reconstruction is put together by where the
+        layer looks, the output reconstruction by where it paints.
 
     Raises
     ------
@@ -170,6 +179,7 @@ class Explanation(Shown):
         self.input_kind, self.target_kind = kinds
         self.images = images
         self.composition: Composition = composition
+        self._layers: dict[Size, Layer] = {}
 
     def __repr__(self) -> str:
         return (
@@ -179,29 +189,58 @@ class Explanation(Shown):
 
     @cached_property
     def provenance(self) -> Provenance:
-        """Where each pixel of the reconstructions comes from."""
-        return provenance(self.field, self.layer, self.images.inputs)
+        """Where each pixel of the output reconstruction comes from, in the training targets."""
+        return self._provenance(_paints, self.images.targets)
+
+    @cached_property
+    def input_provenance(self) -> Provenance:
+        """Where each pixel of the input reconstruction comes from, in the training inputs."""
+        known = self.field.image[self.field.image >= 0]
+        layers = [self.layer, *map(self._layer_of, np.unique(known).tolist())]
+        if all(each.looks == each.paints for each in dict.fromkeys(layers)):
+            return self.provenance
+        return self._provenance(_looks, self.images.inputs)
 
     @cached_property
     def input(self) -> npt.NDArray[np.uint8]:
         """The input reconstruction: uint8 (H, W, 3), from training inputs."""
-        return self._composed(self.images.inputs, self.input_kind)
+        return self._composed(_looks, self.images.inputs, self.input_kind)
 
     @cached_property
     def output(self) -> Picture:
         """The output reconstruction, from training targets: of their kind."""
-        return self._composed(self.images.targets, self.target_kind)
+        return self._composed(_paints, self.images.targets, self.target_kind)
 
-    def _composed(self, pictures: Pictures, kind: Kind) -> Picture:
-        pasted = 1 if self.composition == "copy" else self.field.matches
-        pictures.check(np.unique(self.field.image[:pasted]).tolist())
-        return compose(self.field, self.layer, pictures, self.composition, kind)
+    def _provenance(self, side: _Side, pictures: Pictures) -> Provenance:
+        return provenance(self.field, side(self.layer), self._placements(side), pictures)
 
-    def sources(self) -> list[Source]:
-        """The training images that gave pixels, those that gave most first."""
-        indices, pixels = np.unique(self.provenance.image, return_counts=True)
+    def _composed(self, side: _Side, pictures: Pictures, kind: Kind) -> Picture:
+        pasted = self.field.image[: 1 if self.composition == "copy" else self.field.matches]
+        pictures.check(np.unique(pasted[pasted >= 0]).tolist())
+        own, sources = side(self.layer), self._placements(side)
+        return compose(self.field, own, sources, pictures, self.composition, kind)
+
+    def _placements(self, side: _Side) -> Placements:
+        return lambda image: side(self._layer_of(image))
+
+    def _layer_of(self, image: int) -> Layer:
+        """The layer as it lies over a training image: one for all of a size."""
+        heights, widths = self.images.inputs.sizes(np.array([image]))
+        size = int(heights[0]), int(widths[0])
+        if size not in self._layers:
+            layer = self.images.layer_of(self.layer.name, image)
+            self._layers[size] = replace(layer, hyperpatch=self.layer.hyperpatch)
+        return self._layers[size]
+
+    def sources(self, of: Literal["output", "input"] = "output") -> list[Source]:
+        """The training images that gave pixels to a reconstruction, those that gave most first.
+
+        Pixels without a match have no source: there the shares sum to less than 1.
+        """
+        given = self.provenance if of == "output" else self.input_provenance
+        indices, pixels = np.unique(given.image[given.image >= 0], return_counts=True)
         order = np.lexsort((indices, -pixels))
-        total = self.provenance.image.size
+        total = given.image.size
         names, attributes = self.images.names, self.images.attributes
         found = []
         for index, count in zip(indices[order].tolist(), pixels[order].tolist(), strict=True):
@@ -265,7 +304,7 @@ class Explanation(Shown):
             name: self.target_kind.paint(picture) if name in _OF_TARGETS else picture
             for name, picture in pictures.items()
         }
-        known = set(np.unique(self.field.image).tolist())
+        known = set(np.unique(self.field.image).tolist()) - {-1}
         known.update(each.index for each in self.candidates[:1] if each.similarity is not None)
         with replacing_folder(folder, _DOCUMENT, _FILES) as new:
             write_images(new, painted)
@@ -294,7 +333,16 @@ class Explanation(Shown):
                 crc32 = crc32_of(picture)
             saved.append(SavedPicture((int(heights[0]), int(widths[0])), crc32))
         name = self.images.names[index]
-        return SavedImage(index, name, self.images.attributes.get(name, {}), *saved)
+        layer = self._layer_of(index)
+        return SavedImage(
+            index,
+            name,
+            self.images.attributes.get(name, {}),
+            saved[0],
+            saved[1],
+            (layer.shape[0], layer.shape[1]),
+            layer.geometry,
+        )
 
     def _document(
         self, images: Sequence[SavedImage], checksums: Mapping[str, int]
@@ -338,7 +386,7 @@ class Explanation(Shown):
         layer, field = _layer_of(document["layer"]), Field.load(folder / _FIELD)
         kinds = kind_from_json(document["input_kind"]), kind_from_json(document["target_kind"])
         known = [SavedImage.from_json(each) for each in _list(document["images"])]
-        images = SavedImages(folder, _string(document["bank"]), known, kinds[1])
+        images = SavedImages(folder, _string(document["bank"]), known, kinds[1], layer)
         _check_field(field, layer, images)
         checksums = document["checksums"]
         if _crc32_of_field(field) != checksums["field"]:
@@ -348,7 +396,8 @@ class Explanation(Shown):
             # Inputs of all kinds are RGB, as photos are.
             kind = kinds[1] if name in _OF_TARGETS else Photo()
             file = folder / f"{name}{'.png' if kind.trailing == (3,) else '.npy'}"
-            pictures.append(read_picture(file, layer.image_size, kind, checksums[name]))
+            size = layer.output_size if name in _OF_TARGETS else layer.image_size
+            pictures.append(read_picture(file, size, kind, checksums[name]))
         loaded = cls(
             layer,
             field,
@@ -368,6 +417,14 @@ class Explanation(Shown):
             if name not in written or json.dumps(written[name]) != json.dumps(document[name]):
                 raise SearchError(f"its field {name!r} is not as `save` writes it")
         return loaded
+
+
+def _looks(layer: Layer) -> Placement:
+    return layer.looks
+
+
+def _paints(layer: Layer) -> Placement:
+    return layer.paints
 
 
 def _read_document(folder: Path) -> Mapping[str, Any]:
@@ -394,7 +451,7 @@ def _layer_of(document: object) -> Layer:
     if not isinstance(document, Mapping):
         raise SearchError(f"a layer is not {document!r}")
     layer = Layer.from_json(document)
-    numbers = *layer.shape, *layer.stride, *layer.hyperpatch, *layer.image_size
+    numbers = *layer.shape, *layer.hyperpatch, *layer.image_size, *layer.output_size
     if not all(is_whole(number, 1) for number in numbers):
         raise SearchError(f"a layer has other numbers than these: {document!r}")
     return layer
@@ -404,10 +461,16 @@ def _check_field(field: Field, layer: Layer, images: SavedImages) -> None:
     if field.grid != layer.grid:
         raise SearchError(f"its field has {field.grid} hyperpatches, its layer {layer.grid}")
     for index in np.unique(field.image).tolist():
+        if index == -1:
+            continue
         if index not in images.names:
             raise SearchError(f"its field points to training image {index}, of which it has none")
-    for places, stride in zip((field.row, field.col), layer.stride, strict=True):
-        if int(places.max()) * stride >= 2**31:
+        grid = replace(images.layer_of(layer.name, index), hyperpatch=layer.hyperpatch).grid
+        here = field.image == index
+        if any(
+            int(places[here].max()) >= count
+            for places, count in zip((field.row, field.col), grid, strict=True)
+        ):
             raise SearchError("its field points to places that no image has")
 
 

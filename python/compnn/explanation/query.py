@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from compnn.data.dataset import check_same_size
 from compnn.errors import ImageError
 from compnn.images.files import StoredImage
 from compnn.images.kinds import Kind, Photo, Picture
@@ -61,8 +60,7 @@ def read_query(
     Raises
     ------
     ImageError
-        If a file cannot be read or is not of these kinds, `half` and `target` are both
-        given, or image and target differ in size.
+        If a file cannot be read or is not of these kinds, or `half` and `target` are both given.
     """
     stored = StoredImage.read(path)
     truth = None
@@ -76,7 +74,6 @@ def read_query(
         stored, truth = (left, right) if half == "left" else (right, left)
     elif target is not None:
         truth = StoredImage.read(target)
-        check_same_size(stored, truth)
     return Query(
         Path(path).stem,
         (input_kind or Photo()).input_of(stored),

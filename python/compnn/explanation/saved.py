@@ -21,6 +21,8 @@ from compnn.errors import ImageError, SearchError
 from compnn.files import make_folder, output_errors, read_file, sync_folder, write_file
 from compnn.images.files import StoredImage, write_image
 from compnn.images.kinds import Kind, Photo, Picture
+from compnn.network.geometry import Geometry, Size
+from compnn.network.layer import Layer
 
 _Ints: TypeAlias = npt.NDArray[np.integer[Any]]
 
@@ -68,13 +70,18 @@ class SavedPicture:
 
 @dataclass(frozen=True)
 class SavedImage:
-    """A training image that a saved explanation points to."""
+    """A training image that a saved explanation points to.
+
+    `cells` (H, W) are those of the explained layer's activation, and `geometry` is where they lie.
+    """
 
     index: int
     name: str
     attributes: Mapping[str, str]
     input: SavedPicture
     target: SavedPicture
+    cells: Size
+    geometry: Geometry
 
     def to_json(self) -> dict[str, object]:
         """The fields as JSON values."""
@@ -84,6 +91,8 @@ class SavedImage:
             "attributes": dict(self.attributes),
             "input": self.input.to_json(),
             "target": self.target.to_json(),
+            "cells": list(self.cells),
+            "geometry": self.geometry.to_json(),
         }
 
     @classmethod
@@ -102,9 +111,18 @@ class SavedImage:
                 "attributes": dict(attributes),
                 "input": given,
                 "target": target,
-            } if is_whole(index) and all(isinstance(each, str) for each in attributes.values()):
+                "cells": [rows, cols],
+                "geometry": dict(geometry),
+            } if (
+                is_whole(index)
+                and is_whole(rows, 1)
+                and is_whole(cols, 1)
+                and all(isinstance(each, str) for each in attributes.values())
+            ):
                 pictures = SavedPicture.from_json(given), SavedPicture.from_json(target)
-                return cls(index, name, attributes, *pictures)
+                placed = Geometry.from_json(geometry)
+                if (placed.image_size, placed.output_size) == tuple(each.size for each in pictures):
+                    return cls(index, name, attributes, *pictures, (rows, cols), placed)
         raise SearchError(f"a training image has other fields than these: {document!r}")
 
 
@@ -121,6 +139,8 @@ class SavedImages:
         Those that are known.
     target_kind
         What their targets are.
+    layer
+        The layer that is explained, over the query.
 
     Attributes
     ----------
@@ -142,6 +162,7 @@ class SavedImages:
         bank: str,
         images: Iterable[SavedImage],
         target_kind: Kind,
+        layer: Layer,
     ) -> None:
         known = {each.index: each for each in images}
         self.path = folder
@@ -155,6 +176,27 @@ class SavedImages:
         self.targets = SavedPictures(
             folder, "target", target_kind, {index: each.target for index, each in known.items()}
         )
+        self._layer = layer
+        self._known = known
+
+    def layer_of(self, name: str, image: int) -> Layer:
+        """As `TrainingImages.layer_of`.
+
+        Raises
+        ------
+        SearchError
+            If the explanation is of another layer, or does not know the image.
+        """
+        if name != self._layer.name or image not in self._known:
+            raise SearchError(
+                f"the explanation saved in {self.path} is of layer {self._layer.name!r} and "
+                f"{len(self._known)} training images; it says nothing of {name!r} over image "
+                f"{image}"
+            )
+        known = self._known[image]
+        shape = (*known.cells, self._layer.shape[2])
+        hyperpatch = self._layer.hyperpatch
+        return Layer(name, shape, hyperpatch, known.geometry)
 
 
 class SavedPictures:
@@ -220,6 +262,10 @@ class SavedPictures:
             here = image == index
             taken[here] = self.picture(index)[row[here], col[here]]
         return taken
+
+    def blank(self, size: Size) -> Picture:
+        """As `Pictures.blank`."""
+        return np.zeros((*size, *self._kind.trailing), self._kind.dtype)
 
     def check(self, images: Iterable[int]) -> None:
         """As `Pictures.check`: they are checked when they are read."""

@@ -38,6 +38,9 @@ Picture: TypeAlias = npt.NDArray[Any]
 Rectangle: TypeAlias = tuple[slice, slice]
 """Rows and columns of a picture."""
 
+Pasted: TypeAlias = tuple[Rectangle, Picture, npt.NDArray[np.bool_] | None]
+"""A part of a picture: where it is, what it is, and which of its pixels count (None: all)."""
+
 
 class Kind(ABC):
     """What the inputs or the targets of a network are: `Photo`, `Labels` or `Values`.
@@ -129,7 +132,7 @@ class Kind(ABC):
         self,
         size: tuple[int, int],
         owned: Callable[[], Picture],
-        pasted: Iterable[tuple[Rectangle, Picture]],
+        pasted: Iterable[Pasted],
     ) -> Picture:
         """One picture of several that lie over each other (composition "overlap").
 
@@ -140,7 +143,7 @@ class Kind(ABC):
         owned
             Gives the whole picture that plain copying makes; it decides ties between classes.
         pasted
-            Parts, with the rectangle of the picture that each fills; together they cover all.
+            Parts. Pixels that no part counts for are shown as `unmatched`.
         """
 
     def unmatched(self, picture: Picture, where: npt.NDArray[np.bool_]) -> Picture:
@@ -211,10 +214,10 @@ class Photo(Kind):
         self,
         size: tuple[int, int],
         owned: Callable[[], Picture],
-        pasted: Iterable[tuple[Rectangle, Picture]],
+        pasted: Iterable[Pasted],
     ) -> Picture:
         """The mean, rounded."""
-        return _mean(size, pasted)
+        return _mean(self, size, pasted)
 
     def compare(self, truth: Picture, other: Picture) -> Score:
         """As `Kind.compare`, by PSNR."""
@@ -317,22 +320,27 @@ class Labels(Kind):
         self,
         size: tuple[int, int],
         owned: Callable[[], Picture],
-        pasted: Iterable[tuple[Rectangle, Picture]],
+        pasted: Iterable[Pasted],
     ) -> Picture:
         """The class that is pasted most often.
 
         A tie goes to the owner's class, where that takes part, else to the lowest.
         """
-        parts = [(where, self.labels(part)) for where, part in pasted]
+        parts = [(where, self.labels(part), counts) for where, part, counts in pasted]
         copied = owned()
         winner = self.labels(copied).copy()
         votes = _votes(winner, parts)
         # To win, a class must have more votes than the owner's, and than the classes before it.
-        for label in np.unique([label for _, part in parts for label in np.unique(part)]):
+        known = [part if counts is None else part[counts] for _, part, counts in parts]
+        for label in np.unique([label for part in known for label in np.unique(part)]):
             other = np.full_like(winner, label)
             better = (other_votes := _votes(other, parts)) > votes
             winner[better], votes[better] = label, other_votes[better]
-        return winner if copied.ndim == 2 else self.paint(winner)
+        nothing = votes == 0
+        if not nothing.any():
+            return winner if copied.ndim == 2 else self.paint(winner)
+        winner[nothing] = 0
+        return self.unmatched(winner if copied.ndim == 2 else self.paint(winner), nothing)
 
     def compare(self, truth: Picture, other: Picture) -> Score:
         """As `Kind.compare`, by pixel accuracy; pixels that are truly void are not counted."""
@@ -421,10 +429,10 @@ class Values(Kind):
         self,
         size: tuple[int, int],
         owned: Callable[[], Picture],
-        pasted: Iterable[tuple[Rectangle, Picture]],
+        pasted: Iterable[Pasted],
     ) -> Picture:
         """The mean; inputs, which are RGB, stay so."""
-        return _mean(size, pasted)
+        return _mean(self, size, pasted)
 
     def compare(self, truth: Picture, other: Picture) -> Score:
         """As `Kind.compare`, by the root of the mean squared error; inputs, RGB, by PSNR."""
@@ -477,7 +485,7 @@ def kind_from_json(document: Mapping[str, object]) -> Kind:
     raise ImageError(f"a kind of picture is photo, labels or values, not {document!r}")
 
 
-def _mean(size: tuple[int, int], pasted: Iterable[tuple[Rectangle, Picture]]) -> Picture:
+def _mean(kind: Kind, size: tuple[int, int], pasted: Iterable[Pasted]) -> Picture:
     """The mean of what is pasted, at least one part, of its dtype; whole numbers are rounded."""
     parts = iter(pasted)
     first = next(parts)
@@ -486,18 +494,25 @@ def _mean(size: tuple[int, int], pasted: Iterable[tuple[Rectangle, Picture]]) ->
     # Sums of bytes are exact in float; those of values may be too large for it.
     total = np.zeros((*size, *trailing), np.float32 if colours else np.float64)
     count = np.zeros((*size, *(1 for _ in trailing)), np.float32)
-    for where, part in chain([first], parts):
-        total[where] += part
-        count[where] += 1
-    total /= count
-    return (np.rint(total, out=total) if colours else total).astype(dtype)
+    for where, part, counts in chain([first], parts):
+        if counts is None:
+            total[where] += part
+            count[where] += 1
+        else:
+            total[where][counts] += part[counts]
+            count[where][counts] += 1
+    total /= np.maximum(count, 1)
+    mean: Picture = (np.rint(total, out=total) if colours else total).astype(dtype)
+    nothing = count.reshape(size) == 0
+    return kind.unmatched(mean, nothing) if nothing.any() else mean
 
 
 def _votes(
-    labels: npt.NDArray[np.uint8], pasted: list[tuple[Rectangle, npt.NDArray[np.uint8]]]
+    labels: npt.NDArray[np.uint8], pasted: list[Pasted]
 ) -> npt.NDArray[np.unsignedinteger[Any]]:
     """How many parts paste the label that `labels` (H, W) gives a pixel: (H, W)."""
     votes = np.zeros(labels.shape, np.min_scalar_type(len(pasted)))
-    for where, part in pasted:
-        votes[where] += part == labels[where]
+    for where, part, counts in pasted:
+        same = part == labels[where]
+        votes[where] += same if counts is None else same & counts
     return votes

@@ -1,24 +1,22 @@
-"""Which pixels of the image belong to which hyperpatch of a layer (paper, section 3.1)."""
+"""A tap of a network with its geometry: its hyperpatches, and what pixels they stand for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import LayerError
+from compnn.network.geometry import Geometry, Maps, Placement, Size, pixels_at
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A tap with its geometry: how its cells and hyperpatches lie over the image.
-
-    A hyperpatch at grid position (i, j) owns the patch of `stride` pixels centred at
-    ((i + h/2) * sy, (j + w/2) * sx); patches at the border reach to the image's edge, so that every
-    pixel has exactly one owner (paper, section 3.1 and Table 3). Where the stride does not divide
-    the image, the last hyperpatches of an axis may own nothing.
+    """A tap with its geometry: how its cells and hyperpatches lie over input and output.
 
     Attributes
     ----------
@@ -26,12 +24,10 @@ class Layer:
         Name of the tensor in the network.
     shape : (H, W, D)
         Cells and channels of the activation of one image.
-    stride : (sy, sx)
-        Pixels per cell.
     hyperpatch : (h, w)
         Cells of a hyperpatch.
-    image_size : (height, width)
-        Pixels of the image.
+    geometry : Geometry
+        Where the cells lie over the image, and over the output.
 
     Raises
     ------
@@ -46,15 +42,13 @@ class Layer:
 
     name: str
     shape: tuple[int, int, int]
-    stride: tuple[int, int]
     hyperpatch: tuple[int, int]
-    image_size: tuple[int, int]
+    geometry: Geometry
 
     def __post_init__(self) -> None:
-        if min(self.shape) < 1 or min(self.stride) < 1 or min(self.image_size) < 1:
+        if min(self.shape) < 1:
             raise LayerError(
-                f"layer {self.name!r} needs sizes of at least 1, not activation {self.shape}, "
-                f"stride {self.stride}, image {self.image_size}"
+                f"layer {self.name!r} needs sizes of at least 1, not activation {self.shape}"
             )
         (h, w), (cells_y, cells_x, _) = self.hyperpatch, self.shape
         if not (1 <= h <= cells_y and 1 <= w <= cells_x):
@@ -68,49 +62,41 @@ class Layer:
         cls,
         name: str,
         shape: tuple[int, int, int],
-        image_size: tuple[int, int],
+        image_size: Size,
         hyperpatch: tuple[int, int] | None = None,
+        geometry: Geometry | None = None,
     ) -> Layer:
         """Layer of a tap with activations of `shape` (H, W, D) for images of `image_size`.
 
-        The stride of an axis is the rounded ratio of pixels to cells (the image's size where there
-        is one cell). The default hyperpatch has two cells per axis, and one where the stride is 1
-        or the axis has one cell.
+        The default geometry is what the sizes suggest (`Geometry.by_sizes`). The default hyperpatch
+        has two cells per axis, and one where a cell paints at most one pixel or the axis has one
+        cell.
 
         Raises
         ------
         LayerError
-            When the activation has two cells or more per pixel, or the hyperpatch does not fit.
+            When the hyperpatch does not fit.
         """
-        cells = shape[:2]
-        if any(round(c / pixels) > 1 for c, pixels in zip(cells, image_size, strict=True)):
-            raise LayerError(
-                f"layer {name!r} has {cells[0]}x{cells[1]} cells, finer than the image of "
-                f"{image_size[0]}x{image_size[1]} pixels; choose a layer of at most its size"
-            )
-        sy, sx = (max(1, round(p / c)) for p, c in zip(image_size, cells, strict=True))
+        cells = shape[0], shape[1]
+        if min(shape) < 1:
+            raise LayerError(f"layer {name!r} has no cells or channels: its activation is {shape}")
+        if geometry is None:
+            geometry = Geometry.by_sizes(cells, image_size)
         if hyperpatch is None:
-            h, w = (1 if s == 1 or c == 1 else 2 for s, c in zip((sy, sx), cells, strict=True))
-            hyperpatch = (h, w)
-        return cls(name, shape, (sy, sx), hyperpatch, image_size)
-
-    def at(self, image_size: tuple[int, int], cells: tuple[int, int]) -> Layer:
-        """The same tap of an image of another size, whose activation has (H, W) `cells`.
-
-        Raises
-        ------
-        LayerError
-            When the hyperpatch does not fit into it.
-        """
-        if (image_size, cells) == (self.image_size, self.shape[:2]):
-            return self
-        return replace(self, shape=(*cells, self.shape[2]), image_size=image_size)
+            h, w = (
+                1 if each.scale <= 1 or count == 1 else 2
+                for each, count in zip(geometry.paints, cells, strict=True)
+            )
+            hyperpatch = h, w
+        return cls(name, shape, hyperpatch, geometry)
 
     def to_json(self) -> dict[str, object]:
         """The fields as JSON values."""
         return {
-            key: list(part) if isinstance(part, tuple) else part
-            for key, part in asdict(self).items()
+            "name": self.name,
+            "shape": list(self.shape),
+            "hyperpatch": list(self.hyperpatch),
+            "geometry": self.geometry.to_json(),
         }
 
     @classmethod
@@ -126,47 +112,73 @@ class Layer:
             case {
                 "name": str(name),
                 "shape": [int(rows), int(cols), int(depth)],
-                "stride": [int(sy), int(sx)],
                 "hyperpatch": [int(h), int(w)],
-                "image_size": [int(height), int(width)],
+                "geometry": Mapping() as geometry,
             }:
-                return cls(name, (rows, cols, depth), (sy, sx), (h, w), (height, width))
+                return cls(name, (rows, cols, depth), (h, w), Geometry.from_json(geometry))
         raise LayerError(f"a layer has other fields than these: {dict(fields)!r}")
 
     def __str__(self) -> str:
-        (h, w), (sy, sx) = self.hyperpatch, self.patch
-        return f"{self.name}: hyperpatch {h}x{w}x{self.shape[2]} <-> patch {sy}x{sx}"
+        h, w = self.hyperpatch
+        return f"{self.name}: hyperpatch {h}x{w}x{self.shape[2]} <-> patch {self.patch_text}"
 
     @property
-    def grid(self) -> tuple[int, int]:
+    def grid(self) -> Size:
         """Number of hyperpatches (gh, gw): every position at which one fits."""
-        return self.shape[0] - self.hyperpatch[0] + 1, self.shape[1] - self.hyperpatch[1] + 1
+        return self.looks.grid
+
+    @cached_property
+    def looks(self) -> Placement:
+        """How the hyperpatches lie over the input image: what each sees."""
+        return self._placement(self.geometry.looks, self.geometry.image_size)
+
+    @cached_property
+    def paints(self) -> Placement:
+        """How the hyperpatches lie over the output: what each decides there."""
+        return self._placement(self.geometry.paints, self.geometry.output_size)
 
     @property
-    def patch(self) -> tuple[int, int]:
-        """Pixels (height, width) of an interior patch; it equals the stride."""
-        return self.stride
+    def image_size(self) -> Size:
+        """(height, width) of the input image."""
+        return self.geometry.image_size
 
-    def row_bounds(self) -> npt.NDArray[np.int64]:
-        """Pixel rows of the grid rows: int64 (gh + 1,); row i owns rows [b[i], b[i + 1])."""
-        return _bounds(self.grid[0], self.stride[0], self.hyperpatch[0], self.image_size[0])
+    @property
+    def output_size(self) -> Size:
+        """(height, width) of the output as a picture."""
+        return self.geometry.output_size
 
-    def col_bounds(self) -> npt.NDArray[np.int64]:
-        """Pixel columns of the grid columns: int64 (gw + 1,), as `row_bounds`."""
-        return _bounds(self.grid[1], self.stride[1], self.hyperpatch[1], self.image_size[1])
+    def pixels_seen(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Which row of the image a row of the output lies over, int64 (height,), and columns."""
+        (looks, paints), (image, output) = (
+            (self.geometry.looks, self.geometry.paints),
+            (self.image_size, self.output_size),
+        )
+        rows, cols = (
+            pixels_at(looks[axis].after(paints[axis].inverse()), output[axis], image[axis])
+            for axis in (0, 1)
+        )
+        return rows, cols
 
-    def owners(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """Grid row of each pixel row, int32 (height,), and grid column of each, int32 (width,)."""
-        return _owners(self.row_bounds()), _owners(self.col_bounds())
+    @property
+    def patch(self) -> tuple[float, float]:
+        """Pixels (height, width) of an interior patch of the output, to one decimal."""
+        rows, cols = (_decimal(each.scale) for each in self.geometry.paints)
+        return rows, cols
+
+    @property
+    def patch_text(self) -> str:
+        """The patch in words: "8x8", "8.2x8.2"."""
+        return "x".join(map(str, self.patch))
+
+    def _placement(self, maps: Maps, size: Size) -> Placement:
+        return Placement(maps, size, (self.shape[0], self.shape[1]), self.hyperpatch)
 
 
-def _bounds(grid: int, stride: int, cells: int, pixels: int) -> npt.NDArray[np.int64]:
-    # floor(stride * (i + (cells - 1) / 2)) in whole numbers.
-    bounds = (stride * (2 * np.arange(grid + 1, dtype=np.int64) + cells - 1)) // 2
-    bounds = np.minimum(bounds, pixels)
-    bounds[0], bounds[grid] = 0, pixels
-    return bounds
+def maps_text(maps: Maps) -> str:
+    """The maps of rows and columns in words: "4u - 3/2", or both where they differ: "4u, 3u"."""
+    return ", ".join(dict.fromkeys(map(str, maps)))
 
 
-def _owners(bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-    return np.repeat(np.arange(len(bounds) - 1, dtype=np.int32), np.diff(bounds))
+def _decimal(value: Fraction) -> float:
+    rounded = round(value * 10)
+    return rounded // 10 if rounded % 10 == 0 else rounded / 10

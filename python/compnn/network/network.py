@@ -9,8 +9,9 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from compnn.errors import NetworkError
+from compnn.errors import ImageError, NetworkError
 from compnn.images.kinds import Kind, Picture
+from compnn.network.geometry import Size
 from compnn.network.layer import Layer
 from compnn.network.output import OutputChoice
 from compnn.network.preprocessing import Preprocessing
@@ -101,14 +102,19 @@ class Network(Protocol):
     def with_threads(self: _Self, num_threads: int) -> _Self:
         """The same network, whose runs take another number of threads."""
 
-    def layer(self, name: str) -> Layer:
-        """Any tap with its geometry, for images as those of `layers`.
+    def layer(self, name: str, size: Size | None = None) -> Layer:
+        """Any tap with its geometry, for images of `size` (height, width).
+
+        Default: for images as those of `layers`.
 
         Raises
         ------
         LayerError
             When there is no such tap, naming the nearest; or when the hyperpatch does not fit.
         """
+
+    def output_size(self, image_size: Size) -> Size:
+        """(height, width) of what is painted for an image, which its target must have."""
 
     def tap_shape(self, name: str) -> tuple[int, int, int]:
         """Shape (H, W, D) of a tap's activation, for images as those of `layers`.
@@ -210,3 +216,36 @@ class Network(Protocol):
 
     def identity(self) -> Identity:
         """Which network it is."""
+
+
+def fit_target(
+    network: Network, target: Picture, image: Picture, kind: Kind, name: str = "the image"
+) -> Picture:
+    """The target of an image, at the size of what the network paints for that.
+
+    Parameters
+    ----------
+    network
+        The network; where it resizes images, targets are brought to its output's size.
+    target, kind
+        The target, and what it is.
+    image
+        (H, W, 3), as the network sees it.
+    name
+        What messages call the image.
+
+    Raises
+    ------
+    ImageError
+        When it has another size and images are not resized.
+    """
+    height, width = network.output_size((image.shape[0], image.shape[1]))
+    if target.shape[:2] == (height, width):
+        return target
+    if network.preprocessing.resize:
+        return kind.fit(target, (height, width))
+    raise ImageError(
+        f"the target of {name} is {target.shape[0]}x{target.shape[1]}, but for its input of "
+        f"{image.shape[0]}x{image.shape[1]} {network.name} paints {height}x{width} (height x "
+        f"width); give targets of that size, or let compnn fit them with `--resize`"
+    )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from compnn.errors import ActivationError, DatasetError, ImageError, LayerError, NetworkError
 from compnn.images.kinds import Kind, Photo, Picture
-from compnn.network.geometry import maps_by_sizes
+from compnn.network.geometry import Geometry, Size, maps_by_sizes
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
 from compnn.network.onnx_graph import OnnxGraph
@@ -143,6 +143,7 @@ class OnnxNetwork:
         self._output, self._layout = self._chosen_output(graph, metadata)
         self.output_channels = self._output.channels
         self._hyperpatch = hyperpatch
+        self._shapes_at: dict[tuple[str, Size], tuple[int, int, int]] = {}
         self._named = metadata.layers
         if layers is None:
             self.layers = {layer.name: layer for layer in self.named_layers()}
@@ -203,15 +204,36 @@ class OnnxNetwork:
         other.__dict__ |= self.__dict__ | {"_sessions": self._sessions.with_threads(num_threads)}
         return other
 
-    def layer(self, name: str) -> Layer:
-        """The tap `name` with its geometry, for images as those of `layers`.
+    def layer(self, name: str, size: Size | None = None) -> Layer:
+        """The tap `name` with its geometry, for images of `size`, which may be free.
+
+        Default: for images as those of `layers`.
 
         Raises
         ------
         LayerError
             When there is none, naming the nearest; or when the hyperpatch does not fit into it.
         """
-        return Layer.of(name, self.tap_shape(name), self._size, self._hyperpatch)
+        size = self.input_size or size or self._size
+        shape = self._shape_at(name, size)
+        return Layer.of(name, shape, size, self._hyperpatch, self._geometry(name, shape, size))
+
+    def output_size(self, image_size: Size) -> Size:
+        """As `Network.output_size`: that of the image."""
+        return image_size
+
+    def _geometry(self, name: str, shape: tuple[int, int, int], size: Size) -> Geometry:
+        """Where the cells of a tap of `shape` (H, W, D) lie, for images of `size`."""
+        return Geometry.by_sizes((shape[0], shape[1]), size)
+
+    def _shape_at(self, name: str, size: Size) -> tuple[int, int, int]:
+        """Shape (H, W, D) of a tap for images of `size`, from a run over one."""
+        shape = self.tap_shape(name)
+        if size == self._size:
+            return shape
+        if (name, size) not in self._shapes_at:
+            self.read(np.zeros((*size, 3), np.uint8), [name])
+        return self._shapes_at[name, size]
 
     def taps(self) -> list[Layer]:
         """Every tap of the network that can take the hyperpatch, in the order they are computed."""
@@ -270,6 +292,10 @@ class OnnxNetwork:
         if self._input_dtype is np.uint8:
             values = np.clip(np.rint(values), 0, 255)
         found = self._sessions.run(wanted, values.astype(self._input_dtype, copy=False))
+        size = image.shape[0], image.shape[1]
+        for tap in taps:
+            depth, rows, cols = found[tap].shape[1:]
+            self._shapes_at[tap, size] = rows, cols, depth
         return Reading(
             image,
             {tap: found[tap][0].astype(np.float32, copy=False) for tap in taps},
@@ -439,7 +465,8 @@ class OnnxNetwork:
         for name in names:
             shape = self.tap_shape(name)
             with suppress(LayerError):
-                layers.append(Layer.of(name, shape, self._size, self._hyperpatch))
+                geometry = self._geometry(name, shape, self._size)
+                layers.append(Layer.of(name, shape, self._size, self._hyperpatch, geometry))
         return layers
 
     def _tap_shapes(self, graph: OnnxGraph) -> dict[str, tuple[int, int, int]]:

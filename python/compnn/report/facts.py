@@ -36,8 +36,7 @@ def layer_title(layer: Layer) -> str:
 
 def patch_words(layer: Layer) -> str:
     """Return the size of the layer's patches, height first: "8x8 px" with a times sign."""
-    height, width = layer.patch
-    return f"{height}\N{MULTIPLICATION SIGN}{width} px"
+    return layer.patch_text.replace("x", "\N{MULTIPLICATION SIGN}") + " px"
 
 
 def layer_json(layer: Layer) -> dict[str, object]:
@@ -45,7 +44,8 @@ def layer_json(layer: Layer) -> dict[str, object]:
     return {
         "name": layer.name,
         "activation": list(layer.shape),
-        "stride": list(layer.stride),
+        "looks": [str(each) for each in layer.geometry.looks],
+        "paints": [str(each) for each in layer.geometry.paints],
         "hyperpatch": [*layer.hyperpatch, layer.shape[2]],
         "patch": list(layer.patch),
         "grid": list(layer.grid),
@@ -86,11 +86,12 @@ class LegendRow:
     Attributes
     ----------
     rank
-        1 for the source of most pixels; None for all sources that are not shown, taken together.
+        1 for the source of most pixels; None for all sources that are not shown, taken together,
+        and for the pixels that have no match.
     index
         Index of the training image in the bank; None with rank None.
     name
-        Name of the training image, or how many there are for rank None.
+        Name of the training image; for rank None how many there are, or "no match".
     share
         Part of the output's pixels, in [0, 1].
     percent
@@ -105,12 +106,20 @@ class LegendRow:
 
 
 def legend_rows(explanation: Explanation, shown: int) -> list[LegendRow]:
-    """Return a row for each of the first `shown` sources, and one for the others if there are."""
+    """Return a row for each of the first `shown` sources, and one for the others if there are.
+
+    The last one is of the pixels without a match, if there are any.
+    """
     ranked = explanation.sources()
     top, others = ranked[:shown], ranked[shown:]
     counts = [source.pixels for source in top]
+    unranked = []
     if others:
+        unranked.append(f"{len(others)} other{'s' if len(others) > 1 else ''}")
         counts.append(sum(source.pixels for source in others))
+    if (nothing := int((explanation.provenance.image < 0).sum())) > 0:
+        unranked.append("no match")
+        counts.append(nothing)
     total = sum(counts)
     shares = [count / total for count in counts]
     percents = [f"{tenths // 10}.{tenths % 10} %" for tenths in _tenths(counts)]
@@ -118,9 +127,8 @@ def legend_rows(explanation: Explanation, shown: int) -> list[LegendRow]:
         LegendRow(rank, source.index, source.name, shares[rank - 1], percents[rank - 1])
         for rank, source in enumerate(top, start=1)
     ]
-    if others:
-        name = f"{len(others)} other{'s' if len(others) > 1 else ''}"
-        rows.append(LegendRow(None, None, name, shares[-1], percents[-1]))
+    for place, name in enumerate(unranked, start=len(top)):
+        rows.append(LegendRow(None, None, name, shares[place], percents[place]))
     return rows
 
 
@@ -219,7 +227,7 @@ def _point_json(matching: Matching, point: tuple[int, int]) -> dict[str, object]
     names = matching.point_classes(*point) if matching.class_names else None
     return {
         "a": list(point),
-        "b": [found.y, found.x],
+        "b": None if found.y < 0 else [found.y, found.x],
         "similarity": found.similarity,
         "classes": None if names is None else list(names),
     }

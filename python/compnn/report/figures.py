@@ -21,6 +21,7 @@ from compnn.explanation.query import Query
 from compnn.explanation.scores import score
 from compnn.images.kinds import Labels
 from compnn.network.layer import Layer
+from compnn.network.network import fit_target
 from compnn.report.facts import search_words
 from compnn.report.sheets.control_sheet import control_sheet
 from compnn.report.sheets.correspondence_map import correspondence_map
@@ -271,7 +272,8 @@ class Figures:
         network, bank = self._explainer.network, self._bank
         network.check_image(pair.input, name)
         image = network.fit(pair.input, bank.input_kind)
-        return Query(name, image, network.fit(pair.target, bank.target_kind), name)
+        target = fit_target(network, pair.target, image, bank.target_kind, name)
+        return Query(name, image, target, name)
 
     def _explain(self, name: str, step: Callable[[], None]) -> dict[str, Explanation]:
         """The explanations of an image by layer, which all figures share."""

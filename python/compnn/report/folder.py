@@ -80,7 +80,7 @@ def write_report(
 def global_output(explanation: Explanation) -> Picture | None:
     """The target of the training image nearest by descriptor (paper, section 3.4), as the output.
 
-    It is brought to the query's size. None where images were not compared by descriptor, or a
+    It is brought to the size of the output. None where images were not compared by descriptor, or a
     loaded explanation does not hold that image.
     """
     nearest = explanation.candidates[0]
@@ -90,5 +90,4 @@ def global_output(explanation: Explanation) -> Picture | None:
         _, target = explanation.source_images(nearest.index)
     except SearchError:
         return None
-    height, width = explanation.query.shape[:2]
-    return explanation.target_kind.fit(target, (height, width))
+    return explanation.target_kind.fit(target, explanation.layer.output_size)

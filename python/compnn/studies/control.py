@@ -19,6 +19,7 @@ from compnn.explanation.explanation import Explanation
 from compnn.explanation.query import Query
 from compnn.explanation.scores import Scores, score
 from compnn.images.kinds import Kind, Labels, Picture, Values
+from compnn.network.network import fit_target
 from compnn.search.search import Auto, Search, search_json
 from compnn.views import Shown
 
@@ -174,11 +175,12 @@ def control(
     reading = explainer.read(image, [layer])
     assert reading.painted is not None
     pixels = _pixels_of(region, reading.image, bank.input_kind)
-    target = image.target if isinstance(image, Query) else None
-    if target is not None:
-        target = explainer.network.fit(target, bank.target_kind)
+    target = None
+    if isinstance(image, Query) and image.target is not None:
+        network, kind = explainer.network, bank.target_kind
+        target = fit_target(network, image.target, reading.image, kind, image.file)
     how = explainer.resolved(search or Auto(), [layer], None, top_k)
-    explanations = {}
+    explanations: dict[str, Explanation] = {}
     for title, among in chosen.items():
         explanations[title] = explainer.explain(
             reading,
@@ -191,6 +193,12 @@ def control(
         )
         if progress is not None:
             progress(title, 1)  # what takes no time may not have told
+    shown = explanations[UNRESTRICTED].layer.pixels_seen()
+    pixels = pixels[np.ix_(*shown)]
+    if not pixels.any():
+        raise SearchError(
+            f"the region {region!r} lies where the network paints nothing; choose another"
+        )
     return Control(
         explanations,
         {title: score(each, target) for title, each in explanations.items()},
@@ -264,5 +272,10 @@ def _statistics(picture: Picture, kind: Kind, pixels: npt.NDArray[np.bool_]) -> 
         counts = np.bincount(picture[pixels], minlength=256)[: len(kind.palette)]
         shares: Statistics = counts / max(1, counts.sum())
         return shares
-    mean: Statistics = np.atleast_1d(picture[pixels].mean(axis=0, dtype=np.float64))
+    known = picture[pixels]
+    if isinstance(kind, Values):
+        known = known[np.isfinite(known)]  # nothing is known of pixels without a match
+        if not len(known):
+            return np.full(1, np.nan)
+    mean: Statistics = np.atleast_1d(known.mean(axis=0, dtype=np.float64))
     return mean

@@ -20,9 +20,10 @@ from compnn.explanation.composition import Provenance, provenance
 from compnn.explanation.query import Query, read_query
 from compnn.files import make_folder
 from compnn.images.files import write_images
-from compnn.images.kinds import Labels, Picture
+from compnn.images.kinds import Labels, Photo, Picture
 from compnn.images.measures import confusion_matrix
 from compnn.images.palette import Palette
+from compnn.network.geometry import Placement, Size
 from compnn.network.layer import Layer
 from compnn.network.network import Network
 from compnn.search.field import Field
@@ -38,7 +39,10 @@ MatchImage: TypeAlias = npt.NDArray[np.uint8] | str | Path | Query
 
 
 class MatchedPoint(NamedTuple):
-    """Where a pixel of A is found in B, and how similar the patches around the two are."""
+    """Where a pixel of A is found in B, and how similar the patches around the two are.
+
+    (-1, -1) and 0 where its patch has no match.
+    """
 
     y: int
     x: int
@@ -91,11 +95,15 @@ class Matching(Shown):
 
     @cached_property
     def cycle(self) -> npt.NDArray[np.float32]:
-        """Where A -> B -> A ends: float32 (gh, gw), distance in cells from each hyperpatch of A."""
+        """Where A -> B -> A ends: float32 (gh, gw), distance in cells from each hyperpatch of A.
+
+        Infinite where one of the two has no match.
+        """
         at = self.forward.row[0], self.forward.col[0]
         rows, cols = np.indices(self.layer.grid)
         returned = self.backward.row[0][at] - rows, self.backward.col[0][at] - cols
-        return np.asarray(np.hypot(*returned), dtype=np.float32)
+        matched = (self.forward.image[0] >= 0) & (self.backward.image[0][at] >= 0)
+        return np.where(matched, np.hypot(*returned), np.inf).astype(np.float32)
 
     def cycle_consistency(self, tolerance: float = 1.0) -> float:
         """Share, in [0, 1], of the hyperpatches of A that return to within `tolerance` cells."""
@@ -112,18 +120,24 @@ class Matching(Shown):
         PaletteError
             If the network paints photos and no palette says what their colours stand for.
         """
-        return self._patch_classes(self.output_a, self.layer)
+        return self._patch_classes(self.output_a, self.layer.paints)
 
     @cached_property
     def classes_b(self) -> npt.NDArray[np.uint8]:
         """Class of each patch of B, in B's grid, as `classes_a`."""
-        return self._patch_classes(self.output_b, self.layer_b)
+        return self._patch_classes(self.output_b, self.layer_b.paints)
 
     @cached_property
     def matched_classes(self) -> npt.NDArray[np.uint8]:
-        """Class of the patch of B that each patch of A is matched to: uint8 (gh, gw)."""
-        matched: npt.NDArray[np.uint8] = self.classes_b[self.forward.row[0], self.forward.col[0]]
-        return matched
+        """Class of the patch of B that each patch of A is matched to: uint8 (gh, gw).
+
+        Void, or 255 without a void, where there is no match.
+        """
+        matched = self.classes_b[self.forward.row[0], self.forward.col[0]]
+        void = None if self.palette is None else self.palette.void
+        nothing = np.uint8(255 if void is None else void)
+        classes: npt.NDArray[np.uint8] = np.where(self.forward.image[0] >= 0, matched, nothing)
+        return classes
 
     def class_counts(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Number of patches of each class in A and in B: int64 (C,) each; void is no class."""
@@ -195,13 +209,14 @@ class Matching(Shown):
     @cached_property
     def a_from_b(self) -> npt.NDArray[np.uint8]:
         """A put together from the matched patches of B: uint8, as `a`."""
-        return self._a_from_b.copy_from(_OnePicture(self.b))
+        return self._a_from_b.copy_from(_OnePicture(self.b), Photo())
 
     @cached_property
     def b_from_a(self) -> npt.NDArray[np.uint8]:
         """B put together from the matched patches of A: uint8, as `b`."""
-        pictures = _OnePicture(self.a)
-        return provenance(self.backward, self.layer_b, pictures).copy_from(pictures)
+        pictures, source = _OnePicture(self.a), self.layer.looks
+        found = provenance(self.backward, self.layer_b.looks, lambda image: source, pictures)
+        return found.copy_from(pictures, Photo())
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write forward.npz and backward.npz, a_from_b.png and b_from_a.png.
@@ -222,21 +237,24 @@ class Matching(Shown):
 
     @cached_property
     def _a_from_b(self) -> Provenance:
-        return provenance(self.forward, self.layer, _OnePicture(self.b))
+        source = self.layer_b.looks
+        return provenance(self.forward, self.layer.looks, lambda image: source, _OnePicture(self.b))
 
     def _owner(self, y: int, x: int) -> tuple[int, int]:
         """Grid position of the hyperpatch that owns a pixel."""
         check_pixel(self.layer.image_size, y, x)
-        rows, cols = self.layer.owners()
+        rows, cols = self.layer.looks.owners()
         return int(rows[y]), int(cols[x])
 
-    def _patch_classes(self, output: npt.NDArray[np.uint8], layer: Layer) -> npt.NDArray[np.uint8]:
+    def _patch_classes(
+        self, output: npt.NDArray[np.uint8], placement: Placement
+    ) -> npt.NDArray[np.uint8]:
         if not self.class_names:
             raise PaletteError(
                 "the network paints photos, which have no classes; if their colours stand for "
                 "classes, match with a palette (`--palette`)"
             )
-        return patch_labels(output, layer)
+        return patch_labels(output, placement)
 
 
 def check_pixel(image_size: tuple[int, int], y: int, x: int) -> None:
@@ -379,10 +397,7 @@ class _Side:
         if kind is not None and len(output) not in (1, 3):  # else it paints colours
             _check_classes(kind.palette, network, len(output))
         layer = dataclasses.replace(
-            tap,
-            shape=(*activation.shape[1:], tap.shape[2]),
-            image_size=size,
-            hyperpatch=hyperpatch or tap.hyperpatch,
+            network.layer(tap.name, size), hyperpatch=hyperpatch or tap.hyperpatch
         )
         packer = Packer((tap.name,), None, _DTYPE, {})
         cells, norms = packer.records({tap.name: activation}, reading.name)
@@ -436,6 +451,10 @@ class _OnePicture:
         """As `Pictures.take`."""
         taken: Picture = self._picture[row, col]
         return taken
+
+    def blank(self, size: Size) -> Picture:
+        """As `Pictures.blank`."""
+        return np.zeros((*size, *self._picture.shape[2:]), self._picture.dtype)
 
     def check(self, images: Iterable[int]) -> None:
         """As `Pictures.check`: it is in memory."""

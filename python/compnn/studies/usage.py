@@ -76,7 +76,7 @@ class Usage:
     attributes
         The values of each attribute, in the order of keys, most used first.
     pixels
-        Pixels of all queries together.
+        Pixels of all queries together that have a match.
     queries
         Number of queries.
     """
@@ -190,6 +190,8 @@ class UsageCounter:
     ) -> None:
         """Count the pixels, {index: pixels}, that images gave to one query.
 
+        Pixels that have no match are of no image, and are not counted.
+
         Parameters
         ----------
         counts
@@ -203,7 +205,7 @@ class UsageCounter:
         SearchError
             If there is no image of some index, or a number of pixels is negative.
         """
-        used = _indices(counts, len(self._names))
+        used = _indices(counts, len(self._names)) if counts else []
         pixels = np.array([counts[index] for index in used], np.int64)
         if (pixels < 0).any():
             raise SearchError(f"an image cannot give {int(pixels.min())} pixels; give 0 or more")
@@ -236,10 +238,10 @@ class UsageCounter:
         SearchError
             If nothing has.
         """
-        total = int(self._pixels.sum())
-        if not total:
+        if not self._count:
             raise SearchError("no pixels have been counted yet; add an explanation first")
-        bank_share = (self._expected / total).tolist()
+        total = int(self._pixels.sum())
+        bank_share = (self._expected / max(total, 1)).tolist()
         # Stable: images that gave as much stay in the bank's order.
         order = np.argsort(-self._pixels, kind="stable").tolist()
         pixels, queries = self._pixels.tolist(), self._queries.tolist()
@@ -314,7 +316,7 @@ def _origin(explanation: Explanation) -> str:
 
 def _shares(pixels: int, total: int, bank_share: float) -> tuple[float, float, float]:
     """(share, bank_share, ratio)."""
-    share = pixels / total
+    share = pixels / max(total, 1)
     return share, bank_share, share / bank_share if bank_share else math.nan
 
 

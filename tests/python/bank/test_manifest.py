@@ -31,6 +31,7 @@ from compnn.bank.shard import ShardContents, ShardLayer
 from compnn.errors import BankError
 from compnn.images.kinds import Labels, Photo, Values
 from compnn.images.palette import Palette
+from compnn.network.geometry import Geometry
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
 from compnn.network.output import OutputChoice
@@ -232,7 +233,15 @@ def test_missing_field_is_named(document: dict[str, Any], field: str) -> None:
         ("network_file", ".."),
         ("network_file", ""),
         ("layers", []),
-        ("layers[0].stride", [2, 3.0]),
+        ("layers[0].hyperpatch", [2, 3.0]),
+        ("layers[0].geometry.image_size", [16, True]),
+        ("layers[0].geometry.output_size", [16, 0]),
+        ("layers[0].geometry.looks", [["2", "0"]]),
+        ("layers[0].geometry.looks[0]", ["0", "0"]),
+        ("layers[0].geometry.looks[1]", ["2"]),
+        ("layers[0].geometry.paints[0]", [2, 0]),
+        ("layers[0].geometry.paints[1]", ["2", "1/0"]),
+        ("layers[0].geometry.paints[1]", ["1e9", "0"]),
         ("layers[0].shape", [1 << 63, 8, 4]),
         ("layers[0].shape", [8, 8]),
         ("layers[0]", {"name": "a/b:0"}),
@@ -293,10 +302,14 @@ def test_hyperpatch_that_does_not_fit(document: dict[str, Any]) -> None:
 
 
 def test_contents_of_a_shard_to_json_and_back() -> None:
+    placed = {
+        (size, cells): Geometry.by_sizes(cells, size)
+        for size, cells in (((8, 9), (2, 3)), ((8, 7), (2, 2)), ((9, 5), (2, 1)))
+    }
     contents = ShardContents(
         3,
         "int8",
-        {"a": ShardLayer(12, 48, 16, "f" * 32), "b": ShardLayer(7, 24, 24, None)},
+        {"a": ShardLayer(12, 48, 16, "f" * 32, placed), "b": ShardLayer(7, 24, 24, None, {})},
         None,
         1 << 40,
         99,

@@ -75,7 +75,7 @@ def test_each_image_keeps_its_own_cells(
             geometry = bank.layer_of(layer, index)
             assert geometry.image_size == (height, width)
             assert geometry.shape[:2] == (height // stride, width // stride)
-            assert geometry.stride == bank.layers[layer].stride == (stride, stride)
+            assert geometry == network.layer(layer, (height, width))
             assert geometry.hyperpatch == bank.layers[layer].hyperpatch == (2, 2)
             exact = network.activations(pair.input, [layer])[layer]
             np.testing.assert_allclose(

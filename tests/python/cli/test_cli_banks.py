@@ -31,7 +31,7 @@ def test_layers(run: Call, world: World) -> None:
     assert named.code == every.code == 0
     for layer in UNET_LAYERS:
         assert layer in named.out
-    assert re.search(r"encoder_2 +8x8x6 +4x4 +2x2x6 +4x4", named.out)
+    assert re.search(r"encoder_2 +8x8x6 +4u +4u +2x2x6 +4x4", named.out)
     assert "leaky_1" in every.out
     assert "leaky_1" not in named.out
 
@@ -42,7 +42,8 @@ def test_layers_as_json(run: Call, world: World) -> None:
     assert listed[1] == {
         "name": "encoder_2",
         "activation": [8, 8, 6],
-        "stride": [4, 4],
+        "looks": ["4u", "4u"],
+        "paints": ["4u", "4u"],
         "hyperpatch": [3, 1, 6],
         "patch": [4, 4],
         "grid": [6, 8],

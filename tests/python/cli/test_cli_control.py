@@ -138,7 +138,7 @@ def test_class_shares(run: Run, place: Path) -> None:
         (("--by", "wall", "--region", "sky"), "the region 'sky' cannot be found in the query"),
         (("--by", "wall", "--top-k", "0"), "--top-k"),
         (("--by", "wall", "--compose", "blend"), "'blend'"),
-        (("--by", "wall", "--target", "street.png"), "street.png is 24x32"),
+        (("--by", "wall", "--target", "street.png"), "q.png is 24x32, but for its input of 32x32"),
         (("--by", "wall", "-o", "q.png"), "cannot write"),
     ],
 )

@@ -368,7 +368,7 @@ def test_a_pickle_holds_no_pictures_that_are_in_the_folder(tmp_path: Path) -> No
 def test_the_version_is_that_of_this_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     explanation_of(photos()).save(tmp_path)
     monkeypatch.setattr(module, "_VERSION", 99)
-    with pytest.raises(SearchError, match=r"explanation\.json is of version 1, not 99"):
+    with pytest.raises(SearchError, match=r"explanation\.json is of version 2, not 99"):
         Explanation.load(tmp_path)
 
 

@@ -6,8 +6,6 @@ here in NumPy, patch by patch.
 
 from __future__ import annotations
 
-from fractions import Fraction
-from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +18,10 @@ from compnn.bank.bank import Bank, build
 from compnn.errors import DatasetError, ImageError, LayerError, SearchError
 from compnn.explanation.explainer import Explainer
 from compnn.explanation.explanation import Explanation
-from compnn.network.layer import Layer
 from compnn.network.onnx import OnnxNetwork
 from compnn.search.search import Auto, Exhaustive, HyperPatchMatch
 from memory_dataset import MemoryDataset
+from placements import given_by, owner
 from reference import Case, as_kept, place_index, similarities
 from tiny_networks import save_network
 
@@ -135,10 +133,10 @@ def test_what_the_bank_knows_of_sizes(explainer: Explainer, network: OnnxNetwork
         cells = bank.layer_of("cells", place)
         assert cells.image_size == (height, width)
         assert cells.shape == (-(-height // 4), -(-width // 4), 5)
-        assert cells.stride == (4, 4)
+        assert cells == network.layer("cells", (height, width))
         assert bank.layer_of("fine", place).shape == (height, width, 4)
-        given, target = bank.pair(place)
-        np.testing.assert_array_equal(given, TRAIN[index].input)
+        image, target = bank.pair(place)
+        np.testing.assert_array_equal(image, TRAIN[index].input)
         np.testing.assert_array_equal(target, TRAIN[index].target)
 
 
@@ -223,22 +221,6 @@ def test_a_hyperpatch_that_few_images_have_room_for(explainer: Explainer) -> Non
 # Pictures
 
 
-def axis_of(layer: Layer, axis: int) -> tuple[int, int, int, int]:
-    return layer.grid[axis], layer.stride[axis], layer.hyperpatch[axis], layer.image_size[axis]
-
-
-def copied(place: int, match: int, axis: tuple[int, int, int, int], there: int) -> Any:
-    """Along one axis: the pixels that a hyperpatch owns, and those that its match gives them."""
-    grid, stride, cells, pixels = axis
-    centre = (place + Fraction(cells, 2)) * stride
-    first, last = (floor(centre + half * Fraction(stride, 2)) for half in (-1, 1))
-    first = 0 if place == 0 else min(first, pixels)
-    last = pixels if place == grid - 1 else min(last, pixels)
-    shift = (match - place) * stride
-    for pixel in range(first, last):
-        yield pixel, min(max(pixel + shift, 0), there - 1)
-
-
 @pytest.mark.parametrize("size", QUERIES)
 @pytest.mark.parametrize("layer", ["cells", "fine"])
 def test_reconstructions_equal_loops_over_patches(
@@ -246,23 +228,25 @@ def test_reconstructions_equal_loops_over_patches(
 ) -> None:
     found = explainer.explain(query_of(size), layer, Exhaustive())
     expected = np.zeros((2, *size, 3), np.uint8)
-    field = found.field
-    for i, j in np.ndindex(field.grid):
-        index, row, col = (int(a[0, i, j]) for a in (field.image, field.row, field.col))
+    field, own = found.field, found.layer.looks
+    for y, x in np.ndindex(size):
+        at = owner(own, 0, y), owner(own, 1, x)
+        index, row, col = (int(a[0][at]) for a in (field.image, field.row, field.col))
+        source = explainer.bank.layer_of(layer, index).looks
         pair = TRAIN[KEPT[index]]
-        height, width = pair.input.shape[:2]
-        for y, source_y in copied(i, row, axis_of(found.layer, 0), height):
-            for x, source_x in copied(j, col, axis_of(found.layer, 1), width):
-                place = source_y, source_x
-                expected[:, y, x] = pair.input[place], pair.target[place]
+        place = (
+            given_by(own, source, 0, y, at[0], row, pair.input.shape[0]),
+            given_by(own, source, 1, x, at[1], col, pair.input.shape[1]),
+        )
+        expected[:, y, x] = pair.input[place], pair.target[place]
     np.testing.assert_array_equal(found.input, expected[0])
     np.testing.assert_array_equal(found.output, expected[1])
     assert found.network_output.shape == (*size, 3)
     sources = found.sources()
     assert sum(source.pixels for source in sources) == size[0] * size[1]
     for source in sources:
-        given, target = found.source_images(source.index)
-        np.testing.assert_array_equal(given, TRAIN.read(source.name).input)
+        image, target = found.source_images(source.index)
+        np.testing.assert_array_equal(image, TRAIN.read(source.name).input)
         np.testing.assert_array_equal(target, TRAIN.read(source.name).target)
     found.save(tmp_path)
     loaded = Explanation.load(tmp_path)

@@ -22,7 +22,7 @@ PALETTE = Palette(
 )
 LABELS = np.array([0, 1, 2, 3, 7], np.uint8)
 Picture = npt.NDArray[Any]
-Pasted = list[tuple[Rectangle, Picture]]
+Pasted = list[tuple[Rectangle, Picture, npt.NDArray[np.bool_] | None]]
 
 
 @st.composite
@@ -53,14 +53,14 @@ def paste(kind: Kind, rectangles: list[Rectangle], seed: int) -> Pasted:
     random = np.random.default_rng(seed)
     sizes = [(rows.stop - rows.start, cols.stop - cols.start) for rows, cols in rectangles]
     pictures = [random_picture(kind, random, size) for size in sizes]
-    return list(zip(rectangles, pictures, strict=True))
+    return [(*each, None) for each in zip(rectangles, pictures, strict=True)]
 
 
 def pixels_of(pasted: Pasted, row: int, col: int) -> list[Any]:
     """What is pasted at a pixel."""
     return [
         part[row - rows.start, col - cols.start]
-        for (rows, cols), part in pasted
+        for (rows, cols), part, _ in pasted
         if rows.start <= row < rows.stop and cols.start <= col < cols.stop
     ]
 
@@ -123,7 +123,7 @@ def test_labels_are_voted_on(cover: tuple[tuple[int, int], list[Rectangle], int]
         painted[painted > 0] -= np.uint8(20)
         return painted
 
-    painted = [(where, off(part)) for where, part in pasted]
+    painted = [(where, off(part), None) for where, part, _ in pasted]
     merged = kind.merge(size, lambda: off(owned), painted)
     np.testing.assert_array_equal(merged, PALETTE.colourise(expected))
 
@@ -147,14 +147,16 @@ def column(labels: list[int]) -> Picture:
 def test_ties(owner: int, votes: list[int], winner: int) -> None:
     everywhere = (slice(0, 1), slice(0, 1))
     for order in (votes, votes[::-1]):
-        pasted = [(everywhere, column([vote])) for vote in order]
+        pasted = [(everywhere, column([vote]), None) for vote in order]
         assert Labels(PALETTE).merge((1, 1), lambda: column([owner]), pasted).tolist() == [[winner]]
 
 
 @pytest.mark.parametrize("count", [255, 256, 300])
 def test_more_votes_than_a_byte_counts(count: int) -> None:
     everywhere = (slice(0, 1), slice(0, 1))
-    pasted = [(everywhere, column([1]))] * count + [(everywhere, column([2]))] * (count - 1)
+    pasted = [(everywhere, column([1]), None)] * count + [(everywhere, column([2]), None)] * (
+        count - 1
+    )
     assert Labels(PALETTE).merge((1, 1), lambda: column([2]), pasted).tolist() == [[1]]
 
 
@@ -169,14 +171,14 @@ def test_parts_of_one_picture_give_it_back(kind: Kind) -> None:
     elif isinstance(kind, Values):
         picture = random.normal(size=(6, 8)).astype(np.float32)
     parts = [(slice(0, 6), slice(0, 8)), (slice(1, 4), slice(2, 8)), (slice(0, 2), slice(0, 3))]
-    merged = kind.merge((6, 8), lambda: picture, [(where, picture[where]) for where in parts])
+    merged = kind.merge((6, 8), lambda: picture, [(where, picture[where], None) for where in parts])
     np.testing.assert_allclose(merged, picture, rtol=1e-6)
     assert merged.dtype == picture.dtype
 
 
 def test_inputs_of_values_are_averaged_as_the_photos_they_are() -> None:
     where = (slice(0, 1), slice(0, 1))
-    parts = [(where, np.full((1, 1, 3), grey, np.uint8)) for grey in (10, 11, 13)]
+    parts = [(where, np.full((1, 1, 3), grey, np.uint8), None) for grey in (10, 11, 13)]
     merged = Values("m").merge((1, 1), unasked, parts)
     assert merged.tolist() == [[[11, 11, 11]]]
     assert merged.dtype == np.uint8
@@ -185,5 +187,5 @@ def test_inputs_of_values_are_averaged_as_the_photos_they_are() -> None:
 def test_means_of_large_values_stay_finite() -> None:
     where = (slice(0, 1), slice(0, 1))
     large = np.array([[3e38]], np.float32)
-    merged = Values().merge((1, 1), unasked, [(where, large)] * 5)
+    merged = Values().merge((1, 1), unasked, [(where, large, None)] * 5)
     np.testing.assert_array_equal(merged, large)

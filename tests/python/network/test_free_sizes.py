@@ -62,14 +62,14 @@ def test_layers_stand_for_all_sizes(free: OnnxNetwork) -> None:
     assert free.input_size is None
     assert free.preprocessing.size is None
     assert {layer.image_size for layer in free.layers.values()} == {(256, 256)}
-    assert free.layers["encoder_3"] == Layer("encoder_3", (32, 32, 8), (8, 8), (2, 2), (256, 256))
+    assert free.layers["encoder_3"] == Layer.of("encoder_3", (32, 32, 8), (256, 256))
     for size in SIZES[:3]:
         for name, activation in free.read(image(*size), UNET_LAYERS).taps.items():
             if min(activation.shape[1:]) < 2:
                 continue  # too small for the hyperpatch
-            layer = free.layers[name].at(size, activation.shape[1:])
+            layer = free.layer(name, size)
             assert layer == Layer.of(name, (*activation.shape[1:], len(activation)), size)
-            rows, cols = layer.owners()
+            rows, cols = layer.looks.owners()
             assert (len(rows), len(cols)) == size
     assert "any size, 3 -> 3 channels" in repr(free)
 

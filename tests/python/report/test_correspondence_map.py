@@ -226,3 +226,17 @@ def test_real_facades(shared: Path) -> None:
         share = explanation.sources()[rank].share
         of_rank = near(found, hue_of(SOURCE_COLOURS[rank])) & is_coloured(large_map(sheet, 512))
         assert of_rank.mean() == pytest.approx(share, abs=0.06)
+
+
+@pytest.mark.parametrize("images", [[[0, -1], [1, 1]], [[-1, -1], [-1, -1]]])
+def test_patches_without_a_match_have_no_source(images: list[list[int]]) -> None:
+    explanation = explain([[0, 0], [1, 1]])
+    missing = np.array(images) < 0
+    for array in (explanation.field.image, explanation.field.row, explanation.field.col):
+        array[0, missing] = -1
+    explanation.field.similarity[0, missing] = 0
+    rows = legend_rows(explanation, 8)
+    assert (rows[-1].name, rows[-1].share) == ("no match", missing.mean())
+    assert len(rows) == len(explanation.sources()) + 1
+    assert correspondence_map(explanation).ndim == 3
+    assert explanation.sheet().ndim == 3

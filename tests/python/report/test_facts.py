@@ -38,12 +38,17 @@ def test_shares_are_ranked_and_add_up() -> None:
     assert [row.percent for row in rows] == ["50.0 %", "25.0 %", "25.0 %"]
 
 
-@given(st.lists(st.integers(1, 500), min_size=1, max_size=30), st.integers(1, 8))
-def test_percents_always_add_up_to_a_hundred(counts: list[int], shown: int) -> None:
+@given(
+    st.lists(st.integers(1, 500), min_size=1, max_size=30), st.integers(1, 8), st.integers(0, 300)
+)
+def test_percents_always_add_up_to_a_hundred(counts: list[int], shown: int, nothing: int) -> None:
     counts = sorted(counts, reverse=True)
     sources = [SimpleNamespace(index=i, name=str(i), pixels=n) for i, n in enumerate(counts)]
-    rows = legend_rows(SimpleNamespace(sources=lambda: sources), shown)  # type: ignore[arg-type]
-    assert len(rows) == min(shown, len(counts)) + (len(counts) > shown)
+    image = np.repeat([*range(len(counts)), -1], [*counts, nothing])[np.newaxis]
+    explanation = SimpleNamespace(sources=lambda: sources, provenance=SimpleNamespace(image=image))
+    rows = legend_rows(explanation, shown)  # type: ignore[arg-type]
+    assert len(rows) == min(shown, len(counts)) + (len(counts) > shown) + (nothing > 0)
+    assert (rows[-1].name == "no match") == (nothing > 0)
     assert sum(round(10 * float(row.percent.removesuffix(" %"))) for row in rows) == 1000
     assert sum(row.share for row in rows) == pytest.approx(1)
     for row in rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,19 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from compnn.errors import ImageError, LayerError, PaletteError, SearchError
 from compnn.explanation.query import Query
 from compnn.images.files import read_image, write_image
+from compnn.images.kinds import Photo
 from compnn.images.palette import Palette
+from compnn.network.geometry import AxisMap, Placement
 from compnn.network.layer import Layer
 from compnn.network.onnx import OnnxNetwork
 from compnn.network.preprocessing import Preprocessing
+from compnn.report.facts import matching_json
+from compnn.report.sheets.matches import match_sheet
 from compnn.search.search import Auto, Exhaustive, HyperPatchMatch
 from compnn.studies.matching import match
 from compnn.studies.patch_labels import patch_labels
 from matching_cases import SIZE, made_up, palette, photo
+from placements import given_by, owner
 from reference import Case, hyperpatches, similarities
 from tiny_networks import tiny_segnet, tiny_unet
 
@@ -222,20 +228,21 @@ def test_an_image_is_found_in_a_larger_one_around_it(any_size: OnnxNetwork) -> N
 def test_fields_between_two_sizes(
     seed: int, grid_a: tuple[int, int], grid_b: tuple[int, int]
 ) -> None:
-    """The stride is 4; the last patch of an image may be cut, so that places are clipped."""
+    """Cells of each image have their own size, and the last pixels may be beyond the other's."""
     size_a, size_b = ((4 * rows - 1, 4 * cols + 1) for rows, cols in (grid_a, grid_b))
     found = made_up(seed, grid=grid_a, size=size_a, grid_b=grid_b, size_b=size_b)
     for layer, other, field, picture, target in (
         (found.layer, found.layer_b, found.forward, found.a_from_b, found.b),
         (found.layer_b, found.layer, found.backward, found.b_from_a, found.a),
     ):
+        own, source = layer.looks, other.looks
         height, width = other.image_size
-        owner_rows, owner_cols = layer.owners()
         for y, x in np.ndindex(*layer.image_size):
-            at = owner_rows[y], owner_cols[x]
-            row = y + layer.stride[0] * (field.row[0][at] - at[0])
-            col = x + layer.stride[1] * (field.col[0][at] - at[1])
-            there = min(max(row, 0), height - 1), min(max(col, 0), width - 1)
+            at = owner(own, 0, y), owner(own, 1, x)
+            there = (
+                given_by(own, source, 0, y, at[0], int(field.row[0][at]), height),
+                given_by(own, source, 1, x, at[1], int(field.col[0][at]), width),
+            )
             np.testing.assert_array_equal(picture[y, x], target[there])
             if layer is found.layer:
                 assert found.point(y, x)[:2] == there
@@ -326,10 +333,10 @@ def test_patch_labels_are_the_most_frequent_of_the_pixels_owned(
     layer = Layer.of("layer", (*cells, 1), size)
     labels = np.random.default_rng(seed).integers(0, 4, size).astype(np.uint8)
     labels[labels == 3] = 255
-    found = patch_labels(labels, layer)
+    found = patch_labels(labels, layer.paints)
     assert found.shape == layer.grid
     assert found.dtype == np.uint8
-    rows, cols = layer.owners()
+    rows, cols = layer.paints.owners()
     for row, col in np.ndindex(*layer.grid):
         owned = labels[np.ix_(rows == row, cols == col)]
         if owned.size:
@@ -338,12 +345,13 @@ def test_patch_labels_are_the_most_frequent_of_the_pixels_owned(
 
 def test_a_patch_without_pixels_takes_the_label_of_the_nearest() -> None:
     # 10 cells of stride 2 would need 20 pixels; the last patches of 16 own none.
-    layer = Layer("layer", (1, 10, 1), (1, 2), (1, 1), (1, 16))
-    assert (layer.col_bounds()[8:] == 16).all()
+    maps = AxisMap(Fraction(1)), AxisMap(Fraction(2))
+    placement = Placement(maps, (1, 16), (1, 10), (1, 1))
+    assert (placement.col_bounds()[8:] == 16).all()
     labels = np.zeros((1, 16), np.uint8)
     labels[0, -1] = 7
     labels[0, 0] = labels[0, 1] = 3
-    assert patch_labels(labels, layer)[0].tolist() == [3, 0, 0, 0, 0, 0, 0, 0, 7, 7]
+    assert patch_labels(labels, placement)[0].tolist() == [3, 0, 0, 0, 0, 0, 0, 0, 7, 7]
 
 
 @given(st.integers(0, 2**32), st.booleans())
@@ -467,3 +475,33 @@ def test_segnet_matches_classes_far_better_than_chance(shared: Path) -> None:
     assert late.same_class > 0.8
     # The paper's Figure 8: correspondences become semantic towards the output.
     assert early.same_class < late.same_class
+
+
+# --- hyperpatches without a match
+
+
+def test_what_has_no_match_is_void_and_returns_nowhere() -> None:
+    found = made_up(3, void=9)
+    for array, value in zip(
+        (found.forward.image, found.forward.row, found.forward.col, found.forward.similarity),
+        (-1, -1, -1, 0),
+        strict=True,
+    ):
+        array[0, 2:, :5] = value
+    found.backward.image[0, 0, 0] = found.backward.row[0, 0, 0] = found.backward.col[0, 0, 0] = -1
+    matched = found.forward.image[0] >= 0
+    lost = (found.forward.row[0] == 0) & (found.forward.col[0] == 0)
+    assert (np.isinf(found.cycle) == (~matched | lost)).all()
+    assert (found.matched_classes[~matched] == 9).all()
+    in_a = found.classes_a[matched] != 9
+    assert found.agreement.sum() == (in_a & (found.matched_classes[matched] != 9)).sum()
+    y, x = found.layer.image_size[0] - 1, 0
+    assert found.point(y, x) == (-1, -1, 0)
+    assert found.point_classes(y, x)[1] == "void"
+    rows, cols = found.layer.looks.owners()
+    missing = ~matched[np.ix_(rows, cols)]
+    nothing = Photo().unmatched(found.a_from_b, missing)
+    np.testing.assert_array_equal(found.a_from_b, nothing)
+    assert matching_json(found, [(y, x)])["points"][0]["b"] is None  # type: ignore[index]
+    for points in ((), ((y, x), (0, 0))):
+        assert match_sheet(found, points=points).ndim == 3

@@ -283,3 +283,13 @@ def test_without_attributes_there_are_no_rows_of_them() -> None:
     counter.add_pixels({0: 4})
     assert counter.usage().attributes == ()
     assert counter.usage().images[0].ratio == pytest.approx(COUNT)
+
+
+def test_an_answer_without_any_match_is_of_nobody() -> None:
+    counter = UsageCounter(["a", "b"], {"a": {"wall": "red"}})
+    counter.add_pixels({}, [0, 1])
+    found = counter.usage()
+    assert (found.pixels, found.queries) == (0, 1)
+    assert found.never_used == ["a", "b"]
+    assert {image.share for image in found.images} == {0}
+    assert all(math.isnan(image.ratio) for image in found.images)

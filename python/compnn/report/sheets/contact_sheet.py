@@ -14,7 +14,7 @@ from compnn.report.facts import layer_title, patch_words
 from compnn.report.sheets.canvas import Canvas, overlaid, stacked, with_margin
 from compnn.report.sheets.grid import Grid, GridKind, equal_rows
 from compnn.report.sheets.legends import legends
-from compnn.report.sheets.pictures import resized
+from compnn.report.sheets.pictures import inside
 from compnn.report.sheets.reconstruction_columns import ReconstructionColumn, reconstruction_columns
 from compnn.report.sheets.text import BOLD, Style
 
@@ -112,10 +112,11 @@ def _heads(
     for name, picture in {"target": target, "global reconstruction": global_output}.items():
         if picture is None:
             continue
-        if picture.shape[:2] != first.query.shape[:2]:
+        size = first.network_output.shape[:2]
+        if picture.shape[:2] != size:
             raise ImageError(
                 f"the {name} is {picture.shape[0]}x{picture.shape[1]} (height x width) but the "
-                f"query is {first.query.shape[0]}x{first.query.shape[1]}; give one of that size"
+                f"network's output is {size[0]}x{size[1]}; give one of that size"
             )
         heads[name] = picture
     paint = first.target_kind.paint
@@ -155,7 +156,7 @@ def _head_band(
     for index, (name, picture) in enumerate(heads.items()):
         left = grid.column(index)
         canvas.text(name, 0, left, _head_name(grid), width=grid.cell[1])
-        canvas.framed(resized(picture, grid.cell[1]), top, left)
+        canvas.framed(inside(picture, grid.cell), top, left)
         _write_caption(canvas, grid, captions.get(name, ()), top + grid.cell[0], left)
     return canvas.pixels
 

@@ -14,7 +14,7 @@ from compnn.report.sheets.canvas import Canvas, overlaid, stacked, with_margin
 from compnn.report.sheets.colours import MUTED
 from compnn.report.sheets.grid import Grid, GridKind, equal_rows
 from compnn.report.sheets.legends import legends
-from compnn.report.sheets.pictures import resized
+from compnn.report.sheets.pictures import inside
 from compnn.report.sheets.reconstruction_columns import ReconstructionColumn, reconstruction_columns
 from compnn.report.sheets.text import BOLD, Style
 from compnn.studies.control import UNRESTRICTED, Control
@@ -85,7 +85,7 @@ def _head_band(
     canvas = Canvas(top + grid.cell[0] + 1, grid.width)
     for index, (name, picture) in enumerate(heads.items()):
         canvas.text(name, 0, grid.column(index), grid.name, width=grid.cell[1])
-        canvas.framed(resized(picture, grid.cell[1]), top, grid.column(index))
+        canvas.framed(inside(picture, grid.cell), top, grid.column(index))
     first, left = control.unrestricted, grid.legend_left(len(heads))
     explained = legends(first.input_kind, first.target_kind, grid.width - left, grid.detail.size)
     if not explained:

@@ -62,14 +62,15 @@ def correspondence_map(explanation: Explanation, *, sources: int = 6) -> npt.NDA
         )
     rows = legend_rows(explanation, sources)
     shown = [row for row in rows if row.index is not None]
-    picture = _picture_width(explanation.layer.image_size[1])
+    picture = _picture_width(explanation.layer.output_size[1])
     cards = [_card(explanation, row, picture) for row in shown]
     columns = 1 if len(cards) <= _MOST_CARDS_IN_ONE_COLUMN else 2
     lines = [
         beside(cards[start : start + columns], 2 * _GAP) for start in range(0, len(cards), columns)
     ]
     left = _answer_panel(explanation, rows, 2 * picture)
-    return with_margin(beside([left, stacked(lines, round(1.5 * _GAP))], 3 * _GAP), 2 * _GAP)
+    parts = [left, stacked(lines, round(1.5 * _GAP))] if lines else [left]
+    return with_margin(beside(parts, 3 * _GAP), 2 * _GAP)
 
 
 def _picture_width(natural: int) -> int:
@@ -110,7 +111,7 @@ def _answer_panel(
 def _large_map(
     explanation: Explanation, rows: Sequence[LegendRow], width: int
 ) -> npt.NDArray[np.uint8]:
-    ranks = np.full(explanation.layer.image_size, -1, dtype=np.int32)
+    ranks = np.full(explanation.layer.output_size, -1, dtype=np.int32)
     shown = [row.index for row in rows if row.index is not None]
     for rank, index in enumerate(shown):
         ranks[explanation.provenance.image == index] = rank
@@ -127,14 +128,18 @@ def _card(explanation: Explanation, row: LegendRow, width: int) -> npt.NDArray[n
     """Return the target and the input of a source, with the pixels that it gave in its colour."""
     assert row.index is not None
     assert row.rank is not None
-    used = explanation.provenance.image == row.index
-    at = explanation.provenance.row[used], explanation.provenance.col[used]
     source_input, source_target = explanation.source_images(row.index)
-    ranks = np.full(source_input.shape[:2], -1, dtype=np.int32)
-    ranks[at] = row.rank - 1
     patch = min(explanation.layer.patch)
-    output, _ = _tinted(source_target, explanation.target_kind, ranks, width, patch)
-    input_, _ = _tinted(source_input, explanation.input_kind, ranks, width, patch)
+    tinted = []
+    for picture, kind, given in (
+        (source_target, explanation.target_kind, explanation.provenance),
+        (source_input, explanation.input_kind, explanation.input_provenance),
+    ):
+        used = given.image == row.index
+        ranks = np.full(picture.shape[:2], -1, dtype=np.int32)
+        ranks[given.row[used], given.col[used]] = row.rank - 1
+        tinted.append(_tinted(picture, kind, ranks, width, patch)[0])
+    output, input_ = tinted
     body = beside([_labelled("output", output), _labelled("input", input_)], _GAP // 2)
     heading = Canvas(2 * _BADGE + 6, body.shape[1])
     _name_line(heading, row, 0, body.shape[1] - _PERCENT_WIDTH, body.shape[1])
@@ -146,7 +151,7 @@ def _tinted(
     kind: Kind,
     ranks: npt.NDArray[np.int32],
     width: int,
-    patch: int,
+    patch: float,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
     """Return the highlighted picture at `width`, lines between its sources, and its ranks."""
     scale = width / ranks.shape[1]

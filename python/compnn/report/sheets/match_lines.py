@@ -28,7 +28,7 @@ class MatchLine:
     Attributes
     ----------
     start, end
-        Pixels (y, x) of A and of B.
+        Pixels (y, x) of A and of B; no end where there is no match.
     start_colour, end_colour
         Of the class in A, and in B; the same colour where there are no classes.
     consistent
@@ -38,7 +38,7 @@ class MatchLine:
     """
 
     start: _Place
-    end: _Place
+    end: _Place | None
     start_colour: Colour
     end_colour: Colour
     consistent: bool
@@ -59,15 +59,20 @@ def match_lines(
         If A has no such point.
     """
     layer, field = matching.layer, matching.forward
-    ends: list[tuple[tuple[int, int], _Place, _Place]]
+    ends: list[tuple[tuple[int, int], _Place, _Place | None]]
     if points:
         found = [(y, x, matching.point(y, x)) for y, x in points]
-        rows, cols = layer.owners()
-        ends = [((int(rows[y]), int(cols[x])), (y, x), (to.y, to.x)) for y, x, to in found]
+        rows, cols = layer.looks.owners()
+        ends = [
+            ((int(rows[y]), int(cols[x])), (y, x), None if to.y < 0 else (to.y, to.x))
+            for y, x, to in found
+        ]
     else:
         ends = []
         for at in sample_patches(matching, count):
             matched = int(field.row[0][at]), int(field.col[0][at])
+            if matched[0] < 0:
+                continue
             ends.append((at, _centre(layer, at), _centre(matching.layer_b, matched)))
     lines = []
     for number, (at, start, end) in enumerate(ends):
@@ -95,19 +100,25 @@ def draw_match_lines(
     """
     ordered = sorted(lines, key=lambda line: line.consistent)
     starts = [_on_sheet(line.start, corners[0], scales[0]) for line in ordered]
-    ends = [_on_sheet(line.end, corners[1], scales[1]) for line in ordered]
+    ends = [
+        None if line.end is None else _on_sheet(line.end, corners[1], scales[1]) for line in ordered
+    ]
     placed = list(zip(ordered, starts, ends, strict=True))
     for line, start, end in placed:
-        _draw_line(canvas, start, end, line.start_colour, thin=not line.consistent)
+        if end is not None:
+            _draw_line(canvas, start, end, line.start_colour, thin=not line.consistent)
     for line, start, end in placed:
         _draw_end(canvas, start, line.start_colour, line.number, badge)
-        _draw_end(canvas, end, line.end_colour, line.number, badge)
+        if end is not None:
+            _draw_end(canvas, end, line.end_colour, line.number, badge)
 
 
 def _centre(layer: Layer, at: tuple[int, int]) -> _Place:
     """The pixel (y, x) in the middle of the hyperpatch at a grid position."""
-    sizes = zip(at, layer.stride, layer.hyperpatch, layer.image_size, strict=True)
-    y, x = (min(s * (i + h / 2) - 0.5, pixels - 1.0) for i, s, h, pixels in sizes)
+    y, x = (
+        min(max(float(centre) - 0.5, 0.0), pixels - 1.0)
+        for centre, pixels in zip(layer.looks.centre(at), layer.image_size, strict=True)
+    )
     return y, x
 
 

@@ -42,7 +42,9 @@ def match_points(
         canvas.badge(line.number, (middle, radius + 2), radius, line.start_colour)
         found = matching.point(y, x)
         text = f"{y},{x} → {found.y},{found.x}   {found.similarity:.3f}"
-        if matching.class_names:
+        if found.y < 0:
+            text = f"{y},{x} → no match"
+        elif matching.class_names:
             text += "   " + " → ".join(matching.point_classes(y, x))
         left = 2 * radius + size
         canvas.text(text, middle - plain.line_height // 2, left, plain, width=width - left)

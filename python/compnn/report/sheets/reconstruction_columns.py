@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from compnn.explanation.explanation import Explanation
 from compnn.report.sheets.canvas import Canvas
 from compnn.report.sheets.grid import Grid
-from compnn.report.sheets.pictures import resized
+from compnn.report.sheets.pictures import inside
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,6 @@ def reconstruction_columns(
         canvas.text(column.title, 0, left, grid.name, width=grid.cell[1])
         canvas.text(column.detail, grid.name.line_height, left, grid.detail, width=grid.cell[1])
         output = explanation.target_kind.paint(explanation.output)
-        canvas.framed(resized(explanation.input, grid.cell[1]), input_top, left)
-        canvas.framed(resized(output, grid.cell[1]), output_top, left)
+        canvas.framed(inside(explanation.input, grid.cell), input_top, left)
+        canvas.framed(inside(output, grid.cell), output_top, left)
     return canvas, bottom

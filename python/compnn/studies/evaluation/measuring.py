@@ -10,6 +10,7 @@ from compnn.explanation.explainer import Explainer
 from compnn.explanation.query import Query
 from compnn.images.kinds import Picture
 from compnn.images.measures import Observation
+from compnn.network.network import fit_target
 from compnn.search.search import Search
 from compnn.studies.evaluation.plan import Plan
 from compnn.studies.evaluation.record import Measured, Record
@@ -47,11 +48,9 @@ class Measuring:
         """
         network, bank = self._explainer.network, self._explainer.bank
         network.check_image(pair.input, pair.name)
-        return Pair(
-            pair.name,
-            network.fit(pair.input, bank.input_kind),
-            network.fit(pair.target, bank.target_kind),
-        )
+        image = network.fit(pair.input, bank.input_kind)
+        target = fit_target(network, pair.target, image, bank.target_kind, pair.name)
+        return Pair(pair.name, image, target)
 
     def measure(self, pair: Pair) -> Record:
         """Measure a pair of the network's size.
