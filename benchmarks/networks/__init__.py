@@ -1,0 +1,1 @@
+"""Whether compnn reads networks rightly: files, and real architectures exported by PyTorch."""

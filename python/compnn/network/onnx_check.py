@@ -1,0 +1,533 @@
+"""Maps checked by perturbation: what a cell of a tap really looks at and paints (paper, 3.1).
+
+A map that was composed operator by operator is right when the middle of what a cell depends on, or
+of what depends on it, is where the map says. Along a whole network that is hard to see: attention
+and pooled vectors reach every pixel, a dead ReLU hides one, and what passes the corners of twenty
+kernels is lost in rounding. So the operators of the local path run one after the other, all their
+other inputs held at their unperturbed values, and after each the elements that have changed are
+perturbed anew, at full strength. What is left is the support: the elements that are reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+
+from compnn.errors import NetworkError
+from compnn.network.geometry import AxisMap, Maps
+from compnn.network.onnx_graph import OnnxGraph
+from compnn.network.onnx_sessions import open_session, run_session
+
+# Perturbations of each operator: of both signs in all channels, so that few are needed.
+_DRAWS = 2
+# A perturbation is as large as this many standard deviations of what it is added to.
+_STRENGTH = 4.0
+# Runs of a path for one axis of one map: a bisection takes about 10 for each cell.
+_MOST_RUNS = 300
+# Cells that must be seen, and the least along one axis.
+_LEAST_CELLS, _LEAST_STEPS = 9, 3
+# Stairs along an axis, of cells finer than a tensor on their path; those at both ends are left out.
+_STAIRS = _LEAST_STEPS + 2
+# Their statistics reach over places: held, they pass on each element as it is.
+_NORMALISATIONS = {
+    "GroupNorm",
+    "GroupNormalization",
+    "InstanceNormalization",
+    "LayerNormalization",
+    "LpNormalization",
+    "MeanVarianceNormalization",
+    "RMSNormalization",
+    "SimplifiedLayerNormalization",
+}
+
+_Array: TypeAlias = npt.NDArray[Any]
+_Mask: TypeAlias = npt.NDArray[np.bool_]
+
+
+class PathStep(Protocol):
+    """An operator of a local path: index into the graph's nodes, and its inputs that vary."""
+
+    @property
+    def node(self) -> int: ...
+    @property
+    def varies(self) -> tuple[int, ...]: ...
+
+
+class Placed(Protocol):
+    """A tensor with rows and columns."""
+
+    @property
+    def name(self) -> str: ...
+    def to_chw(self, value: _Array, /) -> _Array: ...
+
+
+class PlacedTap(Placed, Protocol):
+    """A tensor inside a network, with its maps."""
+
+    @property
+    def looks(self) -> Maps: ...
+    @property
+    def paints(self) -> Maps | None: ...
+
+
+class Paths(Protocol):
+    """What following a graph gives: its taps, its output, and the local paths between them."""
+
+    @property
+    def taps(self) -> Mapping[str, PlacedTap]: ...
+    @property
+    def output(self) -> Placed | None: ...
+    def looks_path(self, tap: str, /) -> Sequence[PathStep]: ...
+    def paints_path(self, tap: str, /) -> Sequence[PathStep]: ...
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What perturbing says about the maps of a tap.
+
+    Attributes
+    ----------
+    cells
+        Cells that were compared; 0 where nothing could be seen.
+    difference
+        In pixels: how far the middle of what is reached lies from where the maps say, beyond what
+        cells finer than a tensor on their path need; the larger one of rows and columns.
+    reason
+        Why nothing could be seen; else "".
+    """
+
+    cells: int
+    difference: Fraction = Fraction(0)
+    reason: str = ""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it was seen, to half a pixel, that the maps are right."""
+        return self.cells > 0 and self.difference <= Fraction(1, 2)
+
+    def __str__(self) -> str:
+        if not self.cells:
+            return f"cannot be seen at this size: {self.reason}"
+        return "agrees" if self.agrees else f"differs by {float(self.difference):.3g} pixels"
+
+
+@dataclass(frozen=True)
+class TapCheck:
+    """Verdicts on both maps of a tap; None for paints where no path leads to the output."""
+
+    looks: Verdict
+    paints: Verdict | None
+
+
+def check_tap(
+    graph: OnnxGraph,
+    paths: Paths,
+    tap: str,
+    image: npt.NDArray[np.floating[Any] | np.uint8],
+    axes: tuple[int, int, int] = (1, 2, 3),
+) -> TapCheck:
+    """Compare both maps of a tap with what perturbing shows.
+
+    Parameters
+    ----------
+    graph : the network; its nodes are those that the steps of `paths` count
+    paths : what following it has given, at the size of `image`
+    tap : a name in `paths.taps`
+    image : a batch of one, as the network takes it; not constant, best of real or random pixels
+    axes : the dimensions of `image` that are channels, rows and columns
+
+    Returns
+    -------
+    TapCheck
+        The same for the same graph and image.
+
+    Raises
+    ------
+    NetworkError
+        When the network does not run on `image`.
+    """
+
+    def image_chw(value: _Array) -> _Array:
+        return np.asarray(np.transpose(value, (0, *axes))[0])
+
+    traced = paths.taps[tap]
+    looks = _verdict(
+        lambda: _Path(graph, paths.looks_path(tap), graph.input.name, tap, image),
+        image_chw,
+        traced.to_chw,
+        traced.looks,
+        of_cells=True,
+    )
+    output, maps = paths.output, traced.paints
+    if output is None or maps is None:
+        return TapCheck(looks, None)
+    paints = _verdict(
+        lambda: _Path(graph, paths.paints_path(tap), tap, output.name, image),
+        traced.to_chw,
+        output.to_chw,
+        maps,
+        of_cells=False,
+    )
+    return TapCheck(looks, paints)
+
+
+class _NotRun(Exception):
+    """An operator cannot run alone: its reason is the argument."""
+
+
+class _Path:
+    """The operators from the tensor `source` to the tensor `target`, ready to be perturbed.
+
+    `base`: the source's unperturbed value; `result`: the target's.
+    """
+
+    def __init__(
+        self,
+        graph: OnnxGraph,
+        steps: Sequence[PathStep],
+        source: str,
+        target: str,
+        image: npt.NDArray[np.floating[Any] | np.uint8],
+    ) -> None:
+        nodes = [graph.proto.graph.node[step.node] for step in steps]
+        varying = [[node.input[i] for i in s.varies] for node, s in zip(nodes, steps, strict=True)]
+        held = {
+            name
+            for node, step in zip(nodes, steps, strict=True)
+            for name in _held_names(node, step.varies)
+        }
+        values: dict[str, _Array] = {
+            tensor.name: onnx.numpy_helper.to_array(tensor)
+            for tensor in graph.proto.graph.initializer
+            if tensor.name in held
+        }
+        values[graph.input.name] = image
+        values |= _unperturbed(graph, sorted((held | {source}) - values.keys()), image)
+        self.source, self.target = source, target
+        self._base: dict[str, _Array] = {source: values[source]}
+        self._perturbed: dict[str, list[_Array]] = {}
+        self._rounding: dict[str, float] = {}
+        self._perturb(source, 0)
+        self._operators: list[_Operator] = []
+        for step, node, inputs in zip(steps, nodes, varying, strict=True):
+            operator = _Operator(graph, node, step.varies, inputs, values)
+            results = operator.run([self._base[name] for name in inputs])
+            for name, result in zip(operator.outputs, results, strict=True):
+                self._base[name] = result
+                self._rounding[name] = _rounding(result)
+                if np.issubdtype(result.dtype, np.floating):
+                    self._perturb(name, step.node + 1)
+            self._operators.append(operator)
+        if target not in self._base:
+            raise _NotRun("its path does not lead to it")
+
+    @property
+    def base(self) -> _Array:
+        return self._base[self.source]
+
+    @property
+    def result(self) -> _Array:
+        return self._base[self.target]
+
+    def _perturb(self, name: str, number: int) -> None:
+        value = self._base[name]
+        draws = []
+        for draw in range(_DRAWS):
+            rng = np.random.default_rng([draw, number])
+            if not np.issubdtype(value.dtype, np.floating):  # pixels: any other value
+                draws.append(value + rng.integers(64, 192, value.shape).astype(value.dtype))
+                continue
+            strength = _STRENGTH * float(np.std(value, dtype=np.float64)) or 1.0
+            noise = rng.uniform(0.5, 1.5, value.shape) * rng.choice((-1, 1), value.shape)
+            draws.append((value + strength * noise).astype(value.dtype))
+        self._perturbed[name] = draws
+
+    def reached(self, where: _Mask) -> _Mask:
+        """The elements of the target that depend on those of the source that are `where`."""
+        masks = {self.source: where}
+        changed: dict[str, list[_Array]] = {}  # of tensors that are no floats: as they came out
+        for operator in self._operators:
+            touched = [name for name in operator.inputs if masks[name].any()]
+            if operator.passes and touched:
+                masks[operator.outputs[0]] = masks[operator.inputs[0]]
+                continue
+            found = [np.zeros(self._base[name].shape, np.bool_) for name in operator.outputs]
+            came: list[list[_Array]] = [[] for _ in operator.outputs]
+            for draw in range(_DRAWS if touched else 0):
+                results = operator.run(
+                    [
+                        np.where(
+                            masks[name],
+                            self._perturbed.get(name, changed.get(name, []))[draw],
+                            self._base[name],
+                        )
+                        for name in operator.inputs
+                    ]
+                )
+                for i, (name, result) in enumerate(zip(operator.outputs, results, strict=True)):
+                    if result.shape != found[i].shape:
+                        raise _NotRun(f"the shape of {name!r} depends on the values of the image")
+                    found[i] |= _differ(result, self._base[name], self._rounding[name])
+                    came[i].append(result)
+            for name, mask, results in zip(operator.outputs, found, came, strict=True):
+                masks[name] = mask
+                if name not in self._perturbed:
+                    changed[name] = results or [self._base[name]] * _DRAWS
+        return masks[self.target]
+
+
+class _Operator:
+    """One node that runs alone, with all inputs but those that vary inside it.
+
+    `inputs`: the tensors that vary, by position; `outputs`: the names it gives; `passes`: whether
+    each element stays what it is, as in a normalisation whose statistics are held.
+    """
+
+    def __init__(
+        self,
+        graph: OnnxGraph,
+        node: onnx.NodeProto,
+        varies: tuple[int, ...],
+        inputs: list[str],
+        values: Mapping[str, _Array],
+    ) -> None:
+        self.inputs = inputs
+        self.passes = node.op_type in _NORMALISATIONS and list(varies) == [0]
+        self.outputs = [name for name in node.output if name][: 1 if self.passes else None]
+        self._graph, self._node, self._varies = graph, node, varies
+        self._values = {name: values[name] for name in _held_names(node, varies)}
+        self._session: onnxruntime.InferenceSession | None = None
+
+    def run(self, varying: Sequence[_Array]) -> list[_Array]:
+        if self._session is None:
+            self._session = self._open(varying)
+        feeds = {f"varies {i}": value for i, value in zip(self._varies, varying, strict=True)}
+        try:
+            results: list[_Array] = self._session.run(self.outputs, feeds)
+        except Exception as error:  # ONNX Runtime's errors share no base of their own
+            raise _NotRun(f"{self._node.op_type} does not run alone: {error}") from error
+        if not all(isinstance(result, np.ndarray) for result in results):
+            raise _NotRun(f"{self._node.op_type} gives a sequence")
+        return results
+
+    def _open(self, varying: Sequence[_Array]) -> onnxruntime.InferenceSession:
+        model = onnx.ModelProto(ir_version=self._graph.proto.ir_version)
+        model.opset_import.extend(
+            each
+            for each in self._graph.proto.opset_import
+            if each.domain in ("", "ai.onnx", self._node.domain)
+        )
+        model.graph.name = "one operator"
+        node = model.graph.node.add()
+        node.CopyFrom(self._node)
+        for i, value in zip(self._varies, varying, strict=True):
+            # By position: a node may read one tensor twice, and only once along the path.
+            node.input[i] = f"varies {i}"
+            model.graph.input.append(
+                onnx.helper.make_tensor_value_info(
+                    node.input[i], onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
+                )
+            )
+        model.graph.initializer.extend(
+            onnx.numpy_helper.from_array(value, name) for name, value in self._values.items()
+        )
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in self.outputs)
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.intra_op_num_threads = 1  # threads of many sessions that wait slow each other
+        try:
+            return open_session(self._graph, bytes(model.SerializeToString()), options)
+        except NetworkError as error:
+            raise _NotRun(f"{self._node.op_type} does not run alone: {error}") from error
+
+
+def _held_names(node: onnx.NodeProto, varies: tuple[int, ...]) -> Iterator[str]:
+    """The tensors that a node reads and that do not vary, in its branches too."""
+    yield from (name for i, name in enumerate(node.input) if name and i not in varies)
+    for attribute in node.attribute:
+        for body in (attribute.g, *attribute.graphs):
+            inside = {value.name for value in (*body.input, *body.initializer)}
+            inside |= {name for inner in body.node for name in inner.output}
+            reads = {name for inner in body.node for name in _held_names(inner, ())}
+            yield from sorted((reads | {output.name for output in body.output}) - inside)
+
+
+def _unperturbed(
+    graph: OnnxGraph,
+    names: Sequence[str],
+    image: npt.NDArray[np.floating[Any] | np.uint8],
+) -> dict[str, _Array]:
+    if not names:
+        return {}
+    session = open_session(graph, graph.cut(names), onnxruntime.SessionOptions())
+    return run_session(graph, session, names, image)
+
+
+def _rounding(base: _Array) -> float:
+    """By how much elements may differ that nothing has reached: sums of the same numbers."""
+    if not np.issubdtype(base.dtype, np.floating):
+        return 0.0
+    finite = np.abs(base[np.isfinite(base)])
+    return 16 * float(np.finfo(base.dtype).eps) * float(finite.max(initial=0))
+
+
+def _differ(values: _Array, base: _Array, rounding: float) -> _Mask:
+    """Where values are others, beyond rounding; NaN is another value."""
+    if not np.issubdtype(base.dtype, np.floating):
+        return np.asarray(values != base)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(~(np.abs(values - base) <= rounding))
+
+
+_Extents: TypeAlias = dict[int, tuple[int, int]]
+"""First and last of the rows that belong to a cell, by its index."""
+_Reaches: TypeAlias = Callable[[slice], npt.NDArray[np.bool_]]
+"""Which indices of the target a slice of the source's reaches."""
+_ALL = -1  # The index of all cells together.
+
+
+def _extents_of_cells(reaches: _Reaches, size: int, cells: range) -> _Extents:
+    """For each cell of the target the first and last index of the source that it depends on."""
+
+    def cells_and_all(part: slice) -> npt.NDArray[np.bool_]:
+        mask = reaches(part)
+        return np.append(mask, mask.any())
+
+    everything = cells_and_all(slice(0, size))
+    seen = [cell for cell in (*cells, _ALL) if everything[cell]]
+    first = _bisect(seen, size, lambda p: cells_and_all(slice(0, p + 1)))
+    last = _bisect(seen, size, lambda p: cells_and_all(slice(size - 1 - p, size)))
+    return {cell: (first[cell], size - 1 - last[cell]) for cell in seen}
+
+
+def _bisect(
+    cells: Sequence[int], size: int, reached: Callable[[int], npt.NDArray[np.bool_]]
+) -> dict[int, int]:
+    """For each cell the least index at which it is reached; it is at all larger ones, too."""
+    low, high = dict.fromkeys(cells, 0), dict.fromkeys(cells, size - 1)
+    middle = 0  # first, since it settles where all of them begin
+    while any(low[cell] < high[cell] for cell in cells):
+        mask = reached(middle)  # it tells something of every cell
+        for cell in cells:
+            if mask[cell]:
+                high[cell] = min(high[cell], middle)
+            else:
+                low[cell] = max(low[cell], middle + 1)
+                high[cell] = max(high[cell], low[cell])
+        widest = max(cells, key=lambda cell: high[cell] - low[cell])
+        middle = (low[widest] + high[widest]) // 2
+    return low
+
+
+def _extents_on_output(reaches: _Reaches, size: int, cells: range) -> _Extents:
+    """For each cell of the source the first and last index of the target that depends on it."""
+    extents = {}
+    for cell in (*cells, _ALL):
+        changed = np.flatnonzero(reaches(slice(0, size) if cell == _ALL else slice(cell, cell + 1)))
+        if changed.size:
+            extents[cell] = (int(changed[0]), int(changed[-1]))
+    return extents
+
+
+def _verdict(
+    path: Callable[[], _Path],
+    source_chw: Callable[[_Array], _Array],
+    target_chw: Callable[[_Array], _Array],
+    maps: Maps,
+    *,
+    of_cells: bool,
+) -> Verdict:
+    """Of the maps from the cells of the target to the source, or of those of the source."""
+    try:
+        run = path()
+        # Where each (channel, row, column) lies in the tensors as they are.
+        source = source_chw(np.arange(run.base.size).reshape(run.base.shape))
+        target = target_chw(np.arange(run.result.size).reshape(run.result.shape))
+        found = [
+            _check_axis(run, source, target, axis, maps[axis], of_cells=of_cells) for axis in (0, 1)
+        ]
+    except _NotRun as error:
+        return Verdict(0, reason=str(error))
+    cells = found[0][0] * found[1][0]
+    if cells < _LEAST_CELLS:
+        return Verdict(
+            0, reason=f"{cells} cells, not {_LEAST_CELLS}, reach no border of the picture"
+        )
+    return Verdict(cells, max(found[0][1], found[1][1]))
+
+
+def _check_axis(
+    path: _Path,
+    source: npt.NDArray[np.int64],
+    target: npt.NDArray[np.int64],
+    axis: int,
+    axis_map: AxisMap,
+    *,
+    of_cells: bool,
+) -> tuple[int, Fraction]:
+    """How many cells along an axis can be compared, and by how many pixels they differ."""
+    source, target = np.moveaxis(source, axis + 1, 0), np.moveaxis(target, axis + 1, 0)
+    runs = 0
+
+    def reaches(part: slice) -> npt.NDArray[np.bool_]:
+        nonlocal runs
+        runs += 1
+        if runs > _MOST_RUNS:
+            raise _NotRun(f"more than {_MOST_RUNS} runs are needed")
+        where = np.zeros(path.base.size, np.bool_)
+        where[source[part].ravel()] = True
+        reached = path.reached(where.reshape(path.base.shape)).ravel()
+        return np.asarray(reached[target.reshape(len(target), -1)].any(axis=1))
+
+    extents = _extents_of_cells if of_cells else _extents_on_output
+    cells = len(target if of_cells else source)
+    count = min(_LEAST_STEPS, cells)
+    while True:
+        start = (cells - count) // 2
+        found = extents(reaches, len(source), range(start, start + count))
+        # The border is that of what is reached at all: the last pixels may be read by no cell, and
+        # a cell whose window a padding has clipped further on does not touch them.
+        least, most = found.pop(_ALL, (0, 0))
+        middles = {
+            cell: Fraction(first + last + 1, 2)
+            for cell, (first, last) in sorted(found.items())
+            if first > least and last < most
+        }
+        steps = len(set(middles.values()))
+        # Those farther out are nearer to a border.
+        if steps == count or steps >= _STAIRS or len(middles) < count or count == cells:
+            return _compare(middles, axis_map)
+        count = min(2 * count, cells)
+
+
+def _compare(middles: Mapping[int, Fraction], axis_map: AxisMap) -> tuple[int, Fraction]:
+    """How many cells have middles, and how far these lie from where the map says.
+
+    Cells finer than a tensor on their path have the middles of that tensor's cells: a staircase
+    around the map. A cell may lie off it by half of what a stair is higher than the slope, and the
+    stairs together must lie on it. Stairs of which only a part is seen are left out.
+    """
+    cells = list(middles)
+    values = list(middles.values())
+    if len(set(values)) < len(values):
+        whole = [i for i, value in enumerate(values) if value not in (values[0], values[-1])]
+        cells, values = [cells[i] for i in whole], [values[i] for i in whole]
+    if len(set(values)) < _LEAST_STEPS:
+        return 0, Fraction(0)
+    off = [
+        value - axis_map(cell + Fraction(1, 2)) for cell, value in zip(cells, values, strict=True)
+    ]
+    steps = [b - a for a, b in pairwise(values)]
+    slope = (values[-1] - values[0]) / (cells[-1] - cells[0])
+    stair = max(Fraction(0), max(steps) - slope)
+    together = abs(max(off) + min(off)) / 2
+    alone = max(map(abs, off)) - stair / 2
+    return len(cells), max(together, alone)
