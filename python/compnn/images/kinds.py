@@ -313,8 +313,13 @@ class Labels(Kind):
         return self.palette.quantise(picture) if picture.ndim == 3 else picture
 
     def paint(self, picture: Picture) -> npt.NDArray[np.uint8]:
-        """As `Kind.paint`, in the palette's colours."""
-        return picture if picture.ndim == 3 else self.palette.colourise(picture)
+        """As `Kind.paint`, in the palette's colours; void that the palette lacks is hatched."""
+        if picture.ndim == 3:
+            return picture
+        nothing = picture == 255
+        if self.palette.is_label()[255] or not nothing.any():
+            return self.palette.colourise(picture)
+        return _hatched(self.palette.colourise(np.where(nothing, np.uint8(0), picture)), nothing)
 
     def merge(
         self,
@@ -417,13 +422,14 @@ class Values(Kind):
         return picture
 
     def paint(self, picture: Picture) -> npt.NDArray[np.uint8]:
-        """As `Kind.paint`: greys from black (`limits[0]`) to white (`limits[1]`)."""
+        """As `Kind.paint`: greys from `limits[0]`, black, to `limits[1]`, white; NaN is hatched."""
         if picture.ndim == 3:
             return picture
         low, high = self.limits
-        share = (picture.astype(np.float64) - low) / (high - low)
+        nothing = np.isnan(picture)
+        share = (np.where(nothing, low, picture).astype(np.float64) - low) / (high - low)
         grey = np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)
-        return np.repeat(grey[..., np.newaxis], 3, axis=2)
+        return _hatched(np.repeat(grey[..., np.newaxis], 3, axis=2), nothing)
 
     def merge(
         self,
@@ -483,6 +489,13 @@ def kind_from_json(document: Mapping[str, object]) -> Kind:
         }:
             return Values(unit, (low, high))
     raise ImageError(f"a kind of picture is photo, labels or values, not {document!r}")
+
+
+def _hatched(painted: npt.NDArray[np.uint8], where: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """A painted picture (H, W, 3), grey under diagonal lines where there is nothing to show."""
+    rows, cols = np.nonzero(where)
+    painted[rows, cols] = np.where((rows + cols) % 8 < 2, 96, 128)[:, np.newaxis]
+    return painted
 
 
 def _mean(kind: Kind, size: tuple[int, int], pasted: Iterable[Pasted]) -> Picture:

@@ -230,7 +230,9 @@ def ssim(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
 
 
 def rmse(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> float:
-    """Return the root of the mean squared difference of values.
+    """Return the root of the mean squared difference of values, of those that both have.
+
+    Pixels where either is NaN are left out; nan if all are.
 
     Raises
     ------
@@ -238,11 +240,11 @@ def rmse(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> flo
         If the shapes differ.
     """
     _check_shapes(first, second)
-    return float(np.sqrt(np.mean(np.square(np.subtract(first, second, dtype=np.float64)))))
+    return float(np.sqrt(_mean_of_known(np.square(np.subtract(first, second, dtype=np.float64)))))
 
 
 def mae(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> float:
-    """Return the mean absolute difference of values.
+    """Return the mean absolute difference of values, of those that both have, as `rmse`.
 
     Raises
     ------
@@ -250,7 +252,14 @@ def mae(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> floa
         If the shapes differ.
     """
     _check_shapes(first, second)
-    return float(np.mean(np.abs(np.subtract(first, second, dtype=np.float64))))
+    return _mean_of_known(np.abs(np.subtract(first, second, dtype=np.float64)))
+
+
+def _mean_of_known(values: npt.NDArray[np.float64]) -> float:
+    known = ~np.isnan(values)
+    if known.all():
+        return float(np.mean(values))
+    return float(np.mean(values[known])) if known.any() else math.nan
 
 
 def _check_shapes(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> None:
@@ -328,9 +337,9 @@ class LabelComparison(Comparison):
     def observe(self, truth: npt.NDArray[Any], other: npt.NDArray[Any]) -> Observation:
         """Count the pixels of each pair of classes: C x (C + 1) numbers, the last column void."""
         palette = self._palette
-        counts = confusion_with_void(
-            self._labels(truth), self._labels(other), len(palette), palette.void
-        )
+        # Where nothing is shown a palette without void has 255, see `Kind.unmatched`.
+        void = 255 if palette.void is None and len(palette) < 256 else palette.void
+        counts = confusion_with_void(self._labels(truth), self._labels(other), len(palette), void)
         observation: Observation = counts.ravel().tolist()
         return observation
 
