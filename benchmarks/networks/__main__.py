@@ -1,7 +1,7 @@
 """Compares what compnn reads of real architectures with what PyTorch computes.
 
 Each is exported by both exporters of PyTorch, and its taps and its output are compared by value
-with the module's own activations: numbers, not yet where they lie over the picture. It needs
+with the module's own activations: numbers, not where they lie over the picture. It needs
 `pip install torch onnxscript timm segmentation-models-pytorch torchvision`; what is missing is left
 out, and said.
 

@@ -30,6 +30,8 @@ from compnn.network.suggestion import Suggestion, suggest
 
 # Where a network takes images of any size, its layers are described for one of this size.
 _ANY_SIZE = (256, 256)
+# They give a part of a map, such as what is rolled around a border.
+_PARTS = {"Slice", "Split", "Gather"}
 # Sizes of images whose maps are kept.
 _MOST_TRACES = 64
 
@@ -307,7 +309,9 @@ class OnnxNetwork:
 
     def suggestion(self) -> Suggestion:
         """Which taps are worth explaining, where nobody has said (`compnn.network.suggestion`)."""
-        return suggest(self._shapes, self._operators, self._size, [self._output.name])
+        parts = [name for name in self._shapes if self._operators.get(name) in _PARTS]
+        beside = [self._output.name, *parts]
+        return suggest(self._shapes, self._operators, self._size, beside)
 
     def tap_shape(self, name: str) -> tuple[int, int, int]:
         """Shape (H, W, D) of a tap's activation, whether or not the hyperpatch fits into it.
