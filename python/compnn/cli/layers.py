@@ -19,6 +19,14 @@ def layers(
         bool,
         typer.Option("--all", help="List every tap, not only the layers that the file names."),
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Perturb pixels and cells, and see whether what changes lies where the maps say; "
+            "minutes for a large network.",
+        ),
+    ] = False,
     hyperpatch: options.Hyperpatch = None,
     size: options.Size = None,
     input_range: options.InputRange = None,
@@ -45,8 +53,11 @@ def layers(
     if suggested is not None:
         worth = {*suggested.layers, suggested.descriptor}
         listed = [layer for layer in listed if layer.name in worth] or listed
+    verdicts = {layer.name: _verdicts(opened, layer) for layer in listed} if check else {}
     if json:
-        console.print_json([layer_json(layer) for layer in listed])
+        checked = ({"check": verdicts[each.name]} if check else {} for each in listed)
+        rows = zip(listed, checked, strict=True)
+        console.print_json([{**layer_json(layer), **verdict} for layer, verdict in rows])
         return
     if opened.input_size is None:
         taken = "any size, shown for {}x{}".format(*listed[0].image_size)
@@ -57,6 +68,12 @@ def layers(
         ("layer", "activation", "looks", "paints", "hyperpatch", "patch", "MB per image"),
         [(*layer_row(layer), f"{2 * math.prod(layer.shape) / 1e6:.3g}") for layer in listed],
     )
+    if check:
+        console.print_table(
+            "Perturbed, with everything off the local path held",
+            ("layer", "looks", "paints"),
+            [(name, each["looks"], each["paints"]) for name, each in verdicts.items()],
+        )
     if suggested is not None:
         console.say(
             f"The file names no layers: these of {count} are suggested by their sizes; --all lists "
@@ -64,6 +81,13 @@ def layers(
         )
         if suggested.descriptor is not None:
             console.say(f"As descriptor: {suggested.descriptor}")
+
+
+def _verdicts(network: OnnxNetwork, layer: Layer) -> dict[str, str]:
+    """What perturbing says about both maps of a layer."""
+    found = network.check(layer.name)
+    paints = "no path to the output" if found.paints is None else str(found.paints)
+    return {"looks": str(found.looks), "paints": paints}
 
 
 def layer_row(layer: Layer) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from compnn.images.kinds import Kind, Photo, Picture
 from compnn.network.geometry import AxisMap, Geometry, Size, maps_by_sizes
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
+from compnn.network.onnx_check import TapCheck, check_tap
 from compnn.network.onnx_graph import OnnxGraph
 from compnn.network.onnx_metadata import Metadata, read_metadata
 from compnn.network.onnx_output import Layout, ending_of, main_output, output_layouts
@@ -312,6 +313,29 @@ class OnnxNetwork:
         parts = [name for name in self._shapes if self._operators.get(name) in _PARTS]
         beside = [self._output.name, *parts]
         return suggest(self._shapes, self._operators, self._size, beside)
+
+    def check(self, name: str) -> TapCheck:
+        """Compare both maps of a tap with what perturbing pixels and cells changes.
+
+        A network that takes images of any size is run larger where nothing can be seen.
+
+        Raises
+        ------
+        LayerError
+            As `layer`.
+        """
+        self.layer(name)
+        sizes = [self._size]
+        if self.input_size is None:
+            sizes.append((2 * self._size[0], 2 * self._size[1]))
+        for size in sizes:
+            pixels = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
+            values = self.preprocessing.apply(pixels, self.input_channels)
+            values = values.astype(self._input_dtype, copy=False)
+            found = check_tap(self._graph, self._traced(size), name, values)
+            if found.looks.cells and (found.paints is None or found.paints.cells):
+                break
+        return found
 
     def tap_shape(self, name: str) -> tuple[int, int, int]:
         """Shape (H, W, D) of a tap's activation, whether or not the hyperpatch fits into it.

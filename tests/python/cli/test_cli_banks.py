@@ -14,7 +14,7 @@ from command_line import Call, World
 from compnn.bank.bank import Bank
 from compnn.images.files import write_image
 from memory_dataset import MemoryDataset
-from tiny_networks import UNET_LAYERS
+from tiny_networks import UNET_LAYERS, tiny_segnet
 
 COUNT = 5
 
@@ -48,6 +48,17 @@ def test_layers_as_json(run: Call, world: World) -> None:
         "patch": [4, 4],
         "grid": [6, 8],
     }
+
+
+def test_layers_are_checked_by_perturbing(run: Call, tmp_path: Path) -> None:
+    path = tiny_segnet(tmp_path / "segnet.onnx", size=(64, 64))
+    rows = json.loads(run("layers", path, "--check", "--json").out)
+    assert rows
+    for row in rows:
+        for verdict in row["check"].values():
+            assert verdict == "agrees" or verdict.startswith("cannot be seen at this size")
+    assert any(row["check"]["looks"] == "agrees" for row in rows)
+    assert "held" in run("layers", path, "--check").out
 
 
 def test_layers_of_pix2pix_are_table_3(run: Call, shared: Path) -> None:
