@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -144,6 +145,7 @@ class OnnxNetwork:
         self._size = height or _ANY_SIZE[0], width or _ANY_SIZE[1]
         self._graph = graph
         self._traces: OrderedDict[Size, GraphTrace] = OrderedDict()
+        self._tracing = threading.Lock()
         self._operators = {
             name: node.op_type for node in graph.proto.graph.node for name in node.output
         }
@@ -278,21 +280,24 @@ class OnnxNetwork:
 
     def _traced(self, size: Size) -> GraphTrace:
         """Taps and their maps for images of `size`."""
-        if size not in self._traces:
+        with self._tracing:
+            found = self._traces.get(size)
+            if found is not None:
+                return found
             try:
-                found = tensor_shapes(self._graph, size)
+                tensors = tensor_shapes(self._graph, size)
             except NetworkError as error:
                 raise NetworkError(f"{error}{self._size_hint()}") from error
-            if len(self._traces) >= _MOST_TRACES:
-                self._traces.popitem(last=False)
-            self._traces[size] = trace(
+            found = self._traces[size] = trace(
                 self._graph.proto.graph,
-                {name: info.shape for name, info in found.items()},
+                {name: info.shape for name, info in tensors.items()},
                 self._graph.input.name,
                 output=self._output.name,
-                floats={name for name, info in found.items() if info.floating},
+                floats={name for name, info in tensors.items() if info.floating},
             )
-        return self._traces[size]
+            if len(self._traces) > _MOST_TRACES:
+                self._traces.popitem(last=False)
+            return found
 
     def taps(self) -> list[Layer]:
         """Every tap of the network that can take the hyperpatch, in the order they are computed."""
