@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from compnn.errors import LayerError
 from compnn.network.geometry import AxisMap, Maps, Size, maps_by_sizes
 from compnn.network.onnx_axes import (
     SAME,
@@ -399,7 +400,10 @@ class _Walk:
         elif kind in _SAME_SHAPE:
             result = self._merged(node, placed)
         elif (rule := _RULES.get(kind)) is not None:
-            found = rule(self, node, placed)
+            try:
+                found = rule(self, node, placed)
+            except (ArithmeticError, LookupError, TypeError, ValueError, LayerError):
+                found = None  # attributes that make no sense; ONNX Runtime has its own checks
             result = self._lost(node) if found is None else found
         else:
             result = self._lost(node)
