@@ -56,7 +56,7 @@ class Placed:
         return tuple(size_of(dim) for dim in self.dims)
 
     def has_place(self, dim: int) -> bool:
-        return bool(pieces_of(self.dims[dim], 0) or pieces_of(self.dims[dim], 1))
+        return has_place(self.dims[dim])
 
 
 def size_of(dim: Dim) -> int:
@@ -75,6 +75,11 @@ def pieces_of(dim: Dim, axis: int) -> list[Piece]:
     for part in dim:
         found += part.pieces if isinstance(part, Tokens) else [part]
     return [piece for piece in found if piece.axis == axis]
+
+
+def has_place(dim: Dim) -> bool:
+    """Whether an index along a dimension says something of a place."""
+    return bool(pieces_of(dim, 0) or pieces_of(dim, 1))
 
 
 def joined(dim: Sequence[Piece | Tokens]) -> Dim:
@@ -163,10 +168,7 @@ def canonical(placed: Placed) -> tuple[Placed, Maps] | None:
         assert home is not None
         dim = dims[home]
         if pieces_of(dim, 1 - axis):
-            inside = [
-                p for part in dim for p in (part.pieces if isinstance(part, Tokens) else (part,))
-            ]
-            if any(piece.axis == 2 for piece in inside):
+            if pieces_of(dim, 2):
                 return None
             continue
         finer = 1

@@ -91,7 +91,7 @@ class OnnxGraph:
         needed, nodes = set(outputs), []
         for node in reversed(graph.node):  # they are in the order they run
             if needed.intersection(node.output):
-                needed.update(_reads(node))
+                needed.update(names_read(node))
                 nodes.append(node)
         cut = _empty_like(self.proto)
         cut.graph.node.extend(reversed(nodes))
@@ -131,10 +131,10 @@ class OnnxGraph:
         names: dict[str, None] = {self.input.name: None}
         lost: set[str] = set()
         for node in self.proto.graph.node:
-            if _is_foreign(node) or not lost.isdisjoint(_reads(node)):
+            if _is_foreign(node) or not lost.isdisjoint(names_read(node)):
                 lost.update(node.output)
                 continue
-            if node.op_type not in SHAPE_OPERATORS and any(n in names for n in _reads(node)):
+            if node.op_type not in SHAPE_OPERATORS and any(n in names for n in names_read(node)):
                 names.update((name, None) for name in node.output if name)
         del names[self.input.name]
         return list(names)
@@ -204,7 +204,7 @@ def _sort_nodes(graph: onnx.GraphProto, path: Path) -> None:
                 )
             makers[name] = place
     reads = [
-        sorted({makers[name] for name in _reads(node) if name in makers}) for node in graph.node
+        sorted({makers[name] for name in names_read(node) if name in makers}) for node in graph.node
     ]
     if all(not needed or needed[-1] < place for place, needed in enumerate(reads)):
         return
@@ -244,7 +244,7 @@ def _names(model: onnx.ModelProto) -> Iterator[str | bytes]:
         yield sparse.values.name
     for node in graph.node:
         yield node.op_type
-        yield from _reads(node)
+        yield from names_read(node)
         yield from node.output
     for value in graph.input:
         yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
@@ -333,7 +333,7 @@ def _tensors_of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorPr
 def _image_input(graph: onnx.GraphProto, file: str) -> ImageInput:
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
-    read = {name for node in graph.node for name in _reads(node)}
+    read = {name for node in graph.node for name in names_read(node)}
     # What no operator reads is left out of all cuts.
     inputs = [value for value in inputs if value.name in read] or inputs
     if len(inputs) != 1:
@@ -383,11 +383,11 @@ def _within(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
                 yield from _within(inner)
 
 
-def _reads(node: onnx.NodeProto) -> Iterator[str]:
+def names_read(node: onnx.NodeProto) -> Iterator[str]:
     """Names that a node reads, those read inside its branches and loop bodies included."""
     yield from filter(None, node.input)
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):
             for inner in graph.node:
-                yield from _reads(inner)
+                yield from names_read(inner)
             yield from (output.name for output in graph.output)

@@ -30,12 +30,14 @@ from compnn.network.onnx_axes import (
     canonical,
     channels,
     contracted,
+    has_place,
     joined,
     pieces_of,
     regrouped,
     size_of,
 )
 from compnn.network.onnx_constants import Constants, attributes
+from compnn.network.onnx_graph import SHAPE_OPERATORS, names_read
 
 _HALF = Fraction(1, 2)
 
@@ -126,21 +128,21 @@ class GraphTrace:
     refused: Mapping[str, str]
     vectors: Mapping[str, int]
     output: TracedTap | None
-    _looks_from: Mapping[str, tuple[tuple[int, tuple[int, ...]], ...]] = field(repr=False)
+    _looks_from: Mapping[str, Step] = field(repr=False)
     _paints_to: Mapping[str, tuple[tuple[int, int], ...]] = field(repr=False)
     _inputs: Sequence[Sequence[str]] = field(repr=False)
     _results: Sequence[Sequence[str]] = field(repr=False)
 
     def looks_path(self, tap: str) -> list[Step]:
         """The nodes that lead from the image to a tap on its local path, in the order they run."""
-        steps: dict[int, tuple[int, ...]] = {}
+        steps: dict[int, Step] = {}
         waiting = [tap]
         while waiting:
-            for node, varies in self._looks_from.get(waiting.pop(), ()):
-                if node not in steps:
-                    steps[node] = varies
-                    waiting += [self._inputs[node][place] for place in varies]
-        return [Step(node, steps[node]) for node in sorted(steps)]
+            step = self._looks_from.get(waiting.pop())
+            if step is not None and step.node not in steps:
+                steps[step.node] = step
+                waiting += [self._inputs[step.node][place] for place in step.varies]
+        return [steps[node] for node in sorted(steps)]
 
     def paints_path(self, tap: str) -> list[Step]:
         """The nodes that lead from a tap to the output, as `looks_path`."""
@@ -305,7 +307,7 @@ class _Walk:
         self.paths[image] = _Path.of(SAME)
         self.node_inputs = [tuple(node.input) for node in graph.node]
         self.node_results = [tuple(node.output) for node in graph.node]
-        self.looks_from: dict[str, tuple[tuple[int, tuple[int, ...]], ...]] = {}
+        self.looks_from: dict[str, Step] = {}
         self.edges: list[tuple[int, str, tuple[tuple[int, Maps], ...]]] = []
         for index, node in enumerate(graph.node):
             self._visit(index, node)
@@ -314,17 +316,11 @@ class _Walk:
 
     def _visit(self, index: int, node: onnx.NodeProto) -> None:
         self.attrs = attributes(node)
-        reads = list(node.input)
-        inner = _inner_reads(node)
-        if node.op_type in ("Shape", "Size") or not any(
-            name in self.states for name in (*reads, *inner)
-        ):
+        followed = [name for name in names_read(node) if name in self.states]
+        if node.op_type in SHAPE_OPERATORS or not followed:
             self.constants.fold(node)
             return
-        if any(name in self.states for name in inner):
-            results: list[_Result] = [self._lost(node)] * len(node.output)
-        else:
-            results = self._results(node)
+        results = self._results(node)
         for name, result in zip(node.output, results, strict=True):
             if name:
                 self._settle(index, node, name, result)
@@ -336,31 +332,28 @@ class _Walk:
         if isinstance(result, _NoPlace):
             self.states[name] = result
             if result.lost and shape is not None and self._alike(shape):
-                self.states[name] = placed = Placed(
-                    (
-                        (),
-                        channels(shape[1]),
-                        (Piece(0, shape[2]),),
-                        (Piece(1, shape[3]),),
-                    ),
-                    (shape[2], shape[3]),
-                )
-                self.paths[name] = _Path.of(maps_by_sizes(placed.grid, self.size), result.reason)
-                # What it reads paints through it, by sizes as well.
-                edges = []
-                for place, read in enumerate(node.input):
-                    state = self.states.get(read)
-                    if isinstance(state, Placed):
-                        edges.append((place, maps_by_sizes(placed.grid, state.grid)))
-                        break
-                self.edges.append((index, name, tuple(edges)))
+                self._place_by_sizes(index, node, name, shape, result.reason)
             return
         paths = [(place, self.paths[node.input[place]].after(edge)) for place, edge in result.edges]
         path, deciding = _meet(paths, result.placed.grid)
         self.states[name] = result.placed
         self.paths[name] = path
-        self.looks_from[name] = ((index, tuple(sorted(deciding))),)
+        self.looks_from[name] = Step(index, tuple(sorted(deciding)))
         self.edges.append((index, name, result.edges))
+
+    def _place_by_sizes(
+        self, index: int, node: onnx.NodeProto, name: str, shape: tuple[int, ...], note: str
+    ) -> None:
+        """A result that cannot be followed goes on as a map of the image, (1, C, H, W)."""
+        _, depth, rows, cols = shape
+        dims = ((), channels(depth), (Piece(0, rows),), (Piece(1, cols),))
+        grid = rows, cols
+        self.states[name] = Placed(dims, grid)
+        self.paths[name] = _Path.of(maps_by_sizes(grid, self.size), note)
+        # What it reads first paints through it, by sizes as well.
+        placed = ((p, self.states.get(read)) for p, read in enumerate(node.input))
+        edges = ((p, maps_by_sizes(grid, s.grid)) for p, s in placed if isinstance(s, Placed))
+        self.edges.append((index, name, tuple(edges)[:1]))
 
     def _alike(self, shape: tuple[int, ...]) -> bool:
         """Whether a tensor may be a map of the image, by its sizes."""
@@ -377,6 +370,8 @@ class _Walk:
     def _results(self, node: onnx.NodeProto) -> list[_Result]:
         """What the outputs of a node are."""
         kind = node.op_type
+        if any(name in self.states for name in set(names_read(node)).difference(node.input)):
+            return [self._lost(node)] * len(node.output)  # a branch or the body of a loop reads it
         if kind == "Split":
             return self._split(node)
         if kind in _POOLED:
@@ -525,163 +520,46 @@ class _Walk:
     # ---- operators that change nothing, and joins
 
     def _merged(
-        self,
-        node: onnx.NodeProto,
-        positions: Sequence[int],
-        shape: tuple[int, ...] | None = None,
-        free: int | None = None,
+        self, node: onnx.NodeProto, positions: Sequence[int], free: int | None = None
     ) -> _Result:
         """A result whose numbers have the place of those that they are made of, broadcast.
 
         `free`: a dimension (of channels) in which the operands differ.
         """
-        shape = shape or self.shapes.get(node.output[0])
+        shape = self.shapes.get(node.output[0])
         if shape is None:
             return self._lost(node)
-        operands = []
-        for place in positions:
+        operands = {}
+        for place in sorted(positions, key=lambda each: self.paths[node.input[each]].coarsest):
             state = self.placed(node.input[place])
             missing = len(shape) - len(state.dims)
             if missing < 0:
                 return self._lost(node)
-            dims = (*(() for _ in range(missing)), *state.dims)
-            operands.append((place, Placed(dims, state.grid), self.paths[node.input[place]]))
-        operands.sort(key=lambda operand: (operand[2].coarsest, operand[0]))
-        base = operands[0][1]
-        full = canonical(base)
-        edges: list[tuple[int, Maps]] = []
-        others: list[tuple[int, Maps, Maps]] = []
-        regrid = False
-        for place, state, _ in operands:
+            operands[place] = Placed((*[()] * missing, *state.dims), state.grid)
+        base = next(iter(operands.values()))
+        for state in operands.values():
             for dim, extent in enumerate(shape):
                 alone = size_of(base.dims[dim]) == 1 and extent > 1
                 if state.has_place(dim) and alone and not base.has_place(dim):
                     return _NoPlace("relates places with places")
-            if _places(state) == _places(base):
-                others.append((place, SAME, SAME))
-            elif (
-                full is not None
-                and (other := canonical(state)) is not None
-                and _places(other[0]) == _places(full[0])
-            ):
-                regrid = True
-                others.append((place, other[1], SAME))
-        if regrid and full is not None:
-            base = full[0]
-            for place, edge, _ in others:
-                own = canonical(self.placed(node.input[place]))
-                edges.append((place, own[1] if own is not None else edge))
-        else:
-            edges = [(place, edge) for place, edge, _ in others]
+        edges = {p: SAME for p, state in operands.items() if _places(state) == _places(base)}
+        if len(edges) < len(operands) and (full := canonical(base)) is not None:
+            # Where grids differ as they are written, whole axes may be the same.
+            views = {place: canonical(state) for place, state in operands.items()}
+            alike = {
+                place: view[1]
+                for place, view in views.items()
+                if view is not None and _places(view[0]) == _places(full[0])
+            }
+            if len(alike) > len(edges):
+                base, edges = full[0], alike
         dims = tuple(
             dim
             if base.has_place(place) or (size_of(dim) == extent and place != free)
             else channels(extent)
             for place, (dim, extent) in enumerate(zip(base.dims, shape, strict=True))
         )
-        return _Local(Placed(dims, base.grid), tuple(sorted(edges)))
-
-    def _whole(self, placed: Placed, dims: Iterable[int]) -> tuple[Placed, Maps, list[int]] | None:
-        """The tensor with whole axes in `dims`, the map to its grid, and the axis of each."""
-        given = list(dims)
-        state, edge = placed, SAME
-        if any(not _is_axis(placed, dim) for dim in given):
-            regridded = canonical(placed)
-            if regridded is None:
-                return None
-            state, edge = regridded
-        axes = []
-        for dim in given:
-            if not _is_axis(state, dim):
-                return None
-            axes.append(0 if pieces_of(state.dims[dim], 0) else 1)
-        return state, edge, axes
-
-    def _mapped(
-        self, name: str, place: int, changes: Mapping[int, tuple[AxisMap, int]]
-    ) -> _Local | None:
-        """A tensor some of whose dimensions are replaced: map of the new to the old, new extent."""
-        placed = self.placed(name)
-        same = AxisMap(Fraction(1))
-        moving = {
-            dim: change
-            for dim, change in changes.items()
-            if change != (same, size_of(placed.dims[dim]))
-        }
-        dims = list(placed.dims)
-        flat = [dim for dim in moving if not placed.has_place(dim)]
-        for dim in flat:
-            dims[dim] = channels(moving.pop(dim)[1])
-        placed = Placed(tuple(dims), placed.grid)
-        if not moving:
-            return _Local(placed, ((place, SAME),))
-        whole = self._whole(placed, moving)
-        if whole is None:
-            return None
-        placed, edge, axes = whole
-        dims, grid, maps = list(placed.dims), list(placed.grid), list(edge)
-        for (dim, (change, extent)), axis in zip(moving.items(), axes, strict=True):
-            dims[dim] = (Piece(axis, extent),)
-            grid[axis] = extent
-            maps[axis] = maps[axis].after(change)
-        return _Local(Placed(tuple(dims), (grid[0], grid[1])), ((place, (maps[0], maps[1])),))
-
-    def _cut(
-        self, name: str, place: int, dim: int, start: int, count: int, step: int
-    ) -> _Result | None:
-        """Every `step`-th of a dimension from `start` on."""
-        placed = self.placed(name)
-        extent = size_of(placed.dims[dim])
-        if (start, count, step) == (0, extent, 1):
-            return _Local(placed, ((place, SAME),))
-        if not placed.has_place(dim):
-            dims = list(placed.dims)
-            dims[dim] = channels(count)
-            return _Local(Placed(tuple(dims), placed.grid), ((place, SAME),))
-        if step < 1:
-            return _NoPlace("is mirrored")
-        tokens = _tokens(placed.dims[dim])
-        if tokens is not None:
-            if step != 1:
-                return None
-            end, inner = start + count, tokens.size - tokens.before - tokens.after
-            if end <= tokens.before or start >= tokens.before + inner:
-                return _NoPlace("is a token without place (a class token or a register)")
-            if start > tokens.before or end < tokens.before + inner:
-                return None
-            cut = Tokens(tokens.before - start, tokens.pieces, end - tokens.before - inner)
-            dims = list(placed.dims)
-            dims[dim] = joined((cut,))
-            return _Local(Placed(tuple(dims), placed.grid), ((place, SAME),))
-        change = AxisMap(Fraction(step), start + _HALF - step * _HALF)
-        return self._mapped(name, place, {dim: (change, count)})
-
-    def _padded(self, name: str, place: int, pads: Mapping[int, tuple[int, int]]) -> _Result | None:
-        """A tensor with (before, after) more along dimensions; negative ones crop."""
-        placed = self.placed(name)
-        dims, changes = list(placed.dims), {}
-        for dim, (before, after) in pads.items():
-            extent = size_of(placed.dims[dim]) + before + after
-            tokens = _tokens(placed.dims[dim])
-            if tokens is not None and (before or after):
-                front, back = tokens.before + before, tokens.after + after
-                if front < 0 or back < 0:
-                    return None
-                dims[dim] = joined((Tokens(front, tokens.pieces, back),))
-            elif before or after:
-                changes[dim] = AxisMap(Fraction(1), Fraction(-before)), extent
-        if not changes:
-            return _Local(Placed(tuple(dims), placed.grid), ((place, SAME),))
-        if tuple(dims) != placed.dims:
-            return None
-        return self._mapped(name, place, changes)
-
-    def _gone(self, name: str, place: int, axes: Sequence[int], reason: str) -> _Result:
-        """A tensor some of whose dimensions are summed over, their extent one."""
-        left = contracted(self.placed(name), axes)
-        if left is None:
-            return _NoPlace(reason)
-        return _Local(left[0], ((place, left[1]),))
+        return _Local(Placed(dims, base.grid), tuple(sorted(edges.items())))
 
     def _split(self, node: onnx.NodeProto) -> list[_Result]:
         state = self.states.get(node.input[0])
@@ -694,17 +572,122 @@ class _Walk:
             shape = self.shapes.get(name)
             if shape is None:
                 return [self._lost(node)] * len(node.output)
-            found = self._cut(node.input[0], 0, axis, start, shape[axis], 1)
+            found = _cut(state, 0, axis, start, shape[axis], 1)
             results.append(found or self._lost(node))
             start += shape[axis]
         return results
+
+
+# ---- what becomes of one tensor, input `place` of its operator; None: it cannot be followed
+
+
+def _whole(placed: Placed, dims: Iterable[int]) -> tuple[Placed, Maps, list[int]] | None:
+    """The tensor with whole axes in `dims`, the map to its grid, and the axis of each."""
+    given = list(dims)
+    state, edge = placed, SAME
+    if any(not _is_axis(placed, dim) for dim in given):
+        regridded = canonical(placed)
+        if regridded is None:
+            return None
+        state, edge = regridded
+    axes = []
+    for dim in given:
+        if not _is_axis(state, dim):
+            return None
+        axes.append(0 if pieces_of(state.dims[dim], 0) else 1)
+    return state, edge, axes
+
+
+def _mapped(
+    placed: Placed, place: int, changes: Mapping[int, tuple[AxisMap, int]]
+) -> _Local | None:
+    """A tensor some of whose dimensions are replaced: map of the new to the old, new extent."""
+    same = AxisMap(Fraction(1))
+    moving = {
+        dim: change
+        for dim, change in changes.items()
+        if change != (same, size_of(placed.dims[dim]))
+    }
+    dims = list(placed.dims)
+    flat = [dim for dim in moving if not placed.has_place(dim)]
+    for dim in flat:
+        dims[dim] = channels(moving.pop(dim)[1])
+    placed = Placed(tuple(dims), placed.grid)
+    if not moving:
+        return _Local(placed, ((place, SAME),))
+    whole = _whole(placed, moving)
+    if whole is None:
+        return None
+    placed, edge, axes = whole
+    dims, grid, maps = list(placed.dims), list(placed.grid), list(edge)
+    for (dim, (change, extent)), axis in zip(moving.items(), axes, strict=True):
+        dims[dim] = (Piece(axis, extent),)
+        grid[axis] = extent
+        maps[axis] = maps[axis].after(change)
+    return _Local(Placed(tuple(dims), (grid[0], grid[1])), ((place, (maps[0], maps[1])),))
+
+
+def _cut(placed: Placed, place: int, dim: int, start: int, count: int, step: int) -> _Result | None:
+    """Every `step`-th of a dimension from `start` on."""
+    extent = size_of(placed.dims[dim])
+    if (start, count, step) == (0, extent, 1):
+        return _Local(placed, ((place, SAME),))
+    if not placed.has_place(dim):
+        dims = list(placed.dims)
+        dims[dim] = channels(count)
+        return _Local(Placed(tuple(dims), placed.grid), ((place, SAME),))
+    if step < 1:
+        return _NoPlace("is mirrored")
+    tokens = _tokens(placed.dims[dim])
+    if tokens is not None:
+        if step != 1:
+            return None
+        end, inner = start + count, tokens.size - tokens.before - tokens.after
+        if end <= tokens.before or start >= tokens.before + inner:
+            return _NoPlace("is a token without place (a class token or a register)")
+        if start > tokens.before or end < tokens.before + inner:
+            return None
+        cut = Tokens(tokens.before - start, tokens.pieces, end - tokens.before - inner)
+        dims = list(placed.dims)
+        dims[dim] = joined((cut,))
+        return _Local(Placed(tuple(dims), placed.grid), ((place, SAME),))
+    change = AxisMap(Fraction(step), start + _HALF - step * _HALF)
+    return _mapped(placed, place, {dim: (change, count)})
+
+
+def _padded(placed: Placed, place: int, pads: Mapping[int, tuple[int, int]]) -> _Result | None:
+    """A tensor with (before, after) more along dimensions; negative ones crop."""
+    dims, changes = list(placed.dims), {}
+    for dim, (before, after) in pads.items():
+        extent = size_of(placed.dims[dim]) + before + after
+        tokens = _tokens(placed.dims[dim])
+        if tokens is not None and (before or after):
+            front, back = tokens.before + before, tokens.after + after
+            if front < 0 or back < 0:
+                return None
+            dims[dim] = joined((Tokens(front, tokens.pieces, back),))
+        elif before or after:
+            changes[dim] = AxisMap(Fraction(1), Fraction(-before)), extent
+    if not changes:
+        return _Local(Placed(tuple(dims), placed.grid), ((place, SAME),))
+    if tuple(dims) != placed.dims:
+        return None
+    return _mapped(placed, place, changes)
+
+
+def _gone(placed: Placed, place: int, axes: Sequence[int], reason: str) -> _Result:
+    """A tensor some of whose dimensions are summed over, their extent one."""
+    left = contracted(placed, axes)
+    if left is None:
+        return _NoPlace(reason)
+    return _Local(left[0], ((place, left[1]),))
 
 
 # ---- rules of operators: what the first output is, or None where it cannot be followed
 
 
 def _window(
-    extent: int, out: int, kernel: int, stride: int, dilation: int, first: int, last: int, mode: str
+    extent: int, out: int, kernel: int, stride: int, dilation: int, first: int, mode: str
 ) -> AxisMap:
     """Result cells to input cells of a sliding window."""
     if mode.startswith("SAME"):
@@ -751,9 +734,9 @@ def _windows(
             total = strides[place] * (small - 1) + extra[place] + reach - large
             total = max(total, 0)
             first = total // 2 if mode == "SAME_UPPER" else total - total // 2
-            change = _window(large, small, *window, first, 0, "NOTSET")
+            change = _window(large, small, *window, first, "NOTSET")
         else:
-            change = _window(large, small, *window, first, 0, mode)
+            change = _window(large, small, *window, first, mode)
         changes[dim] = (change.inverse() if transposed else change, result[dim])
     channel = len(shape) - 1 if last else 1
     changes[channel] = AxisMap(Fraction(1)), result[channel]
@@ -763,7 +746,7 @@ def _windows(
         regridded = canonical(state)
         if regridded is None or regridded[0].has_place(channel):
             return None
-    return walk._mapped(node.input[0], 0, changes)
+    return _mapped(walk.placed(node.input[0]), 0, changes)
 
 
 def _conv(walk: _Walk, node: onnx.NodeProto, placed: Sequence[int]) -> _Result | None:
@@ -810,7 +793,7 @@ def _resize(walk: _Walk, node: onnx.NodeProto, placed: Sequence[int]) -> _Result
         if ratio == 1 and before == after:
             continue
         changes[dim] = _resized(before, after, ratio, mode, how, rounding), after
-    return walk._mapped(node.input[0], 0, changes)
+    return _mapped(walk.placed(node.input[0]), 0, changes)
 
 
 def _kept_ratio(
@@ -950,25 +933,17 @@ def _slice(walk: _Walk, node: onnx.NodeProto, placed: Sequence[int]) -> _Result 
     if result is None:
         return None
     axes = list(range(len(starts))) if axes is None else list(axes)
-    current: _Result = _Local(state, ((0, SAME),))
     edge = SAME
-    name = node.input[0]
-    kept = walk.states[name]
-    try:
-        for axis, start, step in zip(axes, starts, steps, strict=True):
-            dim = axis % len(state.dims)
-            extent = size_of(walk.placed(name).dims[dim])
-            first = min(max(start + extent if start < 0 else start, 0), extent)
-            found = walk._cut(name, 0, dim, first, result[dim], step)
-            if not isinstance(found, _Local):
-                return found
-            step_edge = found.edges[0][1]
-            edge = edge[0].after(step_edge[0]), edge[1].after(step_edge[1])
-            walk.states[name] = found.placed
-            current = _Local(found.placed, ((0, edge),))
-    finally:
-        walk.states[name] = kept
-    return current
+    for axis, start, step in zip(axes, starts, steps, strict=True):
+        dim = axis % len(state.dims)
+        extent = size_of(state.dims[dim])
+        first = min(max(start + extent if start < 0 else start, 0), extent)
+        found = _cut(state, 0, dim, first, result[dim], step)
+        if not isinstance(found, _Local):
+            return found
+        state, inner = found.placed, found.edges[0][1]
+        edge = edge[0].after(inner[0]), edge[1].after(inner[1])
+    return _Local(state, ((0, edge),))
 
 
 def _pad(walk: _Walk, node: onnx.NodeProto, placed: Sequence[int]) -> _Result | None:
@@ -982,8 +957,8 @@ def _pad(walk: _Walk, node: onnx.NodeProto, placed: Sequence[int]) -> _Result | 
     if pads is None or axes is None or len(pads) != 2 * len(axes):
         return None
     count = len(axes)
-    return walk._padded(
-        node.input[0],
+    return _padded(
+        walk.placed(node.input[0]),
         0,
         {
             axis % len(state.dims): (pads[place], pads[place + count])
@@ -1008,8 +983,10 @@ def _concat(walk: _Walk, node: onnx.NodeProto, placed: Sequence[int]) -> _Result
     # The largest piece decides: a roll goes, and comes back.
     place = max(placed, key=lambda each: (extents[each], -each))
     before = sum(extents[:place])
-    return walk._padded(
-        node.input[place], place, {axis: (before, result[axis] - before - extents[place])}
+    return _padded(
+        walk.placed(node.input[place]),
+        place,
+        {axis: (before, result[axis] - before - extents[place])},
     )
 
 
@@ -1041,12 +1018,12 @@ def _gather(walk: _Walk, node: onnx.NodeProto, placed: Sequence[int]) -> _Result
         return None
     steps = set(np.diff(chosen).tolist()) or {1}
     if len(steps) == 1 and min(steps) >= 1:
-        return walk._cut(node.input[0], 0, axis, chosen[0], len(chosen), steps.pop())
+        return _cut(walk.placed(node.input[0]), 0, axis, chosen[0], len(chosen), steps.pop())
     if min(steps) >= 0 and _tokens(state.dims[axis]) is None:
         # Copies of cells: an enlargement.
         scale = Fraction(chosen[-1] - chosen[0] + 1, len(chosen))
-        return walk._mapped(
-            node.input[0], 0, {axis: (_by_index(chosen, extent, scale), len(chosen))}
+        return _mapped(
+            walk.placed(node.input[0]), 0, {axis: (_by_index(chosen, extent, scale), len(chosen))}
         )
     return None
 
@@ -1059,7 +1036,7 @@ def _depth_to_space(walk: _Walk, node: onnx.NodeProto, placed: Sequence[int]) ->
     ratio = Fraction(block) if node.op_type == "SpaceToDepth" else Fraction(1, block)
     changes = {dim: (AxisMap(ratio), result[dim]) for dim in (2, 3)}
     changes[1] = AxisMap(Fraction(1)), result[1]
-    return walk._mapped(node.input[0], 0, changes)
+    return _mapped(walk.placed(node.input[0]), 0, changes)
 
 
 def _reduce(walk: _Walk, node: onnx.NodeProto, placed: Sequence[int]) -> _Result | None:
@@ -1075,7 +1052,7 @@ def _reduce(walk: _Walk, node: onnx.NodeProto, placed: Sequence[int]) -> _Result
         if not given and walk.attrs.get("noop_with_empty_axes"):
             return _Local(state, ((0, SAME),))
     gone = sorted({axis % rank for axis in axes})
-    found = walk._gone(node.input[0], 0, gone, "is pooled over the whole image")
+    found = _gone(walk.placed(node.input[0]), 0, gone, "is pooled over the whole image")
     if isinstance(found, _NoPlace) or walk.attrs.get("keepdims", 1):
         return found
     dims = tuple(dim for place, dim in enumerate(found.placed.dims) if place not in gone)
@@ -1111,10 +1088,10 @@ def _expand(walk: _Walk, node: onnx.NodeProto, placed: Sequence[int]) -> _Result
     result, state = walk.shapes.get(node.output[0]), walk.placed(node.input[0])
     if result is None or len(result) < len(state.dims):
         return None
-    dims: list[Dim] = [(), *[()] * (len(result) - len(state.dims))][1:] + list(state.dims)
+    dims: list[Dim] = [*[()] * (len(result) - len(state.dims)), *state.dims]
     for place, extent in enumerate(result):
         if size_of(dims[place]) != extent:
-            if pieces_of(dims[place], 0) or pieces_of(dims[place], 1):
+            if has_place(dims[place]):
                 return None
             dims[place] = channels(extent)
     return _Local(Placed(tuple(dims), state.grid), ((0, SAME),))
@@ -1144,7 +1121,7 @@ def _matmul(walk: _Walk, node: onnx.NodeProto, placed: Sequence[int]) -> _Result
     inner = rank - 1 if (place == first) != swapped else rank - 2
     if other in walk.states and state.has_place(inner):
         return _NoPlace("is mixed from all places by attention")
-    found = walk._gone(node.input[place], place, [inner], "mixes all places")
+    found = _gone(walk.placed(node.input[place]), place, [inner], "mixes all places")
     if isinstance(found, _NoPlace):
         return found
     kept = found.placed.dims[2 * rank - 3 - inner]
@@ -1175,9 +1152,6 @@ def _two_placed(
     a_dims = (*a.dims[:-2], a.dims[-1], a.dims[-2]) if swap_a else a.dims
     b_dims = (*b.dims[:-2], b.dims[-1], b.dims[-2]) if swap_b else b.dims
 
-    def has_place(dim: Dim) -> bool:
-        return bool(pieces_of(dim, 0) or pieces_of(dim, 1))
-
     if any(map(has_place, (a_dims[-1], a_dims[-2], b_dims[-1], b_dims[-2]))):
         return _NoPlace("relates places with places (attention)")
     if a_dims[:-2] != b_dims[:-2] or a.grid != b.grid:
@@ -1199,7 +1173,7 @@ def _einsum(walk: _Walk, node: onnx.NodeProto, placed: Sequence[int]) -> _Result
     for place in placed:
         state = walk.placed(node.input[place])
         for letter, dim in zip(letters[place], state.dims, strict=True):
-            if not (pieces_of(dim, 0) or pieces_of(dim, 1)):
+            if not has_place(dim):
                 continue
             if with_place.setdefault(letter, dim) != dim:
                 return _NoPlace("relates places with places (attention)")
@@ -1212,7 +1186,7 @@ def _einsum(walk: _Walk, node: onnx.NodeProto, placed: Sequence[int]) -> _Result
     if summed and any(name in walk.states for p, name in enumerate(node.input) if p != place):
         return _NoPlace("is mixed from all places by attention")
     gone = [at for at, letter in enumerate(letters[place]) if letter not in target]
-    found = walk._gone(node.input[place], place, gone, "mixes all places")
+    found = _gone(walk.placed(node.input[place]), place, gone, "mixes all places")
     if isinstance(found, _NoPlace):
         return found
     own = dict(zip(letters[place], found.placed.dims, strict=True))
@@ -1278,18 +1252,9 @@ def _as_map(placed: Placed, shape: tuple[int, ...]) -> tuple[Placed, Maps, bool]
     if any(len(places) != 1 for places in homes.values()):
         return None
     rows, cols = homes[0][0], homes[1][0]
-    others = [dim for place, dim in enumerate(view.dims) if place not in (rows, cols)]
-    deep = [dim for dim in others if any(isinstance(p, Piece) and p.axis == 2 for p in dim)]
-    if len(deep) > 1:
+    deep = [place for place, dim in enumerate(view.dims) if pieces_of(dim, 2)]
+    if len(deep) > 1 or not {rows, cols}.isdisjoint(deep):
         return None
-    for place in {rows, cols}:
-        parts = [
-            p
-            for part in view.dims[place]
-            for p in (part.pieces if isinstance(part, Tokens) else (part,))
-        ]
-        if any(piece.axis == 2 for piece in parts):
-            return None
     return view, edge, rows == cols
 
 
@@ -1303,19 +1268,6 @@ def _why_no_map(placed: Placed) -> str:
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
-
-
-def _inner_reads(node: onnx.NodeProto) -> list[str]:
-    """Names that branches and loop bodies of a node read."""
-    names = []
-    waiting = [g for a in node.attribute for g in (a.g, *a.graphs)]
-    while waiting:
-        graph = waiting.pop()
-        for inner in graph.node:
-            names += list(inner.input)
-            waiting += [g for a in inner.attribute for g in (a.g, *a.graphs)]
-        names += [output.name for output in graph.output]
-    return names
 
 
 _SAME_SHAPE = _words(
