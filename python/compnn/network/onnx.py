@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ from compnn.network.onnx_graph import OnnxGraph
 from compnn.network.onnx_metadata import Metadata, read_metadata
 from compnn.network.onnx_output import Layout, ending_of, main_output, output_layouts
 from compnn.network.onnx_sessions import Sessions
-from compnn.network.onnx_shapes import tensor_shapes
+from compnn.network.onnx_shapes import TensorInfo, tensor_shapes
 from compnn.network.onnx_trace import GraphTrace, TracedTap, trace
 from compnn.network.output import Frame, Output, OutputChoice
 from compnn.network.preprocessing import Preprocessing
@@ -150,12 +151,10 @@ class OnnxNetwork:
             name: node.op_type for node in graph.proto.graph.node for name in node.output
         }
         self.output_choice = output
-        try:
-            self._outputs = output_layouts(graph, self._size)
-        except NetworkError as error:
-            raise NetworkError(f"{error}{self._size_hint()}") from error
+        tensors = self._tensors(self._size)
+        self._outputs = output_layouts(graph.outputs, tensors, self._size)
         self._output, self._layout = self._chosen_output(graph, metadata)
-        traced = self._traced(self._size)
+        traced = self._traces[self._size] = self._trace(tensors)
         self._shapes = {name: tap.shape for name, tap in traced.taps.items()}
         self._vectors = traced.vectors
         self.output_channels = self._output.channels
@@ -247,22 +246,15 @@ class OnnxNetwork:
 
     def _layer_of(self, tap: TracedTap, size: Size) -> Layer:
         """A tap with its geometry, for images of `size`."""
-        frame, looks = self._frame(size), tap.looks
-        note = tap.note
-        if tap.paints is None:
+        frame, note = self._frame(size), tap.note
+        outer, inner = frame.maps, tap.paints
+        if inner is None:
             # Where no local path leads to the output, a cell paints where it looks.
-            rows, cols = (
-                AxisMap(each.scale * factor, each.offset * factor)
-                for each, there, here in zip(looks, frame.size, size, strict=True)
-                for factor in (Fraction(there, here),)
-            )
+            outer, inner = maps_by_sizes(size, frame.size), tap.looks
             if self._traced(size).output is not None:
                 note = "; ".join(filter(None, (note, "no local path leads to the output")))
-        else:
-            rows, cols = (
-                outer.after(inner) for outer, inner in zip(frame.maps, tap.paints, strict=True)
-            )
-        geometry = Geometry(size, looks, frame.size, (rows, cols), note)
+        paints = outer[0].after(inner[0]), outer[1].after(inner[1])
+        geometry = Geometry(size, tap.looks, frame.size, paints, note)
         hyperpatch = self._hyperpatch or ((1, 1) if tap.tokens else None)
         return Layer.of(tap.name, tap.shape, size, hyperpatch, geometry)
 
@@ -282,22 +274,26 @@ class OnnxNetwork:
         """Taps and their maps for images of `size`."""
         with self._tracing:
             found = self._traces.get(size)
-            if found is not None:
-                return found
-            try:
-                tensors = tensor_shapes(self._graph, size)
-            except NetworkError as error:
-                raise NetworkError(f"{error}{self._size_hint()}") from error
-            found = self._traces[size] = trace(
-                self._graph.proto.graph,
-                {name: info.shape for name, info in tensors.items()},
-                self._graph.input.name,
-                output=self._output.name,
-                floats={name for name, info in tensors.items() if info.floating},
-            )
-            if len(self._traces) > _MOST_TRACES:
-                self._traces.popitem(last=False)
+            if found is None:
+                found = self._traces[size] = self._trace(self._tensors(size))
+                if len(self._traces) > _MOST_TRACES:
+                    self._traces.popitem(last=False)
             return found
+
+    def _tensors(self, size: Size) -> dict[str, TensorInfo]:
+        try:
+            return tensor_shapes(self._graph, size)
+        except NetworkError as error:
+            raise NetworkError(f"{error}{self._size_hint()}") from error
+
+    def _trace(self, tensors: Mapping[str, TensorInfo]) -> GraphTrace:
+        return trace(
+            self._graph.proto.graph,
+            {name: info.shape for name, info in tensors.items()},
+            self._graph.input.name,
+            output=self._output.name,
+            floats={name for name, info in tensors.items() if info.floating},
+        )
 
     def taps(self) -> list[Layer]:
         """Every tap of the network that can take the hyperpatch, in the order they are computed."""
@@ -334,10 +330,8 @@ class OnnxNetwork:
         if self.input_size is None:
             sizes.append((2 * self._size[0], 2 * self._size[1]))
         for size in sizes:
-            pixels = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
-            values = self.preprocessing.apply(pixels, self.input_channels)
-            values = values.astype(self._input_dtype, copy=False)
-            found = check_tap(self._graph, self._traced(size), name, values)
+            pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+            found = check_tap(self._graph, self._traced(size), name, self._input_of(pixels))
             if found.looks.cells and (found.paints is None or found.paints.cells):
                 break
         return found
@@ -385,10 +379,7 @@ class OnnxNetwork:
             return Reading(image, {}, name=name)
         # Images go through one at a time: that is as fast as in batches, takes less memory, and
         # the result for an image does not depend on its neighbours.
-        values = self.preprocessing.apply(image[np.newaxis], self.input_channels)
-        if self._input_dtype is np.uint8:
-            values = np.clip(np.rint(values), 0, 255)
-        found = self._sessions.run(wanted, values.astype(self._input_dtype, copy=False))
+        found = self._sessions.run(wanted, self._input_of(image))
         traced = self._traced((image.shape[0], image.shape[1]))
         return Reading(
             image,
@@ -403,6 +394,13 @@ class OnnxNetwork:
             output=self._layout.of(found[self._output.name]) if output else None,
             name=name,
         )
+
+    def _input_of(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.floating[Any] | np.uint8]:
+        """An image (H, W, 3) as the network takes it, in a batch of one."""
+        values = self.preprocessing.apply(image[np.newaxis], self.input_channels)
+        if self._input_dtype is np.uint8:
+            values = np.clip(np.rint(values), 0, 255)
+        return values.astype(self._input_dtype, copy=False)
 
     def activations(
         self, image: npt.NDArray[np.uint8], layers: Sequence[str] | None = None

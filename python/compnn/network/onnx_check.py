@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from compnn.errors import NetworkError
 from compnn.network.geometry import AxisMap, Maps
 from compnn.network.onnx_graph import OnnxGraph
 from compnn.network.onnx_sessions import open_session, run_session
+from compnn.network.onnx_trace import GraphTrace, Step
 
 # Perturbations of each operator: of both signs in all channels, so that few are needed.
 _DRAWS = 2
@@ -50,43 +51,6 @@ _NORMALISATIONS = {
 
 _Array: TypeAlias = npt.NDArray[Any]
 _Mask: TypeAlias = npt.NDArray[np.bool_]
-
-
-class PathStep(Protocol):
-    """An operator of a local path: index into the graph's nodes, and its inputs that vary."""
-
-    @property
-    def node(self) -> int: ...
-    @property
-    def varies(self) -> tuple[int, ...]: ...
-
-
-class Placed(Protocol):
-    """A tensor with rows and columns."""
-
-    @property
-    def name(self) -> str: ...
-    def to_chw(self, value: _Array, /) -> _Array: ...
-
-
-class PlacedTap(Placed, Protocol):
-    """A tensor inside a network, with its maps."""
-
-    @property
-    def looks(self) -> Maps: ...
-    @property
-    def paints(self) -> Maps | None: ...
-
-
-class Paths(Protocol):
-    """What following a graph gives: its taps, its output, and the local paths between them."""
-
-    @property
-    def taps(self) -> Mapping[str, PlacedTap]: ...
-    @property
-    def output(self) -> Placed | None: ...
-    def looks_path(self, tap: str, /) -> Sequence[PathStep]: ...
-    def paints_path(self, tap: str, /) -> Sequence[PathStep]: ...
 
 
 @dataclass(frozen=True)
@@ -129,7 +93,7 @@ class TapCheck:
 
 def check_tap(
     graph: OnnxGraph,
-    paths: Paths,
+    trace: GraphTrace,
     tap: str,
     image: npt.NDArray[np.floating[Any] | np.uint8],
     axes: tuple[int, int, int] = (1, 2, 3),
@@ -138,9 +102,9 @@ def check_tap(
 
     Parameters
     ----------
-    graph : the network; its nodes are those that the steps of `paths` count
-    paths : what following it has given, at the size of `image`
-    tap : a name in `paths.taps`
+    graph : the network; its nodes are those that the steps of `trace` count
+    trace : what following it has given, at the size of `image`
+    tap : a name in `trace.taps`
     image : a batch of one, as the network takes it; not constant, best of real or random pixels
     axes : the dimensions of `image` that are channels, rows and columns
 
@@ -158,19 +122,19 @@ def check_tap(
     def image_chw(value: _Array) -> _Array:
         return np.asarray(np.transpose(value, (0, *axes))[0])
 
-    traced = paths.taps[tap]
+    traced = trace.taps[tap]
     looks = _verdict(
-        lambda: _Path(graph, paths.looks_path(tap), graph.input.name, tap, image),
+        lambda: _Path(graph, trace.looks_path(tap), graph.input.name, tap, image),
         image_chw,
         traced.to_chw,
         traced.looks,
         of_cells=True,
     )
-    output, maps = paths.output, traced.paints
+    output, maps = trace.output, traced.paints
     if output is None or maps is None:
         return TapCheck(looks, None)
     paints = _verdict(
-        lambda: _Path(graph, paths.paints_path(tap), tap, output.name, image),
+        lambda: _Path(graph, trace.paints_path(tap), tap, output.name, image),
         traced.to_chw,
         output.to_chw,
         maps,
@@ -192,7 +156,7 @@ class _Path:
     def __init__(
         self,
         graph: OnnxGraph,
-        steps: Sequence[PathStep],
+        steps: Sequence[Step],
         source: str,
         target: str,
         image: npt.NDArray[np.floating[Any] | np.uint8],

@@ -11,8 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from compnn.network.onnx_graph import OnnxGraph
-from compnn.network.onnx_shapes import output_shapes
+from compnn.network.onnx_shapes import TensorInfo
 from compnn.network.output import Ending
 
 # They change where numbers stand, or their type, not what they mean.
@@ -94,28 +93,16 @@ class Layout:
         return np.ascontiguousarray(ordered[None] if channels is None else ordered, np.float32)
 
 
-def output_layouts(graph: OnnxGraph, size: tuple[int, int]) -> dict[str, Layout]:
-    """The outputs that are per pixel, by name, in the file's order.
+def output_layouts(
+    outputs: Sequence[str], tensors: Mapping[str, TensorInfo], size: tuple[int, int]
+) -> dict[str, Layout]:
+    """The outputs that are per pixel, by name, in their order.
 
     Rows and columns are the two dimensions that shrink or grow the image alike; batch and any other
-    dimension have one element. The shapes are those for an image of `size`.
-
-    Raises
-    ------
-    NetworkError
-        When ONNX Runtime cannot load or run the network at this size.
+    dimension have one element. `tensors` are those computed from an image of `size`.
     """
-    names = [
-        output.name
-        for output in graph.proto.graph.output
-        if output.type.WhichOneof("value") in (None, "tensor_type")
-    ]
-    found = {}
-    for name, shape in output_shapes(graph, names, size).items():
-        layout = _layout_of(shape, size)
-        if layout is not None:
-            found[name] = layout
-    return found
+    layouts = {name: _layout_of(tensors[name].shape, size) for name in outputs if name in tensors}
+    return {name: layout for name, layout in layouts.items() if layout is not None}
 
 
 def main_output(graph: onnx.GraphProto, names: Sequence[str]) -> str:

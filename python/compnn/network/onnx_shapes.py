@@ -13,12 +13,7 @@ from compnn.errors import NetworkError
 from compnn.network.onnx_graph import OnnxGraph
 from compnn.network.onnx_sessions import open_session, run_session
 
-_FLOAT_TYPES = (
-    "tensor(float)",
-    "tensor(float16)",
-    "tensor(double)",
-    "tensor(bfloat16)",
-)
+_FLOAT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(double)", "tensor(bfloat16)")
 
 
 @dataclass(frozen=True)
@@ -61,34 +56,6 @@ def tensor_shapes(graph: OnnxGraph, size: tuple[int, int]) -> dict[str, TensorIn
     floats = {value.name for value in values if value.type in _FLOAT_TYPES}
     found = {graph.input.name: TensorInfo(blank.shape, blank.dtype != np.uint8)}
     return found | {name: TensorInfo(shape, name in floats) for name, shape in shapes.items()}
-
-
-def output_shapes(
-    graph: OnnxGraph, names: Sequence[str], size: tuple[int, int]
-) -> dict[str, tuple[int, ...]]:
-    """Shape of tensors of any type for an image of `size`, those that depend on the image's content
-    left out; raises as `tensor_shapes`.
-    """
-    known = set(graph.image_tensors())
-    names = [name for name in names if name in known]
-    if not names:
-        return {}
-    try:
-        session = _session(graph, size, weights=False, names=names)
-    except NetworkError:
-        session = _session(graph, size, weights=True, names=names)
-    shapes = {value.name: tuple(value.shape) for value in session.get_outputs()}
-    unknown = [
-        name
-        for name, shape in shapes.items()
-        if not shape or not all(isinstance(extent, int) for extent in shape)
-    ]
-    if unknown:
-        blank = np.zeros((1, graph.input.channels, *size), graph.input.dtype)
-        session = _session(graph, size, weights=True, names=unknown)
-        for name, value in run_session(graph, session, unknown, blank).items():
-            shapes[name] = tuple(np.shape(value)) if isinstance(value, np.ndarray) else ()
-    return {name: shapes[name] for name in names}
 
 
 def _session(
