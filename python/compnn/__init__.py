@@ -7,6 +7,7 @@ Liu, Bansal, Ramanan, "Patch Correspondences for Interpreting Pixel-level CNNs".
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import compnn.report  # noqa: F401  (fills the slot for drawing)
 from compnn.bank.bank import Bank, build, merge
@@ -15,7 +16,7 @@ from compnn.data.camvid import CamVid
 from compnn.data.cityscapes import Cityscapes
 from compnn.data.dataset import Dataset, Pair
 from compnn.data.folders import PairedFolders, SideBySide
-from compnn.errors import CompnnError
+from compnn.errors import CompnnError, NetworkError
 from compnn.explanation.explainer import Explainer
 from compnn.explanation.explanation import Candidate, Explanation, Source
 from compnn.images.kinds import Kind, Labels, Photo, Values
@@ -32,6 +33,9 @@ from compnn.studies.control import Control, control
 from compnn.studies.evaluation import Evaluation, evaluate
 from compnn.studies.matching import Matching, match
 from compnn.studies.usage import Usage, UsageCounter, usage
+
+if TYPE_CHECKING:
+    from compnn.network.torch import TorchNetwork
 
 __version__ = version("compnn")
 
@@ -67,6 +71,7 @@ __all__ = [
     "Selection",
     "SideBySide",
     "Source",
+    "TorchNetwork",
     "Usage",
     "UsageCounter",
     "Values",
@@ -78,3 +83,18 @@ __all__ = [
     "merge",
     "usage",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """What needs PyTorch, which is imported only then."""
+    if name == "TorchNetwork":
+        try:
+            from compnn.network.torch import TorchNetwork
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise NetworkError(
+                f"compnn.{name} needs PyTorch; install it with `pip install 'compnn[torch]'`"
+            ) from None
+        return TorchNetwork
+    raise AttributeError(f"module 'compnn' has no attribute {name!r}")

@@ -203,6 +203,11 @@ class OnnxNetwork:
         """Name of the file."""
         return self.path.name
 
+    @property
+    def output_name(self) -> str:
+        """Name of the output to explain."""
+        return self._output.name
+
     def identity(self) -> Identity:
         """Which network it is."""
         return Identity("onnx", self.fingerprint, str(self._absolute))
@@ -380,20 +385,21 @@ class OnnxNetwork:
         # Images go through one at a time: that is as fast as in batches, takes less memory, and
         # the result for an image does not depend on its neighbours.
         found = self._sessions.run(wanted, self._input_of(image))
-        traced = self._traced((image.shape[0], image.shape[1]))
+        size = image.shape[0], image.shape[1]
         return Reading(
             image,
-            {
-                tap: (
-                    found[tap].reshape(-1, 1, 1)
-                    if tap in self._vectors
-                    else traced.taps[tap].to_chw(found[tap])
-                ).astype(np.float32, copy=False)
-                for tap in taps
-            },
+            {tap: self.arranged(tap, found[tap], size) for tap in taps},
             output=self._layout.of(found[self._output.name]) if output else None,
             name=name,
         )
+
+    def arranged(self, tap: str, values: npt.NDArray[Any], size: Size) -> npt.NDArray[np.float32]:
+        """A tap's tensor, as the graph computes it for an image of `size`, as float32 (D, h, w)."""
+        if tap in self._vectors:
+            chw = values.reshape(-1, 1, 1)
+        else:
+            chw = self._traced(size).taps[tap].to_chw(values)
+        return chw.astype(np.float32, copy=False)
 
     def _input_of(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.floating[Any] | np.uint8]:
         """An image (H, W, 3) as the network takes it, in a batch of one."""
