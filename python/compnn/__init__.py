@@ -6,6 +6,7 @@ Liu, Bansal, Ramanan, "Patch Correspondences for Interpreting Pixel-level CNNs".
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ from compnn.studies.matching import Matching, match
 from compnn.studies.usage import Usage, UsageCounter, usage
 
 if TYPE_CHECKING:
+    from compnn.network.export import export
     from compnn.network.torch import TorchNetwork
 
 __version__ = version("compnn")
@@ -79,22 +81,25 @@ __all__ = [
     "build",
     "control",
     "evaluate",
+    "export",
     "match",
     "merge",
     "usage",
 ]
 
 
+# What needs PyTorch, which is imported only then.
+_OF_TORCH = {"TorchNetwork": "compnn.network.torch", "export": "compnn.network.export"}
+
+
 def __getattr__(name: str) -> object:
-    """What needs PyTorch, which is imported only then."""
-    if name == "TorchNetwork":
-        try:
-            from compnn.network.torch import TorchNetwork
-        except ModuleNotFoundError as error:
-            if error.name != "torch":
-                raise
-            raise NetworkError(
-                f"compnn.{name} needs PyTorch; install it with `pip install 'compnn[torch]'`"
-            ) from None
-        return TorchNetwork
-    raise AttributeError(f"module 'compnn' has no attribute {name!r}")
+    if name not in _OF_TORCH:
+        raise AttributeError(f"module 'compnn' has no attribute {name!r}")
+    try:
+        return getattr(import_module(_OF_TORCH[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise NetworkError(
+            f"compnn.{name} needs PyTorch; install it with `pip install 'compnn[torch]'`"
+        ) from None

@@ -168,6 +168,16 @@ class TorchNetwork:
         """Name of the module's class."""
         return type(self.module).__name__
 
+    @property
+    def output_name(self) -> str:
+        """Key of the output to explain in what the module returns; "output" where that is all."""
+        return self._graph(self._size).output_name
+
+    def call(self, name: str) -> tuple[str, int]:
+        """The submodule that a layer is the result of, and which of its calls, from 1."""
+        self._check_tap(name)
+        return self._calls[name]
+
     def with_threads(self, num_threads: int) -> TorchNetwork:
         """The same network, for another number of threads."""
         other = object.__new__(type(self))
@@ -302,7 +312,7 @@ class TorchNetwork:
     def _output_in(
         self, results: Mapping[str, torch.Tensor], size: Size
     ) -> npt.NDArray[np.float32]:
-        name = self._graph(self._size).output_name
+        name = self.output_name
         values = _numbers(results[self._outputs[name]])
         layouts = output_layouts([name], {name: TensorInfo(values.shape, True)}, size)
         if name not in layouts:
