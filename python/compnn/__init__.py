@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import compnn.report  # noqa: F401  (fills the slot for drawing)
 from compnn.bank.bank import Bank, build, merge
 from compnn.bank.selection import Selection
+from compnn.data.adapt import TensorPairs
 from compnn.data.camvid import CamVid
 from compnn.data.cityscapes import Cityscapes
 from compnn.data.dataset import Dataset, Pair
@@ -73,6 +74,7 @@ __all__ = [
     "Selection",
     "SideBySide",
     "Source",
+    "TensorPairs",
     "TorchNetwork",
     "Usage",
     "UsageCounter",
