@@ -37,8 +37,8 @@ from compnn.studies.matching import Matching, match
 from compnn.studies.usage import Usage, UsageCounter, usage
 
 if TYPE_CHECKING:
-    from compnn.network.export import export
-    from compnn.network.torch import TorchNetwork
+    from compnn.network.export import export as export
+    from compnn.network.torch import TorchNetwork as TorchNetwork
 
 __version__ = version("compnn")
 
@@ -75,7 +75,6 @@ __all__ = [
     "SideBySide",
     "Source",
     "TensorPairs",
-    "TorchNetwork",
     "Usage",
     "UsageCounter",
     "Values",
@@ -83,14 +82,13 @@ __all__ = [
     "build",
     "control",
     "evaluate",
-    "export",
     "match",
     "merge",
     "usage",
 ]
 
 
-# What needs PyTorch, which is imported only then.
+# What needs PyTorch, which is imported only then; `from compnn import *` leaves it out.
 _OF_TORCH = {"TorchNetwork": "compnn.network.torch", "export": "compnn.network.export"}
 
 

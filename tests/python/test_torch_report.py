@@ -1,0 +1,103 @@
+"""From a module and a dataset of tensors to a report, as the README has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import compnn
+from memory_dataset import grey_palette
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'compnn[torch]'")
+nn = torch.nn
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Scenes(torch.utils.data.Dataset):  # type: ignore[misc]
+    """Normalised photos of noise, and which of three classes each pixel is of."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        torch.manual_seed(index)
+        image = torch.randint(0, 256, (3, 32, 48)) / 255
+        mean, std = (torch.tensor(each)[:, None, None] for each in (MEAN, STD))
+        return (image - mean) / std, image.argmax(0)
+
+
+def unet() -> Any:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Upsample(scale_factor=2), nn.Conv2d(8, 3, 1)
+    ).train()
+
+
+def test_six_lines_from_module_to_report(tmp_path: Path) -> None:
+    module, scenes, classes = unet(), Scenes(), grey_palette(3)
+    folder = tmp_path / "report"
+    # The six lines:
+    scale = {"mean": MEAN, "std": STD}
+    network = compnn.TorchNetwork(module, {"half": "1"}, size=(32, 48), **scale)
+    pairs = compnn.TensorPairs(scenes, compnn.Labels(classes), **scale)
+    bank = compnn.build(tmp_path / "scenes.bank", network, pairs)
+    result = compnn.Explainer(bank, network).explain(pairs[0].input, "half")
+    result.save(folder)
+
+    np.testing.assert_allclose(result.field.similarity[0].mean(), 1, atol=1e-3)
+    np.testing.assert_array_equal(result.output, pairs[0].target)
+    assert {source.name for source in result.sources()} == {"0"}
+    assert compnn.Explanation.load(folder).layer.name == "half"
+    with torch.no_grad():
+        painted = module.eval()(scenes[0][0][None]).argmax(1)[0]
+    assert (result.network_output == painted.numpy()).mean() > 0.999
+
+
+def test_a_module_and_its_file_explain_alike(tmp_path: Path) -> None:
+    module, pairs = (
+        unet(),
+        compnn.TensorPairs(Scenes(), compnn.Labels(grey_palette(3)), mean=MEAN, std=STD),
+    )
+    options: dict[str, Any] = {"layers": {"half": "1"}, "size": (32, 48), "mean": MEAN, "std": STD}
+    live = compnn.TorchNetwork(module, **options)
+    file = compnn.OnnxNetwork(compnn.export(module, tmp_path / "net.onnx", **options))
+    found = []
+    for number, network in enumerate((live, file)):
+        bank = compnn.build(tmp_path / f"{number}.bank", network, pairs.subset(pairs.names[1:]))
+        found.append(
+            compnn.Explainer(bank, network).explain(pairs[0].input, "half", compnn.Exhaustive())
+        )
+    one, other = found
+    np.testing.assert_allclose(one.field.similarity, other.field.similarity, atol=1e-3)
+    assert (one.output == other.output).mean() > 0.99
+    assert (one.network_output == other.network_output).mean() > 0.999
+
+
+def test_another_module_is_refused(tmp_path: Path) -> None:
+    pairs = compnn.TensorPairs(Scenes(), compnn.Labels(grey_palette(3)), mean=MEAN, std=STD)
+    module = unet()
+    network = compnn.TorchNetwork(module, {"half": "1"}, size=(32, 48), mean=MEAN, std=STD)
+    bank = compnn.build(tmp_path / "scenes.bank", network, pairs)
+    with torch.no_grad():
+        module[0].bias += 1
+    with pytest.raises(compnn.CompnnError, match="the bank was built with"):
+        compnn.Explainer(bank, network)
+
+
+def test_dropout_that_is_left_on_is_refused(tmp_path: Path) -> None:
+    class Dropped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = unet()
+
+        def forward(self, image: Any) -> Any:
+            return self.net(nn.functional.dropout(image))
+
+    pairs = compnn.TensorPairs(Scenes(), compnn.Labels(grey_palette(3)), mean=MEAN, std=STD)
+    network = compnn.TorchNetwork(Dropped(), ["net.1"], size=(32, 48), mean=MEAN, std=STD)
+    with pytest.raises(compnn.CompnnError, match=r"Dropped is random"):
+        compnn.build(tmp_path / "scenes.bank", network, pairs)
