@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,10 @@ import pytest
 import compnn
 from compnn.bank.layout import ACTIVATION_DTYPES
 from compnn.images.files import write_image
-from conftest import REPOSITORY
+from documents import python_blocks
 from memory_dataset import MemoryDataset
 from reference import as_kept
 from tiny_networks import tiny_unet
-
-
-def python_blocks(document: str) -> list[str]:
-    text = (REPOSITORY / document).read_text(encoding="utf-8")
-    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("dtype", ACTIVATION_DTYPES)
@@ -56,7 +50,7 @@ def test_the_code_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "walls.csv").write_text("name,wall\n1,red\n2,blue\n")
     tiny_unet(tmp_path / "pix2pix.onnx")
     monkeypatch.chdir(tmp_path)
-    api, slices = python_blocks("README.md")
+    api, _, slices = python_blocks("README.md")  # the second needs PyTorch
     # The layers of the small network.
     for theirs, ours in (("decoder_7", "encoder_3"), ("decoder_4", "decoder_2")):
         api = api.replace(f'"{theirs}"', f'"{ours}"')

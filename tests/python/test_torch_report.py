@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import compnn
+from documents import python_blocks
 from memory_dataset import grey_palette
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'compnn[torch]'")
@@ -37,24 +38,31 @@ def unet() -> Any:
     ).train()
 
 
-def test_six_lines_from_module_to_report(tmp_path: Path) -> None:
-    module, scenes, classes = unet(), Scenes(), grey_palette(3)
-    folder = tmp_path / "report"
-    # The six lines:
-    scale = {"mean": MEAN, "std": STD}
-    network = compnn.TorchNetwork(module, {"half": "1"}, size=(32, 48), **scale)
-    pairs = compnn.TensorPairs(scenes, compnn.Labels(classes), **scale)
-    bank = compnn.build(tmp_path / "scenes.bank", network, pairs)
-    result = compnn.Explainer(bank, network).explain(pairs[0].input, "half")
-    result.save(folder)
-
-    np.testing.assert_allclose(result.field.similarity[0].mean(), 1, atol=1e-3)
-    np.testing.assert_array_equal(result.output, pairs[0].target)
-    assert {source.name for source in result.sources()} == {"0"}
-    assert compnn.Explanation.load(folder).layer.name == "half"
+def test_the_six_lines_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a small module and few pairs."""
+    torch.manual_seed(0)
+    camvid = compnn.Labels("camvid")
+    module = nn.Sequential()
+    module.add_module("u2", nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU()))
+    module.add_module("up", nn.Upsample(scale_factor=2))
+    module.add_module("head", nn.Conv2d(8, camvid.palette.void or len(camvid.palette), 1))
+    scenes = [Scenes()[index][0].repeat(1, 4, 3)[:, :, :128] for index in range(4)]
     with torch.no_grad():
-        painted = module.eval()(scenes[0][0][None]).argmax(1)[0]
-    assert (result.network_output == painted.numpy()).mean() > 0.999
+        dataset = [(image, module(image[None]).argmax(1)[0]) for image in scenes]
+    (_, code, _) = python_blocks("README.md")
+    lines = code.strip().splitlines()
+    assert len(lines) == 6
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {"compnn": compnn, "module": module.train(), "dataset": dataset}
+    exec(compile(code, "README.md", "exec"), found)
+
+    result = found["result"]
+    np.testing.assert_allclose(result.field.similarity[0], 1, atol=1e-3)
+    np.testing.assert_array_equal(result.output, dataset[0][1].numpy())
+    assert (result.network_output == dataset[0][1].numpy()).mean() > 0.999
+    assert {source.name for source in result.sources()} == {"0"}
+    assert compnn.Explanation.load("report").layer.name == "decoder_2"
+    assert module.training
 
 
 def test_a_module_and_its_file_explain_alike(tmp_path: Path) -> None:
