@@ -92,8 +92,10 @@ def test_another_module_is_refused(tmp_path: Path) -> None:
     bank = compnn.build(tmp_path / "scenes.bank", network, pairs)
     with torch.no_grad():
         module[0].bias += 1
-    with pytest.raises(compnn.CompnnError, match="the bank was built with"):
+    with pytest.raises(compnn.CompnnError, match="was built with a torch network without a file"):
         compnn.Explainer(bank, network)
+    with pytest.raises(compnn.CompnnError, match=r"give the network: `Explainer\(bank, network\)`"):
+        compnn.Explainer(bank)
 
 
 def test_dropout_that_is_left_on_is_refused(tmp_path: Path) -> None:

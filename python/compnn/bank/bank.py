@@ -617,6 +617,11 @@ class Bank:
             was = Path(self.network.path)
             places += [was, self._opened.path.with_name(was.name)]
         files = [file for file in places if file.is_file()]
+        if not files and self.network.path is None:
+            raise NetworkError(
+                f"the bank {self.path} was built with {self.network.described}, which it cannot "
+                f"open by itself; give the network: `Explainer(bank, network)`"
+            )
         if not files:
             raise NetworkError(
                 f"the bank's network is no longer at {self.network.path}, nor beside the bank "
@@ -662,8 +667,9 @@ class Bank:
     def _check_identity(self, other: Identity) -> None:
         if other.fingerprint != self.network.fingerprint:
             raise BankError(
-                f"the bank was built with {self.network.path} ({self.network.short}), not with "
-                f"{other.path} ({other.short}). Give that network, or build a bank with this one."
+                f"the bank was built with {self.network.described} ({self.network.short}), not "
+                f"with {other.described} ({other.short}). Give that network, or build a bank with "
+                f"this one."
             )
 
 

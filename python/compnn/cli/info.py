@@ -50,7 +50,7 @@ def print_bank(bank: Bank) -> None:
     )
     network = bank.network
     console.say(
-        f"network: {network.path} ({network.fingerprint[:19]}...)",
+        f"network: {network.described} ({network.fingerprint[:19]}...)",
         f"global descriptor: {bank.descriptor or 'none'}",
         f"inputs: {bank.input_kind.describe()}, targets: {bank.target_kind.describe()}",
         f"generation {bank.generation}, {bank.shards} shard{'s' * (bank.shards != 1)}",

@@ -27,7 +27,7 @@ class Identity:
     Attributes
     ----------
     kind
-        Where its activations come from: "onnx".
+        Where its activations come from: "onnx", "torch".
     fingerprint
         Equal for equal weights: "sha256:" and the hex digest of an ONNX file.
     path
@@ -42,6 +42,11 @@ class Identity:
     def short(self) -> str:
         """The first 12 hex digits of the fingerprint."""
         return self.fingerprint.removeprefix("sha256:")[:12]
+
+    @property
+    def described(self) -> str:
+        """What messages call it: its file, or the kind of a network without one."""
+        return self.path or f"a {self.kind} network without a file"
 
     def to_json(self) -> dict[str, object]:
         """The fields as JSON values."""
