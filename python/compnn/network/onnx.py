@@ -21,6 +21,7 @@ from compnn.network.layer import Layer
 from compnn.network.network import Identity
 from compnn.network.onnx_check import TapCheck, check_tap
 from compnn.network.onnx_graph import OnnxGraph
+from compnn.network.onnx_input import Setting
 from compnn.network.onnx_metadata import Metadata, read_metadata
 from compnn.network.onnx_output import Layout, ending_of, main_output, output_layouts
 from compnn.network.onnx_sessions import Sessions
@@ -45,9 +46,9 @@ class OnnxNetwork:
     Parameters
     ----------
     path : str or Path
-        The ONNX file: one float image input, NCHW, 1 or 3 channels. It is never changed. Where it
-        leaves the size of its input free and `preprocessing` gives none, images of any size are
-        taken.
+        The ONNX file, with an image input of floats or uint8, NCHW or NHWC. It is never changed.
+        Where it leaves the size of its input free and `preprocessing` gives none, images of any
+        size are taken.
     layers : sequence of str, optional
         Layers to work with. Default: those that the file's metadata names, else every tap, less
         any that the hyperpatch does not fit into.
@@ -62,16 +63,25 @@ class OnnxNetwork:
         per-pixel output that most operators lead to, by these, its channels and the targets.
     num_threads : int
         Threads of one run; -1 means all CPUs that this process may use.
+    image_input : str, optional
+        Name of the input that is the image. Default: the only one that can be.
+    values : mapping of str to float or array, optional
+        What other inputs are set to: a number, or an array of their shape. Those that have a
+        default, or that nothing needs which is asked for, need none.
 
     Attributes
     ----------
     path : Path
     fingerprint : str
-        "sha256:<hex>" of the file (followed by the files that hold its weights, if any).
+        "sha256:<hex>" of the file (followed by the files that hold its weights, if any); of this
+        and of `values`, where there are such.
     preprocessing : Preprocessing
         Complete: with size unless any is taken, and with range or mean and std.
     input_size : (height, width), or None for any
     input_channels, output_channels : int
+        Images have 3 channels (RGB) where the input has 1 or 3, else those of the input.
+    assumptions : tuple of str
+        What was assumed of the input where the file does not say.
     output_choice : OutputChoice
         As given.
     layers : dict of str to Layer
@@ -104,9 +114,12 @@ class OnnxNetwork:
         hyperpatch: tuple[int, int] | None = None,
         output: OutputChoice | None = None,
         num_threads: int = -1,
+        image_input: str | None = None,
+        values: Mapping[str, Setting] | None = None,
     ) -> None:
+        self._given = image_input, dict(values or {})
         self._open(
-            OnnxGraph(Path(path)),
+            OnnxGraph(Path(path), *self._given),
             layers,
             descriptor,
             preprocessing,
@@ -140,7 +153,7 @@ class OnnxNetwork:
             self.preprocessing.scaling(self.input_channels)
         except NetworkError as error:
             raise NetworkError(f"{self.path.name}: {error}") from None
-        self._input_dtype = graph.input.dtype
+        self.assumptions = graph.input.notes
         self._sessions = Sessions(graph, num_threads)
         height, width = self.input_size or self._file_size
         self._size = height or _ANY_SIZE[0], width or _ANY_SIZE[1]
@@ -152,7 +165,7 @@ class OnnxNetwork:
         }
         self.output_choice = output
         tensors = self._tensors(self._size)
-        self._outputs = output_layouts(graph.outputs, tensors, self._size)
+        self._outputs = output_layouts(graph.outputs, tensors, self._size, graph.input.batch or 1)
         self._output, self._layout = self._chosen_output(graph, metadata)
         traced = self._traces[self._size] = self._trace(tensors)
         self._shapes = {name: tap.shape for name, tap in traced.taps.items()}
@@ -190,6 +203,7 @@ class OnnxNetwork:
             self._hyperpatch,
             self.output_choice,
             self.num_threads,
+            self._given,
             self.fingerprint,
         )
 
@@ -211,6 +225,11 @@ class OnnxNetwork:
     def identity(self) -> Identity:
         """Which network it is."""
         return Identity("onnx", self.fingerprint, str(self._absolute))
+
+    @property
+    def image_channels(self) -> int:
+        """Channels of an image: 3 (RGB) where the input has 1 or 3, else those of the input."""
+        return 3 if self.input_channels == 1 else self.input_channels
 
     @property
     def num_threads(self) -> int:
@@ -296,6 +315,7 @@ class OnnxNetwork:
             self._graph.proto.graph,
             {name: info.shape for name, info in tensors.items()},
             self._graph.input.name,
+            self._graph.input.layout,
             output=self._output.name,
             floats={name for name, info in tensors.items() if info.floating},
         )
@@ -335,8 +355,10 @@ class OnnxNetwork:
         if self.input_size is None:
             sizes.append((2 * self._size[0], 2 * self._size[1]))
         for size in sizes:
-            pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-            found = check_tap(self._graph, self._traced(size), name, self._input_of(pixels))
+            shape = (*size, self.image_channels)
+            pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+            image, axes = self._input_of(pixels), self._graph.input.axes
+            found = check_tap(self._graph, self._traced(size), name, image, axes)
             if found.looks.cells and (found.paints is None or found.paints.cells):
                 break
         return found
@@ -356,6 +378,8 @@ class OnnxNetwork:
             return self._shapes[name]
         if name in self._vectors:
             return 1, 1, self._vectors[name]
+        if needed := self._graph.needs(name):
+            raise LayerError(needed)
         reason = self._traced(self._size).refused.get(name)
         if reason is not None:
             raise LayerError(f"{name!r} is no layer of {self.path.name}: it {reason}")
@@ -402,11 +426,9 @@ class OnnxNetwork:
         return chw.astype(np.float32, copy=False)
 
     def _input_of(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.floating[Any] | np.uint8]:
-        """An image (H, W, 3) as the network takes it, in a batch of one."""
+        """An image (H, W, C) as the network takes it."""
         values = self.preprocessing.apply(image[np.newaxis], self.input_channels)
-        if self._input_dtype is np.uint8:
-            values = np.clip(np.rint(values), 0, 255)
-        return values.astype(self._input_dtype, copy=False)
+        return self._graph.input.of(values)
 
     def activations(
         self, image: npt.NDArray[np.uint8], layers: Sequence[str] | None = None
@@ -415,7 +437,7 @@ class OnnxNetwork:
 
         Parameters
         ----------
-        image : uint8 (H, W, 3), RGB
+        image : uint8 (H, W, `image_channels`), RGB
         layers : names of taps; default: the network's layers
 
         Returns
@@ -477,6 +499,7 @@ class OnnxNetwork:
                 f"{self.path.name} has no per-pixel output: none of its outputs "
                 f"({', '.join(graph.outputs)}) has rows and columns that are those of the image"
                 + self._foreign_hint(graph)
+                + "".join(f"; {each}" for each in map(graph.needs, graph.outputs) if each)
                 + self._size_hint()
             )
         name = choice.name
@@ -524,19 +547,22 @@ class OnnxNetwork:
         Raises
         ------
         ImageError
-            When it is not uint8 (H, W, 3), or of another size while `preprocessing.resize` is off.
+            When it is not uint8 (H, W, `image_channels`), or of another size while
+            `preprocessing.resize` is off.
         """
         is_array = isinstance(image, np.ndarray)
         if not (
             is_array
             and image.dtype == np.uint8
             and image.ndim == 3
-            and image.shape[2] == 3
+            and image.shape[2] == self.image_channels
             and image.size
         ):
             found = f"{image.dtype} {image.shape}" if is_array else f"a {type(image).__name__}"
+            count = self.image_channels
+            kind = "RGB images" if count == 3 else f"images of {count} channels"
             raise ImageError(
-                f"{name} is {found}; {self.path.name} takes RGB images, uint8 (H, W, 3)"
+                f"{name} is {found}; {self.path.name} takes {kind}, uint8 (H, W, {count})"
             )
         if self.preprocessing.resize:
             return
@@ -621,14 +647,16 @@ def _reopened(
     hyperpatch: tuple[int, int] | None,
     output: OutputChoice,
     num_threads: int,
+    given: tuple[str | None, dict[str, Setting]],
     fingerprint: str,
 ) -> OnnxNetwork:
     """A network that was pickled, from its file, which must be the same still."""
-    graph = OnnxGraph(path)
+    graph = OnnxGraph(path, *given)
     if graph.fingerprint != fingerprint:
         raise NetworkError(
             f"{path} is no longer the network that was pickled; open it, and pickle it again"
         )
     network = object.__new__(OnnxNetwork)
+    network._given = given
     network._open(graph, layers, descriptor, preprocessing, hyperpatch, output, num_threads)
     return network

@@ -7,25 +7,16 @@ import heapq
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
 import onnx.inliner
 
 from compnn.errors import NetworkError
 from compnn.files import open_file, read_file
+from compnn.network.onnx_input import ImageInput, Setting, describe, image_input, settings
 
-# Element types of an image input.
-_IMAGE_TYPES: dict[int, type[np.floating[Any] | np.uint8]] = {
-    onnx.TensorProto.UINT8: np.uint8,
-    onnx.TensorProto.FLOAT: np.float32,
-    onnx.TensorProto.FLOAT16: np.float16,
-    onnx.TensorProto.DOUBLE: np.float64,
-}
 # Larger weights do not tell shapes: shapes, paddings, scales and axes have fewer numbers.
 _SMALL_WEIGHT = 1024
 # ONNX's own operators, and those of ONNX Runtime; the rest needs libraries of others.
@@ -34,35 +25,28 @@ _DOMAINS = ("ai.onnx", "com.microsoft", "com.ms.")
 SHAPE_OPERATORS = {"Shape", "Size"}
 
 
-@dataclass(frozen=True)
-class ImageInput:
-    """The image input of a graph, NCHW; None where the file leaves a dimension free.
-
-    `batch`: images per run; `channels`: 1 or 3; `size`: (height, width); `dtype`: uint8 of pixels
-    as they are, or floats.
-    """
-
-    name: str
-    batch: int | None
-    channels: int
-    size: tuple[int | None, int | None]
-    dtype: type[np.floating[Any] | np.uint8]
-
-
 class OnnxGraph:
     """An ONNX file in memory. The file itself is never changed.
 
     Parameters
     ----------
     path : path of the file; weights in files beside it are read too
+    image : name of the input that is the image, where several can be
+    values : what other inputs are set to, by name: numbers, or arrays of their shape
 
     Raises
     ------
     NetworkError
-        When the file is missing, is not ONNX, or has no image input.
+        When the file is missing, is not ONNX, or has no image input; or when a value does not fit
+        its input.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        image: str | None = None,
+        values: Mapping[str, Setting] | None = None,
+    ) -> None:
         self.path = path
         self.proto, self.fingerprint = _load(path)
         if not all(isinstance(name, str) for name in _names(self.proto)):
@@ -71,8 +55,55 @@ class OnnxGraph:
             )
         _inline_functions(self.proto, path)
         _sort_nodes(self.proto.graph, path)
-        self.input = _image_input(self.proto.graph, path.name)
+        graph = self.proto.graph
+        defaults = {tensor.name for tensor in graph.initializer}
+        read = {name for node in graph.node for name in names_read(node)}
+        values = values or {}
+        # What no operator reads is left out of all cuts.
+        open_inputs = [value for value in graph.input if value.name not in {*defaults, *values}]
+        needed = [value for value in open_inputs if value.name in read] or open_inputs
+        self.input: ImageInput = image_input(needed, self.proto, path.name, image)
+        self.unset = {v.name: v for v in open_inputs if v.name != self.input.name}
+        inputs = {value.name: value for value in graph.input}
+        self._set(settings(values, inputs, self.input.name, path.name))
+        _widen_image(graph, self.input.name)
         self.outputs = [output.name for output in self.proto.graph.output]
+
+    def _set(self, tensors: Mapping[str, onnx.TensorProto]) -> None:
+        """Make constants of the inputs that are set; another setting is another network."""
+        graph = self.proto.graph
+        if not tensors:
+            return
+        for kept in (graph.input, graph.initializer):
+            for place in reversed(range(len(kept))):
+                if kept[place].name in tensors:
+                    del kept[place]
+        digest = hashlib.sha256(self.fingerprint.encode())
+        for name in sorted(tensors):
+            graph.initializer.append(tensors[name])
+            digest.update(tensors[name].SerializeToString(deterministic=True))
+        self.fingerprint = f"sha256:{digest.hexdigest()}"
+
+    def needs(self, tensor: str) -> str:
+        """Why a tensor cannot be computed, where inputs that nobody has set lead to it; else ""."""
+        found = [self.unset[name] for name in self._read_for([tensor])[0] if name in self.unset]
+        if not found:
+            return ""
+        listed = ", ".join(f"{value.name!r} {describe(value)}" for value in found)
+        options = " ".join(f"--set {value.name}=VALUE" for value in found)
+        return (
+            f"{self.path.name}: {tensor!r} needs the value of input {listed}; give it with "
+            f"`{options}` or `OnnxNetwork(..., values={{{found[0].name!r}: ...}})`"
+        )
+
+    def _read_for(self, outputs: Sequence[str]) -> tuple[dict[str, None], list[onnx.NodeProto]]:
+        """What the tensors `outputs` are computed from, and the nodes that do so, in order."""
+        needed, nodes = dict.fromkeys(outputs), []
+        for node in reversed(self.proto.graph.node):  # they are in the order they run
+            if any(name in needed for name in node.output):
+                needed.update(dict.fromkeys(names_read(node)))
+                nodes.append(node)
+        return needed, nodes[::-1]
 
     def cut(
         self,
@@ -86,15 +117,18 @@ class OnnxGraph:
         With `size` (height, width) it takes one image of that size only, so that the shapes of its
         tensors are known before it runs. Without `weights` the large ones are inputs, too: enough
         for shapes, and quickly loaded.
+
+        Raises
+        ------
+        NetworkError
+            When one of them needs an input that is not set.
         """
         graph = self.proto.graph
-        needed, nodes = set(outputs), []
-        for node in reversed(graph.node):  # they are in the order they run
-            if needed.intersection(node.output):
-                needed.update(names_read(node))
-                nodes.append(node)
+        needed, nodes = self._read_for(outputs)
+        if not self.unset.keys().isdisjoint(needed):
+            raise NetworkError(next(filter(None, map(self.needs, outputs))))
         cut = _empty_like(self.proto)
-        cut.graph.node.extend(reversed(nodes))
+        cut.graph.node.extend(nodes)
         # A domain that nothing here uses may be one that ONNX Runtime lacks.
         domains = {each.domain for node in nodes for each in _within(node)}
         cut.opset_import.extend(
@@ -103,9 +137,10 @@ class OnnxGraph:
         image = cut.graph.input.add()
         image.CopyFrom(next(value for value in graph.input if value.name == self.input.name))
         if size is not None:
-            one_image = (1, self.input.channels, *size)
-            for dim, extent in zip(image.type.tensor_type.shape.dim, one_image, strict=True):
-                dim.dim_value = extent
+            shape = image.type.tensor_type.shape
+            shape.ClearField("dim")
+            for extent in self.input.shape(size):
+                shape.dim.add(dim_value=extent)
         for tensor in graph.initializer:
             if tensor.name not in needed:
                 continue
@@ -126,10 +161,10 @@ class OnnxGraph:
         """Every tensor computed from the values of the image, in the order they are computed.
 
         Widened weights and the shapes of tensors are not among them, nor is what operators of
-        others (`foreign_operators`) have a part in.
+        others (`foreign_operators`) or inputs that are not set have a part in.
         """
         names: dict[str, None] = {self.input.name: None}
-        lost: set[str] = set()
+        lost: set[str] = set(self.unset)
         for node in self.proto.graph.node:
             if _is_foreign(node) or not lost.isdisjoint(names_read(node)):
                 lost.update(node.output)
@@ -330,42 +365,20 @@ def _tensors_of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorPr
                 yield from _tensors_of(graph)
 
 
-def _image_input(graph: onnx.GraphProto, file: str) -> ImageInput:
-    constants = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in constants]
-    read = {name for node in graph.node for name in names_read(node)}
-    # What no operator reads is left out of all cuts.
-    inputs = [value for value in inputs if value.name in read] or inputs
-    if len(inputs) != 1:
-        names = ", ".join(f"{value.name!r} {_describe(value)}" for value in inputs) or "none"
-        raise NetworkError(
-            f"{file} has {len(inputs)} inputs ({names}); compnn needs a network with one "
-            f"image input: give the others a default (an initialiser) when it is exported"
-        )
-    name = inputs[0].name
-    tensor = inputs[0].type.tensor_type
-    # Some exporters write -1 where a dimension is free.
-    dims = [d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim]
-    if len(dims) != 4 or dims[1] not in (1, 3) or tensor.elem_type not in _IMAGE_TYPES:
-        raise NetworkError(
-            f"{file}: input {name!r} is {_describe(inputs[0])}; compnn needs a float or uint8 "
-            f"image input, NCHW, with 1 or 3 channels"
-        )
-    batch, channels, height, width = dims
-    assert channels is not None
-    if batch not in (None, 1):
-        raise NetworkError(
-            f"{file}: input {name!r} takes exactly {batch} images a run; export the network with a "
-            f"batch of 1 or a free batch"
-        )
-    return ImageInput(name, batch, channels, (height, width), _IMAGE_TYPES[tensor.elem_type])
-
-
-def _describe(value: onnx.ValueInfoProto) -> str:
-    tensor = value.type.tensor_type
-    dims = ", ".join(str(d.dim_param or d.dim_value or "?") for d in tensor.shape.dim)
-    kinds = {number: name for name, number in onnx.TensorProto.DataType.items()}
-    return f"{kinds.get(tensor.elem_type, 'unknown').lower()} ({dims})"
+def _widen_image(graph: onnx.GraphProto, image: str) -> None:
+    """Let a bfloat16 image be given as float32, which is then rounded: NumPy has no bfloat16."""
+    tensor = next(value for value in graph.input if value.name == image).type.tensor_type
+    if tensor.elem_type != onnx.TensorProto.BFLOAT16:
+        return
+    tensor.elem_type = onnx.TensorProto.FLOAT
+    rounded = f"{image} as bfloat16"
+    for node in graph.node:
+        for each in _within(node):
+            for place, name in enumerate(each.input):
+                if name == image:
+                    each.input[place] = rounded
+    cast = onnx.helper.make_node("Cast", [image], [rounded], to=onnx.TensorProto.BFLOAT16)
+    graph.node.insert(0, cast)
 
 
 def _empty_like(model: onnx.ModelProto) -> onnx.ModelProto:

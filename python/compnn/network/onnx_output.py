@@ -94,14 +94,19 @@ class Layout:
 
 
 def output_layouts(
-    outputs: Sequence[str], tensors: Mapping[str, TensorInfo], size: tuple[int, int]
+    outputs: Sequence[str],
+    tensors: Mapping[str, TensorInfo],
+    size: tuple[int, int],
+    batch: int = 1,
 ) -> dict[str, Layout]:
     """The outputs that are per pixel, by name, in their order.
 
-    Rows and columns are the two dimensions that shrink or grow the image alike; batch and any other
-    dimension have one element. `tensors` are those computed from an image of `size`.
+    Rows and columns are the two dimensions that shrink or grow the image alike; any other dimension
+    but the `batch` has one element. `tensors` are those computed from an image of `size`.
     """
-    layouts = {name: _layout_of(tensors[name].shape, size) for name in outputs if name in tensors}
+    layouts = {
+        name: _layout_of(tensors[name].shape, size, batch) for name in outputs if name in tensors
+    }
     return {name: layout for name, layout in layouts.items() if layout is not None}
 
 
@@ -125,13 +130,13 @@ def main_output(graph: onnx.GraphProto, names: Sequence[str]) -> str:
     return max(names, key=lambda name: ("aux" not in name.lower(), operators(name)))
 
 
-def _layout_of(shape: tuple[int, ...], size: tuple[int, int]) -> Layout | None:
+def _layout_of(shape: tuple[int, ...], size: tuple[int, int], batch: int) -> Layout | None:
     match shape:
-        case (1, channels, rows, cols) if _alike((rows, cols), size):
+        case (images, channels, rows, cols) if images == batch and _alike((rows, cols), size):
             return Layout(channels, (1, 2, 3))
-        case (1, rows, cols, channels) if _alike((rows, cols), size):
+        case (images, rows, cols, channels) if images == batch and _alike((rows, cols), size):
             return Layout(channels, (3, 1, 2))
-        case (1, rows, cols) if _alike((rows, cols), size):
+        case (images, rows, cols) if images == batch and _alike((rows, cols), size):
             return Layout(1, (None, 1, 2))
         case (rows, cols) if _alike((rows, cols), size):
             return Layout(1, (None, 0, 1))

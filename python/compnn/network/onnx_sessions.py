@@ -47,7 +47,7 @@ class Sessions:
     def run(
         self, outputs: Sequence[str], images: npt.NDArray[np.floating[Any] | np.uint8]
     ) -> dict[str, npt.NDArray[Any]]:
-        """The tensors `outputs` for preprocessed `images` (B, C, H, W), as the network gives them.
+        """As `run_session`, for the tensors `outputs`.
 
         Raises
         ------
@@ -104,19 +104,22 @@ def run_session(
     names: Sequence[str],
     images: npt.NDArray[np.floating[Any] | np.uint8],
 ) -> dict[str, npt.NDArray[Any]]:
-    """The tensors `names` for preprocessed `images` (B, C, H, W), as the network gives them.
+    """The tensors `names` for preprocessed `images`, as the network gives them.
+
+    `images` are as `ImageInput.of` gives them.
 
     Raises
     ------
     NetworkError
         When the run fails.
     """
+    _, rows, cols = graph.input.axes
     try:
         values = session.run(list(names), {graph.input.name: images})
     except Exception as error:  # ONNX Runtime's errors share no base of their own
         raise NetworkError(
             f"{graph.path} does not run on {len(images)} images of "
-            f"{images.shape[2]}x{images.shape[3]}: {_first_line(error)}"
+            f"{images.shape[rows]}x{images.shape[cols]}: {_first_line(error)}"
         ) from error
     return dict(zip(names, values, strict=True))
 

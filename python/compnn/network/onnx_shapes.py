@@ -13,7 +13,8 @@ from compnn.errors import NetworkError
 from compnn.network.onnx_graph import OnnxGraph
 from compnn.network.onnx_sessions import open_session, run_session
 
-_FLOAT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(double)", "tensor(bfloat16)")
+# NumPy has no bfloat16: such tensors cannot be read.
+_FLOAT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(double)")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def tensor_shapes(graph: OnnxGraph, size: tuple[int, int]) -> dict[str, TensorIn
         for name, shape in shapes.items()
         if not shape or not all(isinstance(extent, int) for extent in shape)
     ]
-    blank = np.zeros((1, graph.input.channels, *size), graph.input.dtype)
+    blank = np.zeros(graph.input.shape(size), graph.input.dtype)
     if unknown:
         session = _session(graph, size, weights=True, names=unknown)
         for name, value in run_session(graph, session, unknown, blank).items():

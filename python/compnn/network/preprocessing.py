@@ -109,13 +109,24 @@ class Preprocessing:
         return factor.astype(np.float32), offset.astype(np.float32)
 
     def apply(self, images: npt.NDArray[np.uint8], channels: int = 3) -> npt.NDArray[np.float32]:
-        """The network's input for uint8 RGB `images` (B, H, W, 3): float32 (B, channels, H, W).
+        """The network's input for uint8 `images` (B, H, W, C): float32 (B, channels, H, W).
 
-        With one channel the images are converted to grey.
+        With 1 or 3 channels the images are RGB, converted to grey for one; with others they have
+        these channels, in the network's order.
+
+        Raises
+        ------
+        NetworkError
+            As `scaling`; or when an order is given for channels that are not RGB.
         """
         if channels == 1:
             images = np.stack([_grey(image) for image in images])
         elif self.channel_order == "BGR":
+            if channels != 3:
+                raise NetworkError(
+                    f"channel_order is for networks of 3 channels, not of {channels}; give images "
+                    f"in the order of the network"
+                )
             images = images[..., ::-1]
         factor, offset = self.scaling(channels)
         values = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32)

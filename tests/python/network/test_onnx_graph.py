@@ -249,12 +249,11 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("shape", "dtype", "message"),
     [
-        ([1, 8, 8, 3], TensorProto.FLOAT, r"float \(1, 8, 8, 3\); .*NCHW, with 1 or 3 channels"),
-        ([1, "c", 8, 8], TensorProto.FLOAT, r"float \(1, c, 8, 8\)"),
-        ([1, 4, 8, 8], TensorProto.FLOAT, r"float \(1, 4, 8, 8\)"),
+        ([1, "c", 8, 8], TensorProto.FLOAT, r"float \(1, c, 8, 8\): .*`input_layout`"),
+        ([1, 3, 8, 3], TensorProto.FLOAT, r"float \(1, 3, 8, 3\): .*`input_layout`"),
+        ([1, 64, 64, 64], TensorProto.FLOAT, r"float \(1, 64, 64, 64\); .*at most 32 channels"),
         ([3, 8, 8], TensorProto.FLOAT, r"float \(3, 8, 8\)"),
         ([1, 3, 8, 8], TensorProto.INT32, r"int32 \(1, 3, 8, 8\)"),
-        ([4, 3, 8, 8], TensorProto.FLOAT, "exactly 4 images a run"),
     ],
 )
 def test_networks_without_an_image_input_are_refused(
@@ -271,17 +270,7 @@ def test_an_input_of_a_type_that_onnx_does_not_have_is_refused(tmp_path: Path) -
     model = onnx.load(path)
     model.graph.input[0].type.tensor_type.elem_type = 112
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(NetworkError, match=r"input 'input' is unknown \(1, 3, 8, 8\)"):
-        OnnxGraph(path)
-
-
-def test_networks_of_two_inputs_are_refused(tmp_path: Path) -> None:
-    path = tiny_unet(tmp_path / "unet.onnx")
-    model = onnx.load(path)
-    model.graph.input.append(helper.make_tensor_value_info("noise", TensorProto.FLOAT, [1]))
-    model.graph.node.append(helper.make_node("Add", ["output", "noise"], ["noisy"]))
-    onnx.save(model, path)
-    with pytest.raises(NetworkError, match=r"2 inputs \('input' float .*'noise' float \(1\)\)"):
+    with pytest.raises(NetworkError, match=r"inputs are 'input' unknown \(1, 3, 8, 8\)"):
         OnnxGraph(path)
 
 
@@ -495,9 +484,3 @@ def test_an_input_that_nothing_reads_is_no_obstacle(tmp_path: Path) -> None:
 
     path = changed(tiny_unet(tmp_path / "unet.onnx"), change)
     assert OnnxNetwork(path).tap_shape("encoder_1") == (16, 16, 4)
-
-    def read_it(model: onnx.ModelProto) -> None:
-        model.graph.node.append(helper.make_node("Identity", ["prompt"], ["echo"]))
-
-    with pytest.raises(NetworkError, match=r"2 inputs .*'prompt' int64 \(1, 77\).*default"):
-        OnnxNetwork(changed(path, read_it))
