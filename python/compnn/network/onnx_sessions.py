@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from compnn.errors import NetworkError
-from compnn.network.onnx_graph import OnnxGraph
+from compnn.network.onnx_graph import Cut, OnnxGraph
 
 # Each session holds the network's weights, widened to float.
 MOST_SESSIONS = 3
@@ -76,7 +76,7 @@ class Sessions:
 
 
 def open_session(
-    graph: OnnxGraph, cut: bytes, options: onnxruntime.SessionOptions
+    graph: OnnxGraph, cut: Cut, options: onnxruntime.SessionOptions
 ) -> onnxruntime.InferenceSession:
     """A session for `cut`, a part of `graph`; ONNX Runtime prints nothing.
 
@@ -86,10 +86,17 @@ def open_session(
         When ONNX Runtime cannot load it.
     """
     options.log_severity_level = 4
+    if cut.mapped:
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(each) for each in cut.mapped.values()]
+        options.add_external_initializers(list(cut.mapped), values)
+        # A layout for the processor at hand would take copies of the weights, thrice for a while.
+        levels = onnxruntime.GraphOptimizationLevel
+        if options.graph_optimization_level == levels.ORT_ENABLE_ALL:
+            options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED
     try:
         return onnxruntime.InferenceSession(
             # Without the second try after an error, of which it tells on standard output.
-            cut,
+            cut.model,
             options,
             providers=["CPUExecutionProvider"],
             enable_fallback=0,

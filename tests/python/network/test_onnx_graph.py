@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from compnn.errors import NetworkError
 from compnn.images.kinds import Photo
 from compnn.network.onnx import OnnxNetwork
-from compnn.network.onnx_graph import OnnxGraph
+from compnn.network.onnx_graph import Cut, OnnxGraph
 from compnn.network.onnx_metadata import read_metadata
 from compnn.network.onnx_sessions import MOST_SESSIONS, Sessions
 from compnn.network.onnx_shapes import tensor_shapes
@@ -148,7 +148,7 @@ def test_tensors_used_inside_branches_are_followed(tmp_path: Path) -> None:
 def test_a_cut_holds_nothing_after_its_outputs(tmp_path: Path) -> None:
     path = tiny_unet(tmp_path / "unet.onnx")
     before = path.read_bytes()
-    cut = onnx.load_from_string(OnnxGraph(path).cut(["encoder_2"]))
+    cut = onnx.load_from_string(OnnxGraph(path).cut(["encoder_2"]).model)
     assert [n.op_type for n in cut.graph.node] == ["Conv", "LeakyRelu", "Cast", "Mul", "Conv"]
     assert len(cut.graph.initializer) == 3
     assert [o.name for o in cut.graph.output] == ["encoder_2"]
@@ -163,7 +163,7 @@ def test_sessions_are_kept_and_few(tmp_path: Path) -> None:
         def __init__(self) -> None:
             self.__dict__.update(graph.__dict__)
 
-        def cut(self, outputs: Sequence[str], size: tuple[int, int] | None = None) -> bytes:
+        def cut(self, outputs: Sequence[str], size: tuple[int, int] | None = None) -> Cut:
             cuts.append(tuple(outputs))
             return super().cut(outputs, size)
 
