@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -118,12 +118,16 @@ class OnnxGraph:
         size: tuple[int, int] | None = None,
         *,
         weights: bool = True,
+        shapes: bool = False,
+        known: Mapping[str, onnx.ValueInfoProto] | None = None,
     ) -> Cut:
         """A model with the tensors `outputs` as its outputs and nothing after them.
 
         With `size` (height, width) it takes one image of that size only, so that the shapes of its
         tensors are known before it runs. Without `weights` the large ones are inputs, too: enough
-        for shapes, and quickly loaded.
+        for shapes, and quickly loaded. With `shapes` the outputs are the shapes of the tensors, of
+        the same names with " shape" after them: a run then keeps none of the tensors. `known`: what
+        is known of the types and shapes of outputs.
 
         Raises
         ------
@@ -161,7 +165,13 @@ class OnnxGraph:
         cut.graph.sparse_initializer.extend(
             t for t in graph.sparse_initializer if t.values.name in needed
         )
-        cut.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+        if shapes:
+            cut.graph.node.extend(
+                onnx.helper.make_node("Shape", [name], [f"{name} shape"]) for name in outputs
+            )
+            outputs = [f"{name} shape" for name in outputs]
+        known = known or {}
+        cut.graph.output.extend(known.get(n) or onnx.ValueInfoProto(name=n) for n in outputs)
         mapped = {
             tensor.name: self._mapped[tensor.name]
             for tensor in cut.graph.initializer
@@ -190,6 +200,16 @@ class OnnxGraph:
                 names.update((name, None) for name in node.output if name)
         del names[self.input.name]
         return list(names)
+
+    def first_of(self, tensors: Collection[str]) -> list[str]:
+        """Those of `tensors` that are not computed from another one of them, directly."""
+        return [
+            name
+            for node in self.proto.graph.node
+            if not any(read in tensors for read in names_read(node))
+            for name in node.output
+            if name in tensors
+        ]
 
     def foreign_operators(self) -> list[str]:
         """Operators that are no part of ONNX or ONNX Runtime, "domain:name", each once."""
