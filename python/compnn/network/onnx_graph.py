@@ -97,10 +97,9 @@ class OnnxGraph:
         if not found:
             return ""
         listed = ", ".join(f"{value.name!r} {describe(value)}" for value in found)
-        options = " ".join(f"--set {value.name}=VALUE" for value in found)
         return (
             f"{self.path.name}: {tensor!r} needs the value of input {listed}; give it with "
-            f"`{options}` or `OnnxNetwork(..., values={{{found[0].name!r}: ...}})`"
+            f"`OnnxNetwork(..., values={{{found[0].name!r}: ...}})`"
         )
 
     def _read_for(self, outputs: Sequence[str]) -> tuple[dict[str, None], list[onnx.NodeProto]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,7 @@ import onnx
 import onnxruntime
 
 from compnn.errors import NetworkError
+from compnn.network.geometry import Size
 from compnn.network.onnx_graph import OnnxGraph
 from compnn.network.onnx_sessions import available_cpus, open_session, run_session
 
@@ -23,6 +26,12 @@ _TYPES = {
 }
 # NumPy has no bfloat16: such tensors cannot be read.
 _FLOAT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(double)")
+
+
+# What `working_size` tries.
+_SCALES = (4, 8, 16, 32, 2, 1, 14)
+_USUAL_SIDES = (224, 512, 384, 256, 128, 320, 448, 518, 640, 1024, 96, 64, 32)
+_LARGEST_SIDE, _MOST_SIZES = 2048, 64
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,54 @@ def tensor_shapes(graph: OnnxGraph, size: tuple[int, int]) -> dict[str, TensorIn
     return {graph.input.name: image} | {
         name: TensorInfo(shapes[name], kind in _FLOAT_TYPES) for name, kind in kinds.items()
     }
+
+
+def check_reshapes(graph: OnnxGraph, tensors: Mapping[str, TensorInfo]) -> None:
+    """Refuse shapes that no run can have: inference believes a Reshape that loses numbers.
+
+    Raises
+    ------
+    NetworkError
+        Naming the tensor.
+    """
+    for node in graph.proto.graph.node:
+        if node.op_type != "Reshape":
+            continue
+        before, after = tensors.get(node.input[0]), tensors.get(node.output[0])
+        if before and after and math.prod(before.shape) != math.prod(after.shape):
+            rows, cols = (tensors[graph.input.name].shape[axis] for axis in graph.input.axes[1:])
+            raise NetworkError(
+                f"{graph.path.name} does not run on images of {rows}x{cols}: {node.input[0]!r} is "
+                f"{before.shape} then, which its Reshape makes {after.shape}"
+            )
+
+
+def working_size(graph: OnnxGraph) -> Size | None:
+    """A size of images at which a network can run that leaves it free; None if none is found.
+
+    Tried are multiples of the rows and columns that its reshapes name, then usual sizes.
+    """
+    heights, widths = graph.input.size
+    named = [
+        (int(target[rows]), int(target[rows + 1]))
+        for tensor in graph.proto.graph.initializer
+        if tensor.data_type == onnx.TensorProto.INT64 and 3 <= math.prod(tensor.dims) <= 6
+        for target in [graph.weight(tensor).reshape(-1)]
+        for rows in reversed(range(len(target) - 1))
+        if min(target[rows : rows + 2]) > 1
+    ]
+    scaled = ((s * rows, s * cols) for s in _SCALES for rows, cols in dict.fromkeys(named))
+    usual = ((side, side) for side in _USUAL_SIDES)
+    sizes = dict.fromkeys(
+        (heights or rows, widths or cols)
+        for rows, cols in (*scaled, *usual)
+        if max(rows, cols) <= _LARGEST_SIDE
+    )
+    for size in list(sizes)[:_MOST_SIZES]:
+        with suppress(NetworkError):
+            check_reshapes(graph, tensor_shapes(graph, size))
+            return size
+    return None
 
 
 def _inferred(
