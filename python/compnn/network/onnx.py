@@ -25,7 +25,7 @@ from compnn.network.onnx_input import Setting
 from compnn.network.onnx_metadata import Metadata, read_metadata
 from compnn.network.onnx_output import Layout, ending_of, main_output, output_layouts
 from compnn.network.onnx_sessions import Sessions
-from compnn.network.onnx_shapes import TensorInfo, tensor_shapes
+from compnn.network.onnx_shapes import TensorInfo, check_reshapes, tensor_shapes, working_size
 from compnn.network.onnx_trace import GraphTrace, TracedTap, trace
 from compnn.network.output import Frame, Output, OutputChoice
 from compnn.network.preprocessing import Preprocessing
@@ -68,6 +68,9 @@ class OnnxNetwork:
     values : mapping of str to float or array, optional
         What other inputs are set to: a number, or an array of their shape. Those that have a
         default, or that nothing needs which is asked for, need none.
+    providers : sequence of str
+        ONNX Runtime's execution providers, the first choice first: "cuda", or the full names. What
+        none of them can run the CPU does.
 
     Attributes
     ----------
@@ -93,7 +96,8 @@ class OnnxNetwork:
     NetworkError
         When the file is missing, is not ONNX, has no image input or no per-pixel output, or leaves
         open the range of its input (or the size, for images that are to be resized) and
-        `preprocessing` does not give it.
+        `preprocessing` does not give it; when a value does not fit its input, or a provider is not
+        available.
     LayerError
         When a layer does not exist, or cannot take the hyperpatch.
 
@@ -116,6 +120,7 @@ class OnnxNetwork:
         num_threads: int = -1,
         image_input: str | None = None,
         values: Mapping[str, Setting] | None = None,
+        providers: Sequence[str] = ("cpu",),
     ) -> None:
         self._given = image_input, dict(values or {})
         self._open(
@@ -126,6 +131,7 @@ class OnnxNetwork:
             hyperpatch,
             output or OutputChoice(),
             num_threads,
+            providers,
         )
 
     def _open(
@@ -137,6 +143,7 @@ class OnnxNetwork:
         hyperpatch: tuple[int, int] | None,
         output: OutputChoice,
         num_threads: int,
+        providers: Sequence[str],
     ) -> None:
         self.path = graph.path
         self._absolute = self.path.absolute()  # of the folder that it was opened from
@@ -154,7 +161,7 @@ class OnnxNetwork:
         except NetworkError as error:
             raise NetworkError(f"{self.path.name}: {error}") from None
         self.assumptions = graph.input.notes
-        self._sessions = Sessions(graph, num_threads)
+        self._sessions = Sessions(graph, num_threads, providers)
         height, width = self.input_size or self._file_size
         self._size = height or _ANY_SIZE[0], width or _ANY_SIZE[1]
         self._graph = graph
@@ -203,6 +210,7 @@ class OnnxNetwork:
             self._hyperpatch,
             self.output_choice,
             self.num_threads,
+            self._sessions.providers,
             self._given,
             self.fingerprint,
         )
@@ -306,9 +314,15 @@ class OnnxNetwork:
 
     def _tensors(self, size: Size) -> dict[str, TensorInfo]:
         try:
-            return tensor_shapes(self._graph, size)
+            tensors = tensor_shapes(self._graph, size)
+            check_reshapes(self._graph, tensors)
         except NetworkError as error:
-            raise NetworkError(f"{error}{self._size_hint()}") from error
+            if self.input_size is not None:
+                raise
+            works = working_size(self._graph)
+            hint = self._size_hint() if works is None else _works_hint(works)
+            raise NetworkError(f"{error}{hint}") from error
+        return tensors
 
     def _trace(self, tensors: Mapping[str, TensorInfo]) -> GraphTrace:
         return trace(
@@ -408,7 +422,11 @@ class OnnxNetwork:
             return Reading(image, {}, name=name)
         # Images go through one at a time: that is as fast as in batches, takes less memory, and
         # the result for an image does not depend on its neighbours.
-        found = self._sessions.run(wanted, self._input_of(image))
+        try:
+            found = self._sessions.run(wanted, self._input_of(image))
+        except NetworkError as error:
+            hint = "" if self.input_size is not None else _works_hint(self._size)
+            raise NetworkError(f"{error}{hint}") from error
         size = image.shape[0], image.shape[1]
         return Reading(
             image,
@@ -639,6 +657,14 @@ def _input_size(graph: OnnxGraph, preprocessing: Preprocessing) -> tuple[int, in
     return height, width
 
 
+def _works_hint(size: Size) -> str:
+    height, width = size
+    return (
+        f". It takes images of {height}x{width}: give `--size {height}x{width} --resize` or "
+        f"`Preprocessing(size=({height}, {width}), resize=True)`"
+    )
+
+
 def _reopened(
     path: Path,
     layers: list[str],
@@ -647,6 +673,7 @@ def _reopened(
     hyperpatch: tuple[int, int] | None,
     output: OutputChoice,
     num_threads: int,
+    providers: tuple[str, ...],
     given: tuple[str | None, dict[str, Setting]],
     fingerprint: str,
 ) -> OnnxNetwork:
@@ -658,5 +685,7 @@ def _reopened(
         )
     network = object.__new__(OnnxNetwork)
     network._given = given
-    network._open(graph, layers, descriptor, preprocessing, hyperpatch, output, num_threads)
+    network._open(
+        graph, layers, descriptor, preprocessing, hyperpatch, output, num_threads, providers
+    )
     return network

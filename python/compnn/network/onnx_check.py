@@ -23,7 +23,7 @@ import onnxruntime
 
 from compnn.errors import NetworkError
 from compnn.network.geometry import AxisMap, Maps
-from compnn.network.onnx_graph import OnnxGraph
+from compnn.network.onnx_graph import Cut, OnnxGraph
 from compnn.network.onnx_sessions import open_session, run_session
 from compnn.network.onnx_trace import GraphTrace, Step
 
@@ -169,7 +169,7 @@ class _Path:
             for name in _held_names(node, step.varies)
         }
         values: dict[str, _Array] = {
-            tensor.name: onnx.numpy_helper.to_array(tensor)
+            tensor.name: graph.weight(tensor)
             for tensor in graph.proto.graph.initializer
             if tensor.name in held
         }
@@ -308,7 +308,7 @@ class _Operator:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = 1  # threads of many sessions that wait slow each other
         try:
-            return open_session(self._graph, bytes(model.SerializeToString()), options)
+            return open_session(self._graph, Cut(bytes(model.SerializeToString()), {}), options)
         except NetworkError as error:
             raise _NotRun(f"{self._node.op_type} does not run alone: {error}") from error
 

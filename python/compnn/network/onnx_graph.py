@@ -5,24 +5,31 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
-import os
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx.inliner
 
 from compnn.errors import NetworkError
-from compnn.files import open_file, read_file
+from compnn.files import read_file
 from compnn.network.onnx_input import ImageInput, Setting, describe, image_input, settings
+from compnn.network.onnx_weights import SMALL_WEIGHT, load_weights, weight_files
 
-# Larger weights do not tell shapes: shapes, paddings, scales and axes have fewer numbers.
-_SMALL_WEIGHT = 1024
 # ONNX's own operators, and those of ONNX Runtime; the rest needs libraries of others.
 _DOMAINS = ("ai.onnx", "com.microsoft", "com.ms.")
 # Operators whose result tells the shape of a tensor, not what is in it.
 SHAPE_OPERATORS = {"Shape", "Size"}
+
+
+class Cut(NamedTuple):
+    """A part of a graph, serialised, and its weights that are elsewhere, by name."""
+
+    model: bytes
+    mapped: Mapping[str, npt.NDArray[np.generic]]
 
 
 class OnnxGraph:
@@ -48,7 +55,7 @@ class OnnxGraph:
         values: Mapping[str, Setting] | None = None,
     ) -> None:
         self.path = path
-        self.proto, self.fingerprint = _load(path)
+        self.proto, self._mapped, self.fingerprint = _load(path)
         if not all(isinstance(name, str) for name in _names(self.proto)):
             raise NetworkError(
                 f"{path} is damaged: it holds names that are not UTF-8; export the network again"
@@ -90,10 +97,9 @@ class OnnxGraph:
         if not found:
             return ""
         listed = ", ".join(f"{value.name!r} {describe(value)}" for value in found)
-        options = " ".join(f"--set {value.name}=VALUE" for value in found)
         return (
             f"{self.path.name}: {tensor!r} needs the value of input {listed}; give it with "
-            f"`{options}` or `OnnxNetwork(..., values={{{found[0].name!r}: ...}})`"
+            f"`OnnxNetwork(..., values={{{found[0].name!r}: ...}})`"
         )
 
     def _read_for(self, outputs: Sequence[str]) -> tuple[dict[str, None], list[onnx.NodeProto]]:
@@ -111,12 +117,16 @@ class OnnxGraph:
         size: tuple[int, int] | None = None,
         *,
         weights: bool = True,
-    ) -> bytes:
-        """A serialised model with the tensors `outputs` as its outputs and nothing after them.
+        shapes: bool = False,
+        known: Mapping[str, onnx.ValueInfoProto] | None = None,
+    ) -> Cut:
+        """A model with the tensors `outputs` as its outputs and nothing after them.
 
         With `size` (height, width) it takes one image of that size only, so that the shapes of its
         tensors are known before it runs. Without `weights` the large ones are inputs, too: enough
-        for shapes, and quickly loaded.
+        for shapes, and quickly loaded. With `shapes` the outputs are the shapes of the tensors, of
+        the same names with " shape" after them: a run then keeps none of the tensors. `known`: what
+        is known of the types and shapes of outputs.
 
         Raises
         ------
@@ -144,7 +154,7 @@ class OnnxGraph:
         for tensor in graph.initializer:
             if tensor.name not in needed:
                 continue
-            if weights or math.prod(tensor.dims) <= _SMALL_WEIGHT:
+            if weights or math.prod(tensor.dims) <= SMALL_WEIGHT:
                 cut.graph.initializer.append(tensor)
             else:
                 value = onnx.helper.make_tensor_value_info(
@@ -154,8 +164,24 @@ class OnnxGraph:
         cut.graph.sparse_initializer.extend(
             t for t in graph.sparse_initializer if t.values.name in needed
         )
-        cut.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
-        return bytes(cut.SerializeToString())
+        if shapes:
+            cut.graph.node.extend(
+                onnx.helper.make_node("Shape", [name], [f"{name} shape"]) for name in outputs
+            )
+            outputs = [f"{name} shape" for name in outputs]
+        known = known or {}
+        cut.graph.output.extend(known.get(n) or onnx.ValueInfoProto(name=n) for n in outputs)
+        mapped = {
+            tensor.name: self._mapped[tensor.name]
+            for tensor in cut.graph.initializer
+            if tensor.name in self._mapped
+        }
+        return Cut(bytes(cut.SerializeToString()), mapped)
+
+    def weight(self, tensor: onnx.TensorProto) -> npt.NDArray[np.generic]:
+        """The numbers of an initialiser, wherever they are."""
+        found = self._mapped.get(tensor.name)
+        return onnx.numpy_helper.to_array(tensor) if found is None else found
 
     def image_tensors(self) -> list[str]:
         """Every tensor computed from the values of the image, in the order they are computed.
@@ -174,6 +200,16 @@ class OnnxGraph:
         del names[self.input.name]
         return list(names)
 
+    def first_of(self, tensors: Collection[str]) -> list[str]:
+        """Those of `tensors` that are not computed from another one of them, directly."""
+        return [
+            name
+            for node in self.proto.graph.node
+            if not any(read in tensors for read in names_read(node))
+            for name in node.output
+            if name in tensors
+        ]
+
     def foreign_operators(self) -> list[str]:
         """Operators that are no part of ONNX or ONNX Runtime, "domain:name", each once."""
         names = (f"{n.domain}:{n.op_type}" for n in self.proto.graph.node if _is_foreign(n))
@@ -185,7 +221,10 @@ def _is_foreign(node: onnx.NodeProto) -> bool:
     return any(not each.domain.startswith(_DOMAINS) for each in _within(node) if each.domain)
 
 
-def _load(path: Path) -> tuple[onnx.ModelProto, str]:
+def _load(
+    path: Path,
+) -> tuple[onnx.ModelProto, Mapping[str, npt.NDArray[np.generic]], str]:
+    """The network, its weights that stay in files, and its fingerprint."""
     try:
         data = read_file(path)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError):
@@ -204,10 +243,10 @@ def _load(path: Path) -> tuple[onnx.ModelProto, str]:
             f"{path} is not an ONNX file, or has no nodes; export the network to ONNX"
         )
     try:
-        _load_weights(model, path.parent, digest)
+        mapped = load_weights(model, path.parent, digest)
     except (OSError, ValueError) as error:
         raise NetworkError(f"{path}: its weights in another file cannot be read: {error}") from None
-    return model, f"sha256:{digest.hexdigest()}"
+    return model, mapped, f"sha256:{digest.hexdigest()}"
 
 
 def _inline_functions(model: onnx.ModelProto, path: Path) -> None:
@@ -287,25 +326,6 @@ def _names(model: onnx.ModelProto) -> Iterator[str | bytes]:
         yield from (entry.key, entry.value)
 
 
-def _load_weights(model: onnx.ModelProto, folder: Path, digest: hashlib._Hash) -> None:
-    """Read the weights that are in files beside the network's, and add these to its digest."""
-    for location, tensors in _weights_beside(model).items():
-        file = _beside(folder, location)
-        with open_file(file) as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-            size = stream.tell()
-            for tensor, where in tensors:
-                start = int(where.get("offset", 0))
-                length = int(where.get("length", size - start))
-                if not 0 <= start <= start + length <= size:
-                    raise ValueError(f"{file} ends before the weights {tensor.name!r} do")
-                stream.seek(start)
-                tensor.raw_data = stream.read(length)
-                tensor.ClearField("external_data")
-                tensor.data_location = onnx.TensorProto.DEFAULT
-
-
 def network_files(path: Path) -> list[Path]:
     """The file of a network, and those that hold its weights, if any.
 
@@ -314,55 +334,10 @@ def network_files(path: Path) -> list[Path]:
     OSError
         If the file cannot be read.
     ValueError
-        If it names none for its weights, or one outside its folder.
+        As `load_weights`.
     """
     model = onnx.load_model_from_string(read_file(path))
-    return [path, *(_beside(path.parent, location) for location in _weights_beside(model))]
-
-
-def _beside(folder: Path, location: str) -> Path:
-    """The path of a file of weights; ValueError unless it is in the network's folder."""
-    file = folder / location
-    if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder)):
-        raise ValueError(f"{file} is not in the network's folder")
-    return file
-
-
-def _weights_beside(
-    model: onnx.ModelProto,
-) -> dict[str, list[tuple[onnx.TensorProto, dict[str, str]]]]:
-    """The tensors that are stored in other files, with where, by the location of these, sorted."""
-    beside = defaultdict(list)
-    for tensor in _tensors(model):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            where = {entry.key: entry.value for entry in tensor.external_data}
-            location = where.get("location")
-            if not isinstance(location, str):  # bytes, where it is not UTF-8
-                raise ValueError(f"no file is named for the weights {tensor.name!r}")
-            beside[location].append((tensor, where))
-    return dict(sorted(beside.items()))
-
-
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor that is stored in a network, in its branches and loop bodies, too."""
-    yield from _tensors_of(model.graph)
-    for function in model.functions:
-        yield from _tensors_of_nodes(function.node)
-
-
-def _tensors_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    yield from _tensors_of_nodes(graph.node)
-
-
-def _tensors_of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
-    for node in nodes:
-        for attribute in node.attribute:
-            yield from (attribute.t, *attribute.tensors)
-            for graph in (attribute.g, *attribute.graphs):
-                yield from _tensors_of(graph)
+    return [path, *weight_files(model, path.parent)]
 
 
 def _widen_image(graph: onnx.GraphProto, image: str) -> None:

@@ -169,7 +169,7 @@ def image_input(
         names = " or ".join(repr(each.name) for each in found)
         raise NetworkError(
             f"{file} has {len(inputs)} inputs ({listed}), of which {names} can be the image; say "
-            f"which with `--input NAME`, and set the others with `--set NAME=VALUE`"
+            f"which with `OnnxNetwork(..., image_input=...)`, and set the others with `values`"
         )
     if not found and unclear:
         raise NetworkError(f"{file}: {unclear[0]}")

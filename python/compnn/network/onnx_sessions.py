@@ -14,8 +14,11 @@ import numpy.typing as npt
 import onnxruntime
 
 from compnn.errors import NetworkError
-from compnn.network.onnx_graph import OnnxGraph
+from compnn.network.onnx_graph import Cut, OnnxGraph
 
+_CPU = "CPUExecutionProvider"
+# In the package onnxruntime-gpu.
+_OF_GPU = ("cuda", "tensorrt", "nvtensorrtrtx")
 # Each session holds the network's weights, widened to float.
 MOST_SESSIONS = 3
 
@@ -34,12 +37,22 @@ class Sessions:
     ----------
     graph : the network
     num_threads : threads of one run; -1 means all CPUs that this process may use
+    providers : ONNX Runtime's execution providers, the first choice first, by their names or short
+        ones ("cuda"); what none of them can run the CPU does
+
+    Raises
+    ------
+    NetworkError
+        When a number of threads makes no sense, or a provider is not available.
     """
 
-    def __init__(self, graph: OnnxGraph, num_threads: int = -1) -> None:
+    def __init__(
+        self, graph: OnnxGraph, num_threads: int = -1, providers: Sequence[str] = ("cpu",)
+    ) -> None:
         if num_threads < 1 and num_threads != -1:
             raise NetworkError(f"num_threads must be -1 (all) or at least 1, not {num_threads}")
         self._graph = graph
+        self.providers = execution_providers(providers)
         self.num_threads = available_cpus() if num_threads == -1 else num_threads
         self._sessions: OrderedDict[tuple[str, ...], onnxruntime.InferenceSession] = OrderedDict()
         self._lock = threading.Lock()
@@ -59,7 +72,7 @@ class Sessions:
 
     def with_threads(self, num_threads: int) -> Sessions:
         """Sessions of the same graph with another number of threads."""
-        return Sessions(self._graph, num_threads)
+        return Sessions(self._graph, num_threads, self.providers)
 
     def _session(self, names: tuple[str, ...]) -> onnxruntime.InferenceSession:
         with self._lock:
@@ -70,32 +83,75 @@ class Sessions:
                 options.intra_op_num_threads = self.num_threads
                 options.inter_op_num_threads = 1
                 cut = self._graph.cut(names)
-                self._sessions[names] = open_session(self._graph, cut, options)
+                self._sessions[names] = open_session(self._graph, cut, options, self.providers)
             self._sessions.move_to_end(names)
             return self._sessions[names]
 
 
 def open_session(
-    graph: OnnxGraph, cut: bytes, options: onnxruntime.SessionOptions
+    graph: OnnxGraph,
+    cut: Cut,
+    options: onnxruntime.SessionOptions,
+    providers: Sequence[str] = (_CPU,),
 ) -> onnxruntime.InferenceSession:
     """A session for `cut`, a part of `graph`; ONNX Runtime prints nothing.
 
     Raises
     ------
     NetworkError
-        When ONNX Runtime cannot load it.
+        When ONNX Runtime cannot load it, or not with the first of `providers`.
     """
     options.log_severity_level = 4
+    if cut.mapped:
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(each) for each in cut.mapped.values()]
+        options.add_external_initializers(list(cut.mapped), values)
+        # A layout for the processor at hand would take copies of the weights, thrice for a while.
+        levels = onnxruntime.GraphOptimizationLevel
+        if options.graph_optimization_level == levels.ORT_ENABLE_ALL:
+            options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED
     try:
-        return onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             # Without the second try after an error, of which it tells on standard output.
-            cut,
+            cut.model,
             options,
-            providers=["CPUExecutionProvider"],
+            providers=list(providers),
             enable_fallback=0,
         )
     except Exception as error:  # ONNX Runtime's errors share no base of their own
         raise NetworkError(_refusal(graph, error)) from error
+    if providers[0] not in session.get_providers():
+        # ONNX Runtime has it, but not what it needs: then it takes the next one without a word.
+        raise NetworkError(
+            f"{graph.path} cannot run with the execution provider {providers[0]}: its libraries "
+            f"or its device are missing; check them, or leave the provider out"
+        )
+    return session
+
+
+def execution_providers(names: Sequence[str]) -> tuple[str, ...]:
+    """ONNX Runtime's names of execution providers; the CPU is always the last.
+
+    Raises
+    ------
+    NetworkError
+        When one is not available, listing those that are.
+    """
+    available = {
+        name.removesuffix("ExecutionProvider").lower(): name
+        for name in onnxruntime.get_available_providers()
+    }
+    found = []
+    for name in names:
+        short = name.removesuffix("ExecutionProvider").lower()
+        if short not in available:
+            remedy = "" if short not in _OF_GPU else "; for that, pip install onnxruntime-gpu"
+            raise NetworkError(
+                f"execution provider {name!r} is not available in ONNX Runtime "
+                f"{onnxruntime.__version__}, which has {', '.join(available)}{remedy}"
+                f"{' in place of onnxruntime' if remedy else ''}"
+            )
+        found.append(available[short])
+    return tuple(dict.fromkeys([*(name for name in found if name != _CPU), _CPU]))
 
 
 def run_session(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from compnn.errors import NetworkError
+from compnn.network import onnx_weights
+from compnn.network.onnx import OnnxNetwork
 from compnn.network.onnx_graph import OnnxGraph
 from compnn.network.onnx_sessions import Sessions
 from tiny_networks import save_network, tiny_unet
@@ -39,9 +42,21 @@ def rewritten(path: Path, key: str, change: Callable[[str], str]) -> Path:
 
 
 @pytest.mark.parametrize(
-    "location", ["../weights.bin", "{folder}/weights.bin", "/dev/zero", "link.bin", "a/../../w.bin"]
+    "location",
+    [
+        "../weights.bin",
+        "{folder}/weights.bin",
+        "{folder}/network/weights.bin",
+        "/dev/zero",
+        "link.bin",
+        "a/../../w.bin",
+        "a/../weights.bin",
+        "away/weights.bin",
+    ],
 )
-def test_files_outside_the_folder_are_not_read(tmp_path: Path, location: str) -> None:
+def test_files_outside_the_folder_are_not_opened(
+    tmp_path: Path, location: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "network"
     folder.mkdir()
     location = location.format(folder=tmp_path)
@@ -51,7 +66,11 @@ def test_files_outside_the_folder_are_not_read(tmp_path: Path, location: str) ->
         (tmp_path / outside).write_bytes(data)
     (folder / "a").mkdir()
     (folder / "link.bin").symlink_to("../weights.bin")
-    with pytest.raises(NetworkError, match=r"beside\.onnx: .* is not in the network's folder"):
+    (folder / "away").symlink_to("..")
+    monkeypatch.setattr(onnx_weights, "open_file", None)
+    with pytest.raises(
+        NetworkError, match=r"beside\.onnx: .* 'constant_0', is not in the network's folder"
+    ):
         OnnxGraph(path)
 
 
@@ -67,7 +86,10 @@ def test_files_in_folders_below_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "nothing", "nul"])
-def test_what_is_no_file_is_not_read(tmp_path: Path, kind: str) -> None:
+def test_what_is_no_file_is_not_opened(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_weights, "open_file", None)
     path = put_beside(tmp_path, "we\0ights.bin" if kind == "nul" else "weights.bin")
     (tmp_path / "weights.bin").unlink()
     if kind == "fifo":
@@ -83,6 +105,7 @@ def test_what_is_no_file_is_not_read(tmp_path: Path, kind: str) -> None:
     [
         ("length", str(10**15)),
         ("length", "-1"),
+        ("length", "4"),
         ("offset", "-4096"),
         ("offset", str(10**15)),
         ("offset", "here"),
@@ -90,7 +113,10 @@ def test_what_is_no_file_is_not_read(tmp_path: Path, kind: str) -> None:
         ("location", ""),
     ],
 )
-def test_weights_beyond_the_file_are_refused(tmp_path: Path, key: str, value: str) -> None:
+def test_weights_beyond_the_file_are_refused(
+    tmp_path: Path, key: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_weights, "open_file", None)
     path = rewritten(put_beside(tmp_path), key, lambda old: value)
     with pytest.raises(NetworkError, match=r"beside\.onnx: its weights in another file cannot"):
         OnnxGraph(path)
@@ -106,6 +132,60 @@ def test_weights_without_a_place_are_refused(tmp_path: Path, old: bytes, new: by
     path.write_bytes(data.replace(old, new))
     with pytest.raises(NetworkError, match=r"cannot be read: no file is named for the weights"):
         OnnxGraph(path)
+
+
+def test_short_and_missing_files_are_named_with_their_weights(tmp_path: Path) -> None:
+    path, weights = put_beside(tmp_path), tmp_path / "weights.bin"
+    os.truncate(weights, 100)
+    with pytest.raises(NetworkError, match=r"weights\.bin ends before the weights 'constant_\d+'"):
+        OnnxGraph(path)
+    weights.unlink()
+    with pytest.raises(NetworkError, match=r"weights\.bin, .*weights 'constant_0', is missing; pu"):
+        OnnxGraph(path)
+
+
+def test_large_weights_stay_in_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of over 2 GB, which no serialised network can hold."""
+    path, random = tmp_path / "net.onnx", np.random.default_rng(0)
+    weights = {
+        "first": random.normal(size=(40, 3, 4, 4)).astype(np.float32),
+        "second": random.normal(size=(40, 40, 1, 1)).astype(np.float16),
+        "third": random.integers(-9, 9, (40, 40, 1, 1), np.int8),
+        "scale": np.array(0.1, np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["input", "first"], ["a"], pads=[0, 0, 3, 3]),
+        helper.make_node("Cast", ["second"], ["second_32"], to=TensorProto.FLOAT),
+        helper.make_node("Conv", ["a", "second_32"], ["b"]),
+        helper.make_node("Cast", ["third"], ["third_32"], to=TensorProto.FLOAT),
+        helper.make_node("Conv", ["b", "third_32"], ["c"]),
+        helper.make_node("Mul", ["c", "scale"], ["output"]),
+    ]
+    shape = [1, 3, 8, 8]
+    tensors = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    save_network(path, nodes, shape, [1, 40, 8, 8], tensors, {"input_range": "[0, 1]"})
+    names, image = ["a", "b", "c", "output"], random.normal(size=shape).astype(np.float32)
+    expected = Sessions(OnnxGraph(path), 1).run(names, image)
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    read = OnnxGraph(path)
+    monkeypatch.setattr(onnx_weights, "_MOST_READ", 1)
+    graph = OnnxGraph(path)
+    assert graph.fingerprint == read.fingerprint
+    assert graph.cut(names).mapped.keys() == {"first", "second", "third"}
+    assert graph.cut(["b"]).mapped.keys() == {"first", "second"}
+    assert len(graph.cut(names).model) < 2000 < 4 * weights["first"].size
+    found = Sessions(graph, 1).run(names, image)
+    for name in names:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-3, atol=1e-4)
+    network = OnnxNetwork(path, ["a", "c"])
+    pixels = random.integers(0, 256, (8, 8, 3), np.uint8)
+    again: OnnxNetwork = pickle.loads(pickle.dumps(network))
+    np.testing.assert_array_equal(
+        again.read(pixels, ["c"]).taps["c"], network.read(pixels, ["c"]).taps["c"]
+    )
+    paints = network.check("a").paints
+    assert paints is not None
+    assert paints.agrees
 
 
 def test_weights_inside_branches_may_be_elsewhere(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from onnx import helper, numpy_helper
 
 from compnn.errors import ImageError, NetworkError
 from compnn.images.kinds import Labels, Photo
@@ -14,7 +15,7 @@ from compnn.network.layer import Layer
 from compnn.network.onnx import OnnxNetwork
 from compnn.network.preprocessing import Preprocessing
 from memory_dataset import grey_palette
-from tiny_networks import UNET_LAYERS, tiny_segnet, tiny_unet
+from tiny_networks import UNET_LAYERS, save_network, tiny_segnet, tiny_unet
 
 SIZES = ((32, 32), (16, 48), (64, 8), (8, 8))
 
@@ -78,10 +79,38 @@ def test_layers_stand_for_all_sizes(free: OnnxNetwork) -> None:
 
 
 def test_an_image_that_the_network_cannot_take_is_named_with_its_size(free: OnnxNetwork) -> None:
-    with pytest.raises(NetworkError, match=r"free\.onnx does not run on 1 images of 30x32"):
+    with pytest.raises(
+        NetworkError, match=r"free\.onnx does not run on 1 images of 30x32: .* images of 256x256"
+    ):
         free.read(image(30, 32), ["decoder_3"])
     with pytest.raises(ImageError, match=r"a\.png is uint8 \(0, 32, 3\)"):
         free.read(np.zeros((0, 32, 3), np.uint8), ["decoder_3"], name="a.png")
+
+
+def test_a_size_that_a_reshape_takes_is_named(tmp_path: Path) -> None:
+    """Shape inference believes it: what it says of other sizes is not what a run gives."""
+    constants = [
+        numpy_helper.from_array(np.array(value, np.int64), name)
+        for name, value in (("flat", [1, 3, 192]), ("grid", [1, 3, 12, 16]))
+    ]
+    nodes = [
+        helper.make_node("MaxPool", ["input"], ["e"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("Reshape", ["e", "flat"], ["tokens"]),
+        helper.make_node("Reshape", ["tokens", "grid"], ["output"]),
+    ]
+    shape = ("n", 3, "h", "w")
+    path = save_network(
+        tmp_path / "net.onnx", nodes, shape, shape, constants, {"input_range": "[0, 1]"}
+    )
+    with pytest.raises(
+        NetworkError, match=r"not run on images of 256x256: 'e' .* `--size 48x64 --resize`"
+    ):
+        OnnxNetwork(path)
+    with pytest.raises(NetworkError, match="not run on images of 64x64"):
+        OnnxNetwork(path, preprocessing=Preprocessing(size=(64, 64)))
+    network = OnnxNetwork(path, preprocessing=Preprocessing(size=(48, 64)))
+    reading = network.read(image(48, 64), ["e"], output=True)
+    np.testing.assert_array_equal(reading.output, reading.taps["e"])
 
 
 def test_a_size_may_be_given(tmp_path: Path) -> None:

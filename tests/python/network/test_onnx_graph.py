@@ -19,8 +19,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compnn.errors import NetworkError
 from compnn.images.kinds import Photo
+from compnn.network import onnx_sessions, onnx_shapes
 from compnn.network.onnx import OnnxNetwork
-from compnn.network.onnx_graph import OnnxGraph
+from compnn.network.onnx_graph import Cut, OnnxGraph
 from compnn.network.onnx_metadata import read_metadata
 from compnn.network.onnx_sessions import MOST_SESSIONS, Sessions
 from compnn.network.onnx_shapes import tensor_shapes
@@ -112,6 +113,45 @@ def test_shapes_that_inference_cannot_tell_are_found_by_a_run(tmp_path: Path) ->
     assert shapes(path, (8, 4)) == {"output": (8, 4, 3)}
 
 
+def test_shapes_alone_keep_no_tensor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where shapes are open twice, with much between: runs give nothing but shapes."""
+    nodes, last = [], "input"
+    for block, target in enumerate(("fold", "unfold")):
+        nodes += [
+            helper.make_node("ReduceMean", [last], [f"mean_{block}"], keepdims=0),
+            helper.make_node("Mul", [f"mean_{block}", "zero"], [f"nothing_{block}"]),
+            helper.make_node("Add", [f"nothing_{block}", target], [f"real_{block}"]),
+            helper.make_node("Cast", [f"real_{block}"], [f"shape_{block}"], to=TensorProto.INT64),
+            helper.make_node("Reshape", [last, f"shape_{block}"], [f"reshaped_{block}"]),
+        ]
+        last = f"reshaped_{block}"
+        for i in range(8):
+            nodes.append(helper.make_node("Relu" if i % 2 else "Neg", [last], [f"t_{block}_{i}"]))
+            last = f"t_{block}_{i}"
+    nodes.append(helper.make_node("Identity", [last], ["output"]))
+    constants = [
+        numpy_helper.from_array(np.array(value, np.float32), name)
+        for name, value in (("zero", 0), ("fold", [1, 12, 16, 16]), ("unfold", [1, 3, 32, 32]))
+    ]
+    shape = [1, 3, 32, 32]
+    path = save_network(tmp_path / "fold.onnx", nodes, shape, shape, constants)
+    graph, given = OnnxGraph(path), []
+
+    def counting(*arguments: object) -> dict[str, npt.NDArray[np.generic]]:
+        values = onnx_sessions.run_session(*arguments)  # type: ignore[arg-type]
+        given.extend(value.size for value in values.values())
+        return values
+
+    monkeypatch.setattr(onnx_shapes, "run_session", counting)
+    found = tensor_shapes(graph, (32, 32))
+    values = Sessions(graph, 1).run(graph.image_tensors(), blank(32, 32))
+    assert {name: found[name].shape for name in values} == {
+        name: value.shape for name, value in values.items()
+    }
+    assert list(found) == ["input", *graph.image_tensors()]
+    assert max(given) == 4
+
+
 def test_what_only_the_shape_of_the_image_decides_is_no_tap(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Shape", ["input"], ["shape"]),
@@ -148,7 +188,7 @@ def test_tensors_used_inside_branches_are_followed(tmp_path: Path) -> None:
 def test_a_cut_holds_nothing_after_its_outputs(tmp_path: Path) -> None:
     path = tiny_unet(tmp_path / "unet.onnx")
     before = path.read_bytes()
-    cut = onnx.load_from_string(OnnxGraph(path).cut(["encoder_2"]))
+    cut = onnx.load_from_string(OnnxGraph(path).cut(["encoder_2"]).model)
     assert [n.op_type for n in cut.graph.node] == ["Conv", "LeakyRelu", "Cast", "Mul", "Conv"]
     assert len(cut.graph.initializer) == 3
     assert [o.name for o in cut.graph.output] == ["encoder_2"]
@@ -163,7 +203,7 @@ def test_sessions_are_kept_and_few(tmp_path: Path) -> None:
         def __init__(self) -> None:
             self.__dict__.update(graph.__dict__)
 
-        def cut(self, outputs: Sequence[str], size: tuple[int, int] | None = None) -> bytes:
+        def cut(self, outputs: Sequence[str], size: tuple[int, int] | None = None) -> Cut:
             cuts.append(tuple(outputs))
             return super().cut(outputs, size)
 
