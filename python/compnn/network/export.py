@@ -18,7 +18,7 @@ from compnn.errors import LayerError, NetworkError, OutputError
 from compnn.network.geometry import Size
 from compnn.network.onnx import OnnxNetwork
 from compnn.network.output import OutputChoice, OutputKind
-from compnn.network.preprocessing import Preprocessing
+from compnn.network.preprocessing import Preprocessing, image_channels
 from compnn.network.torch import TorchNetwork
 from compnn.network.torch_graph import graph_of
 from compnn.network.torch_runs import home_of
@@ -199,8 +199,8 @@ def _compare(
 def _compare_at(
     live: TorchNetwork, file: OnnxNetwork, tensors: Mapping[str, str], size: Size
 ) -> None:
-    channels = max(3, live.input_channels)
-    noise = np.random.default_rng(0).integers(0, 256, (*size, channels), np.uint8)
+    shape = (*size, image_channels(live.input_channels))
+    noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     ours = live.read(noise, list(tensors), output=True)
     theirs = file.read(noise, list(tensors.values()), output=True)
     pairs = {repr(name): (ours.tap(name), theirs.tap(tensors[name])) for name in tensors}

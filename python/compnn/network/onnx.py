@@ -28,7 +28,7 @@ from compnn.network.onnx_sessions import Sessions
 from compnn.network.onnx_shapes import TensorInfo, check_reshapes, tensor_shapes, working_size
 from compnn.network.onnx_trace import GraphTrace, TracedTap, trace
 from compnn.network.output import Frame, Output, OutputChoice
-from compnn.network.preprocessing import Preprocessing
+from compnn.network.preprocessing import Preprocessing, image_channels
 from compnn.network.reading import Reading
 from compnn.network.suggestion import Suggestion, suggest
 
@@ -236,8 +236,8 @@ class OnnxNetwork:
 
     @property
     def image_channels(self) -> int:
-        """Channels of an image: 3 (RGB) where the input has 1 or 3, else those of the input."""
-        return 3 if self.input_channels == 1 else self.input_channels
+        """As `compnn.network.preprocessing.image_channels`."""
+        return image_channels(self.input_channels)
 
     @property
     def num_threads(self) -> int:

@@ -16,6 +16,11 @@ from compnn.errors import NetworkError
 _Number = TypeVar("_Number", int, float)
 
 
+def image_channels(input_channels: int) -> int:
+    """Channels of an image: 3 (RGB) where the network's input has 1 or 3, else as many as that."""
+    return 3 if input_channels == 1 else input_channels
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """How an image becomes a network's input. What is None is taken from the network's file.

@@ -30,7 +30,7 @@ from compnn.network.onnx_output import output_layouts
 from compnn.network.onnx_sessions import available_cpus
 from compnn.network.onnx_shapes import TensorInfo
 from compnn.network.output import Frame, Output, OutputChoice, OutputKind
-from compnn.network.preprocessing import Preprocessing
+from compnn.network.preprocessing import Preprocessing, image_channels
 from compnn.network.reading import Reading
 from compnn.network.torch_graph import graph_of
 from compnn.network.torch_runs import CALL, Record, home_of, run
@@ -253,7 +253,7 @@ class TorchNetwork:
         """As `Network.check_image`."""
         is_array = isinstance(image, np.ndarray)
         fine = is_array and image.dtype == np.uint8 and image.ndim == 3 and image.size
-        wanted = self.input_channels if self.input_channels > 3 else 3
+        wanted = image_channels(self.input_channels)
         if not fine or image.shape[2] != wanted:
             found = f"{image.dtype} {image.shape}" if is_array else f"a {type(image).__name__}"
             raise ImageError(f"{name} is {found}; {self.name} takes images uint8 (H, W, {wanted})")
@@ -559,13 +559,15 @@ def probe(
         When it does not run.
     """
     device, dtype = home_of(module)
-    first = next((m for m in module.modules() if isinstance(m, torch.nn.Conv2d)), None)
-    channels = [3, 1] if preprocessing.mean is None else [len(preprocessing.mean)]
-    if preprocessing.mean is None and first is not None and first.in_channels == 1:
-        channels = [1, 3]
+    if preprocessing.mean is None:
+        first = (m.in_channels for m in module.modules() if isinstance(m, torch.nn.Conv2d))
+        channels = list(dict.fromkeys([next(first, 3) or 3, 3, 1]))  # 0: not yet known
+    else:
+        channels = [len(preprocessing.mean)]
     refused: NetworkError | None = None
     for count in channels:
-        pixels = np.random.default_rng(0).integers(0, 256, (*size, max(count, 3)), np.uint8)
+        shape = (*size, image_channels(count))
+        pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         values = torch.from_numpy(preprocessing.apply(pixels[np.newaxis], count))
         record = Record()
         try:

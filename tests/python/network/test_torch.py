@@ -179,6 +179,25 @@ def test_modules_of_other_types(dtype: str) -> None:
     assert next(net.module.parameters()).dtype == getattr(torch, dtype)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("is_normalised", [False, True])
+def test_images_have_the_channels_that_the_module_takes(channels: int, is_normalised: bool) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(channels, 5, 3, 2, 1), nn.Upsample(scale_factor=2))
+    scale: dict[str, Any] = {"range": (0, 1)}
+    if is_normalised:
+        scale = {"range": None, "mean": (0.0,) * channels, "std": (1.0,) * channels}
+    found = network(module, ["0"], **scale)
+    shape = (*SIZE, 3 if channels == 1 else channels)
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    values = found.preprocessing.apply(image[None], channels)
+    with torch.no_grad():
+        expected = module[0](torch.from_numpy(values))[0].numpy()
+    np.testing.assert_allclose(found.read(image, ["0"]).tap("0"), expected, atol=1e-5)
+    with pytest.raises(ImageError, match=rf"takes images uint8 \(H, W, {shape[2]}\)"):
+        found.read(image[..., :-1], ["0"])
+
+
 def test_images_of_any_size() -> None:
     net = network(Net(), ["deep"], size=None)
     assert net.input_size is None
