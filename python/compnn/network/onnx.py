@@ -22,7 +22,6 @@ from compnn.network.network import Identity
 from compnn.network.onnx_check import TapCheck, check_tap
 from compnn.network.onnx_graph import OnnxGraph
 from compnn.network.onnx_input import Setting
-from compnn.network.onnx_metadata import Metadata, read_metadata
 from compnn.network.onnx_output import Layout, ending_of, main_output, output_layouts
 from compnn.network.onnx_sessions import Sessions
 from compnn.network.onnx_shapes import TensorInfo, check_reshapes, tensor_shapes, working_size
@@ -53,7 +52,7 @@ class OnnxNetwork:
         Layers to work with. Default: those that the file's metadata names, else every tap, less
         any that the hyperpatch does not fit into.
     descriptor : str, optional
-        Tap that serves as global image feature.
+        Tap that serves as global image feature. Default: that which the file's metadata names.
     preprocessing : Preprocessing, optional
         How images become input; what it leaves open is taken from the file.
     hyperpatch : (h, w), optional
@@ -147,7 +146,7 @@ class OnnxNetwork:
     ) -> None:
         self.path = graph.path
         self._absolute = self.path.absolute()  # of the folder that it was opened from
-        metadata = read_metadata(graph.proto, self.path.name)
+        metadata = graph.metadata
         self.fingerprint = graph.fingerprint
         self.input_channels = graph.input.channels
         self.preprocessing = (preprocessing or Preprocessing()).completed(metadata.preprocessing)
@@ -173,7 +172,7 @@ class OnnxNetwork:
         self.output_choice = output
         tensors = self._tensors(self._size)
         self._outputs = output_layouts(graph.outputs, tensors, self._size, graph.input.batch or 1)
-        self._output, self._layout = self._chosen_output(graph, metadata)
+        self._output, self._layout = self._chosen_output(graph)
         traced = self._traces[self._size] = self._trace(tensors)
         self._shapes = {name: tap.shape for name, tap in traced.taps.items()}
         self._vectors = traced.vectors
@@ -189,9 +188,9 @@ class OnnxNetwork:
                 )
         else:
             self.layers = {name: self.layer(name) for name in layers}
-        if descriptor is not None:
-            self.tap_shape(descriptor)
-        self.descriptor = descriptor
+        self.descriptor = descriptor or metadata.descriptor
+        if self.descriptor is not None:
+            self.tap_shape(self.descriptor)
 
     def __repr__(self) -> str:
         size = "any size" if self.input_size is None else "x".join(map(str, self.input_size))
@@ -509,9 +508,10 @@ class OnnxNetwork:
             )
         return resolved
 
-    def _chosen_output(self, graph: OnnxGraph, metadata: Metadata) -> tuple[Output, Layout]:
+    def _chosen_output(self, graph: OnnxGraph) -> tuple[Output, Layout]:
         """The output to explain: the one that was asked for, or the main one."""
-        choice, outputs = self.output_choice, self._outputs
+        choice = self.output_choice.completed(graph.metadata.output)
+        outputs = self._outputs
         if not outputs:
             raise NetworkError(
                 f"{self.path.name} has no per-pixel output: none of its outputs "
@@ -539,7 +539,7 @@ class OnnxNetwork:
                 ending,
                 bounds,
                 choice.kind,
-                choice.range or metadata.output_range,
+                choice.range,
                 choice.threshold,
             )
         except NetworkError as error:

@@ -17,6 +17,7 @@ import onnx.inliner
 from compnn.errors import NetworkError
 from compnn.files import read_file
 from compnn.network.onnx_input import ImageInput, Setting, describe, image_input, settings
+from compnn.network.onnx_metadata import read_metadata
 from compnn.network.onnx_weights import SMALL_WEIGHT, load_weights, weight_files
 
 # ONNX's own operators, and those of ONNX Runtime; the rest needs libraries of others.
@@ -69,7 +70,10 @@ class OnnxGraph:
         # What no operator reads is left out of all cuts.
         open_inputs = [value for value in graph.input if value.name not in {*defaults, *values}]
         needed = [value for value in open_inputs if value.name in read] or open_inputs
-        self.input: ImageInput = image_input(needed, self.proto, path.name, image)
+        self.metadata = read_metadata(self.proto, path.name)
+        self.input: ImageInput = image_input(
+            needed, graph, path.name, image, self.metadata.input_layout
+        )
         self.unset = {v.name: v for v in open_inputs if v.name != self.input.name}
         inputs = {value.name: value for value in graph.input}
         self._set(settings(values, inputs, self.input.name, path.name))

@@ -120,9 +120,10 @@ def describe(value: onnx.ValueInfoProto) -> str:
 
 def image_input(
     inputs: Sequence[onnx.ValueInfoProto],
-    model: onnx.ModelProto,
+    graph: onnx.GraphProto,
     file: str,
     chosen: str | None = None,
+    layout: str | None = None,
 ) -> ImageInput:
     """The input that is the image.
 
@@ -130,12 +131,12 @@ def image_input(
     ----------
     inputs
         Those without a default, and that an operator reads.
-    model
+    graph
         Its nodes are in an order in which they can run.
     file
         For messages.
-    chosen
-        Its name, where somebody has said it.
+    chosen, layout
+        Its name and layout, where somebody has said them.
 
     Raises
     ------
@@ -147,14 +148,10 @@ def image_input(
         inputs = [value for value in inputs if value.name == chosen]
         if not inputs:
             raise NetworkError(f"{file} has no input {chosen!r}; its inputs are {listed}")
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    layout = metadata.get("input_layout")
-    if layout not in (None, "NCHW", "NHWC"):
-        raise NetworkError(f"{file}: metadata input_layout is {layout!r}; it must be NCHW or NHWC")
     found: list[ImageInput] = []
     unclear: list[str] = []
     for value in inputs:
-        read = _as_image(value, model.graph, layout)
+        read = _as_image(value, graph, layout)
         if isinstance(read, ImageInput):
             found.append(read)
         elif read:

@@ -1,13 +1,16 @@
-"""What a network's ONNX file says about itself: value ranges, order of channels, named layers."""
+"""What a network's ONNX file says about itself: its input, its output, named layers."""
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
+from typing import cast, get_args
 
 import onnx
 
 from compnn.errors import NetworkError
+from compnn.network.output import OutputChoice, OutputKind
 from compnn.network.preprocessing import Preprocessing
 
 
@@ -15,13 +18,17 @@ from compnn.network.preprocessing import Preprocessing
 class Metadata:
     """The metadata of an ONNX file that compnn understands.
 
-    Keys: `layers` (names, separated by commas, or a JSON list), `input_range` and `output_range`
-    ("[lo, hi]"), `mean` and `std` ("[...]", of values in [0, 1]), `channel_order` (RGB or BGR).
+    Keys: `layers` (names, separated by commas, or a JSON list), `descriptor` (a name),
+    `input_range` and `output_range` ("[lo, hi]"), `mean` and `std` ("[...]", of values in [0, 1]),
+    `channel_order` (RGB or BGR), `input_layout` (NCHW or NHWC), `output` (a name), `output_kind`
+    (see `OutputKind`), `output_threshold` (a number).
     """
 
     layers: tuple[str, ...]
+    descriptor: str | None
     preprocessing: Preprocessing
-    output_range: tuple[float, float] | None
+    input_layout: str | None
+    output: OutputChoice
 
 
 def read_metadata(model: onnx.ModelProto, file: str) -> Metadata:
@@ -52,6 +59,14 @@ def read_metadata(model: onnx.ModelProto, file: str) -> Metadata:
         parsed = numbers(key, count=2)
         return None if parsed is None else (parsed[0], parsed[1])
 
+    def one_of(key: str, known: tuple[str, ...]) -> str | None:
+        if key in values and values[key] not in known:
+            raise NetworkError(
+                f"{file}: metadata {key} is {values[key]!r}; it must be "
+                f"{', '.join(known[:-1])} or {known[-1]}"
+            )
+        return values.get(key)
+
     input_range, output_range = pair("input_range"), pair("output_range")
     mean, std = numbers("mean"), numbers("std")
     try:
@@ -61,7 +76,30 @@ def read_metadata(model: onnx.ModelProto, file: str) -> Metadata:
         )
     except NetworkError as error:
         raise NetworkError(f"{file}: in its metadata, {error}") from None
-    return Metadata(_layers(values.get("layers", ""), file), preprocessing, output_range)
+    return Metadata(
+        _layers(values.get("layers", ""), file),
+        values.get("descriptor"),
+        preprocessing,
+        one_of("input_layout", ("NCHW", "NHWC")),
+        OutputChoice(
+            values.get("output"),
+            cast(OutputKind | None, one_of("output_kind", get_args(OutputKind))),
+            output_range,
+            _number(values.get("output_threshold"), file),
+        ),
+    )
+
+
+def _number(text: str | None, file: str) -> float | None:
+    if text is None:
+        return None
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise NetworkError(f"{file}: metadata output_threshold is {text!r}; it must be a number")
+    return found
 
 
 def _layers(text: str, file: str) -> tuple[str, ...]:

@@ -79,6 +79,17 @@ class OutputChoice:
     range: tuple[float, float] | None = None
     threshold: float | None = None
 
+    def completed(self, said: OutputChoice) -> OutputChoice:
+        """The same choice, with what it leaves open as `said`, if that is not of another output."""
+        if self.name not in (None, said.name or self.name):
+            return self
+        return OutputChoice(
+            self.name or said.name,
+            self.kind or said.kind,
+            self.range or said.range,
+            said.threshold if self.threshold is None else self.threshold,
+        )
+
     def to_json(self) -> dict[str, object]:
         """The fields as JSON values."""
         return {

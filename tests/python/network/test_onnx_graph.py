@@ -356,7 +356,7 @@ def test_metadata(
     metadata = read_metadata(onnx.load(tiny_unet(tmp_path / "a.onnx", metadata=entries)), "a.onnx")
     assert metadata.layers == layers
     assert metadata.preprocessing == preprocessing
-    assert metadata.output_range == output_range
+    assert metadata.output.range == output_range
 
 
 @pytest.mark.parametrize(
@@ -372,6 +372,8 @@ def test_metadata(
         ({"mean": "[" * 100_000}, r"a\.onnx: metadata mean is"),
         ({"input_range": f"[0, 1{'0' * 400}]"}, r"a\.onnx: metadata input_range is"),
         ({"mean": "[0]", "std": "[1e999]"}, r"a\.onnx: in its metadata, mean and std"),
+        ({"output_kind": "depth"}, r"a\.onnx: metadata output_kind is 'depth'.* photo or none"),
+        ({"output_threshold": "nan"}, r"a\.onnx: metadata output_threshold is 'nan'"),
     ],
 )
 def test_unreadable_metadata_is_named(

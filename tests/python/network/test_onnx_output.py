@@ -193,3 +193,33 @@ def test_features_are_not_painted(tmp_path: Path) -> None:
     network = network_of(tmp_path, nodes, [("features", FLOAT)])
     with pytest.raises(DatasetError, match=r"gives features of 5 channels.*`--output-kind logits`"):
         network.check_kind(Labels(grey_palette(5)))
+
+
+def test_the_file_says_what_its_output_is(tmp_path: Path) -> None:
+    """The user's word stands above the file's, which is of the output that it names only."""
+    heads = [
+        helper.make_node("Identity", ["logits"], ["mask"]),
+        helper.make_node("Mul", ["logits", "half"], ["depth"]),
+    ]
+    network_of(tmp_path, heads, [("depth", FLOAT), ("mask", FLOAT)], channels=1)
+    path = tmp_path / "net.onnx"
+    model = onnx.load(path)
+    facts = {"output": "mask", "output_kind": "binary", "output_threshold": "0.3"}
+    helper.set_model_props(model, {"input_range": "[0, 1]", "descriptor": "depth", **facts})
+    onnx.save(model, path)
+    masks, metres = Labels(grey_palette(2)), Values("m")
+    network = OnnxNetwork(path)
+    assert network.descriptor == "depth"
+    assert network.describe_output(masks).startswith("output 'mask': one class, above 0.3")
+    np.testing.assert_array_equal(painted_by(network, masks), logits(network)[0] > 0.3)
+    with pytest.raises(DatasetError, match="'mask' is one class"):
+        network.check_kind(metres)
+    other = OnnxNetwork(path, output=OutputChoice(threshold=0.7))
+    np.testing.assert_array_equal(painted_by(other, masks), logits(network)[0] > 0.7)
+    depth = OnnxNetwork(path, output=OutputChoice("depth"))
+    np.testing.assert_allclose(painted_by(depth, metres), 0.5 * logits(network)[0], rtol=1e-6)
+
+    helper.set_model_props(model, {"input_range": "[0, 1]", "output": "logit"})
+    onnx.save(model, path)
+    with pytest.raises(NetworkError, match="no per-pixel output 'logit'; choose"):
+        OnnxNetwork(path)

@@ -76,6 +76,7 @@ def test_a_file_has_the_layers_and_numbers_of_the_module(
         module, layers, size=(32, 48), channel_order="BGR", output="out", **scale
     )
     assert opened.layers == live.layers
+    assert opened.descriptor == "coarse"
     ours, theirs = (each.read(picture((32, 48)), [*layers], output=True) for each in (live, opened))
     for name in layers:
         np.testing.assert_allclose(ours.tap(name), theirs.tap(name), atol=1e-5)
