@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
@@ -15,16 +14,15 @@ from compnn.images.kinds import Kind, Photo, Picture
 from compnn.network.geometry import AxisMap, Geometry, Size
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
-from compnn.network.output import OutputChoice
-from compnn.network.preprocessing import Preprocessing
 from compnn.network.reading import Reading
+from numpy_network import NumpyNetwork
 
 BORDER = 3
 LOOKS = AxisMap(Fraction(2), Fraction(BORDER))
 PAINTS = AxisMap(Fraction(4))
 
 
-class BorderedNetwork:
+class BorderedNetwork(NumpyNetwork):
     """Takes images of any size with an even number of rows and columns.
 
     `half` has the means of 2x2 pixels, less 3 rows and columns at each edge; the output is what is
@@ -33,18 +31,10 @@ class BorderedNetwork:
 
     name = "bordered"
     descriptor = "mean"
-    preprocessing = Preprocessing(range=(0, 1))
-    output_choice = OutputChoice()
-    num_threads = 1
-    input_size: Size | None = None
 
     def __init__(self) -> None:
+        self.input_size = None
         self.layers = {"half": self.layer("half")}
-
-    def with_threads(self, num_threads: int) -> BorderedNetwork:
-        other = copy.copy(self)
-        other.num_threads = num_threads
-        return other
 
     def output_size(self, image_size: Size) -> Size:
         return 2 * (image_size[0] - 2 * BORDER), 2 * (image_size[1] - 2 * BORDER)
@@ -63,20 +53,8 @@ class BorderedNetwork:
         geometry = Geometry(size, (LOOKS, LOOKS), self.output_size(size), (PAINTS, PAINTS))
         return Layer.of(name, self._shape(name, size), size, geometry=geometry)
 
-    def taps(self) -> list[Layer]:
-        return list(self.layers.values())
-
     def check_image(self, image: npt.NDArray[np.uint8], name: str) -> None:
         pass
-
-    def check_kind(self, kind: Kind) -> None:
-        pass
-
-    def describe_output(self, kind: Kind) -> str:
-        return "output: colours"
-
-    def fit(self, picture: Picture, kind: Kind) -> Picture:
-        return picture
 
     def read(
         self,

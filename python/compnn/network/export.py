@@ -101,7 +101,7 @@ def export(
         module,
         blank,
         {name: live.call(name) for name in taps},
-        {end: end},
+        [end],
         newest_first=True,
         free_size=free_size,
         opset=opset,

@@ -223,6 +223,72 @@ class Network(Protocol):
         """Which network it is."""
 
 
+def check_image(
+    image: npt.NDArray[np.uint8],
+    name: str,
+    network: str,
+    channels: int,
+    size: tuple[int | None, int | None],
+    resize: bool,
+) -> None:
+    """Refuse an image that a network cannot take.
+
+    Parameters
+    ----------
+    image, name
+        The image, and what messages call it.
+    network
+        What messages call the network.
+    channels
+        Of its images.
+    size
+        (height, width) that it takes, None for any.
+    resize
+        Whether images of other sizes are resized.
+
+    Raises
+    ------
+    ImageError
+        When it is not uint8 (H, W, `channels`), or of another size and not resized.
+    """
+    is_array = isinstance(image, np.ndarray)
+    fine = is_array and image.dtype == np.uint8 and image.ndim == 3 and image.size
+    if not fine or image.shape[2] != channels:
+        found = f"{image.dtype} {image.shape}" if is_array else f"a {type(image).__name__}"
+        images = "RGB images" if channels == 3 else f"images of {channels} channels"
+        raise ImageError(f"{name} is {found}; {network} takes {images}, uint8 (H, W, {channels})")
+    sizes = zip(size, image.shape[:2], strict=True)
+    if not resize and any(taken not in (None, found) for taken, found in sizes):
+        raise ImageError(_wrong_size(name, image, network, size))
+
+
+def fit_image(
+    picture: Picture, kind: Kind, network: str, size: Size | None, resize: bool
+) -> Picture:
+    """A picture at the `size` that a network takes, None for any; parameters as `check_image`.
+
+    Raises
+    ------
+    ImageError
+        When it has another size and images are not resized.
+    """
+    if size is None or picture.shape[:2] == size:
+        return picture
+    if not resize:
+        raise ImageError(_wrong_size("the image", picture, network, size))
+    return kind.fit(picture, size)
+
+
+def _wrong_size(
+    name: str, picture: Picture, network: str, size: tuple[int | None, int | None]
+) -> str:
+    height, width = (taken or "any" for taken in size)
+    return (
+        f"{name} is {picture.shape[0]}x{picture.shape[1]} (height x width), but {network} takes "
+        f"{height}x{width}; resize it, or let compnn do so with `--resize` (`resize=True`)"
+    )
+
+
 def fit_target(
     network: Network, target: Picture, image: Picture, kind: Kind, name: str = "the image"
 ) -> Picture:

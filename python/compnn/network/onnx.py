@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from compnn.errors import ActivationError, DatasetError, ImageError, LayerError, NetworkError
+from compnn.errors import ActivationError, DatasetError, LayerError, NetworkError
 from compnn.images.kinds import Kind, Photo, Picture
 from compnn.network.geometry import AxisMap, Geometry, Size, maps_by_sizes
 from compnn.network.layer import Layer
-from compnn.network.network import Identity
+from compnn.network.network import Identity, check_image, fit_image
 from compnn.network.onnx_check import TapCheck, check_tap
 from compnn.network.onnx_graph import OnnxGraph
 from compnn.network.onnx_input import Setting
@@ -121,9 +121,8 @@ class OnnxNetwork:
         values: Mapping[str, Setting] | None = None,
         providers: Sequence[str] = ("cpu",),
     ) -> None:
-        self._given = image_input, dict(values or {})
         self._open(
-            OnnxGraph(Path(path), *self._given),
+            OnnxGraph(Path(path), image_input, values),
             layers,
             descriptor,
             preprocessing,
@@ -210,7 +209,7 @@ class OnnxNetwork:
             self.output_choice,
             self.num_threads,
             self._sessions.providers,
-            self._given,
+            self._graph.given,
             self.fingerprint,
         )
 
@@ -370,8 +369,7 @@ class OnnxNetwork:
         for size in sizes:
             shape = (*size, self.image_channels)
             pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-            image, axes = self._input_of(pixels), self._graph.input.axes
-            found = check_tap(self._graph, self._traced(size), name, image, axes)
+            found = check_tap(self._graph, self._traced(size), name, self._input_of(pixels))
             if found.looks.cells and (found.paints is None or found.paints.cells):
                 break
         return found
@@ -548,16 +546,7 @@ class OnnxNetwork:
 
     def fit(self, picture: Picture, kind: Kind) -> Picture:
         """As `Network.fit`."""
-        if self.input_size is None or picture.shape[:2] == self.input_size:
-            return picture
-        if not self.preprocessing.resize:
-            height, width = self.input_size
-            raise ImageError(
-                f"the image is {picture.shape[0]}x{picture.shape[1]} (height x width), but "
-                f"{self.name} takes {height}x{width}; resize it, or let compnn do so with "
-                f"`--resize`"
-            )
-        return kind.fit(picture, self.input_size)
+        return fit_image(picture, kind, self.name, self.input_size, self.preprocessing.resize)
 
     def check_image(self, image: npt.NDArray[np.uint8], name: str) -> None:
         """Refuse an `image` that the network cannot take; `name` (of its file) is for the message.
@@ -568,30 +557,8 @@ class OnnxNetwork:
             When it is not uint8 (H, W, `image_channels`), or of another size while
             `preprocessing.resize` is off.
         """
-        is_array = isinstance(image, np.ndarray)
-        if not (
-            is_array
-            and image.dtype == np.uint8
-            and image.ndim == 3
-            and image.shape[2] == self.image_channels
-            and image.size
-        ):
-            found = f"{image.dtype} {image.shape}" if is_array else f"a {type(image).__name__}"
-            count = self.image_channels
-            kind = "RGB images" if count == 3 else f"images of {count} channels"
-            raise ImageError(
-                f"{name} is {found}; {self.path.name} takes {kind}, uint8 (H, W, {count})"
-            )
-        if self.preprocessing.resize:
-            return
-        sizes = zip(self.input_size or self._file_size, image.shape[:2], strict=True)
-        if any(taken is not None and taken != found for taken, found in sizes):
-            height, width = (taken or "any" for taken in self.input_size or self._file_size)
-            raise ImageError(
-                f"{name} is {image.shape[0]}x{image.shape[1]} (height x width), but "
-                f"{self.path.name} takes {height}x{width}; resize it, or let compnn do so with "
-                f"`--resize`"
-            )
+        size, resize = self.input_size or self._file_size, self.preprocessing.resize
+        check_image(image, name, self.name, self.image_channels, size, resize)
 
     @staticmethod
     def _foreign_hint(graph: OnnxGraph) -> str:
@@ -684,7 +651,6 @@ def _reopened(
             f"{path} is no longer the network that was pickled; open it, and pickle it again"
         )
     network = object.__new__(OnnxNetwork)
-    network._given = given
     network._open(
         graph, layers, descriptor, preprocessing, hyperpatch, output, num_threads, providers
     )

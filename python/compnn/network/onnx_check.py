@@ -96,7 +96,6 @@ def check_tap(
     trace: GraphTrace,
     tap: str,
     image: npt.NDArray[np.floating[Any] | np.uint8],
-    axes: tuple[int, int, int] = (1, 2, 3),
 ) -> TapCheck:
     """Compare both maps of a tap with what perturbing shows.
 
@@ -106,7 +105,6 @@ def check_tap(
     trace : what following it has given, at the size of `image`
     tap : a name in `trace.taps`
     image : a batch of one, as the network takes it; not constant, best of real or random pixels
-    axes : the dimensions of `image` that are channels, rows and columns
 
     Returns
     -------
@@ -120,7 +118,7 @@ def check_tap(
     """
 
     def image_chw(value: _Array) -> _Array:
-        return np.asarray(np.transpose(value, (0, *axes))[0])
+        return np.asarray(np.transpose(value, (0, *graph.input.axes))[0])
 
     traced = trace.taps[tap]
     looks = _verdict(

@@ -42,6 +42,10 @@ class OnnxGraph:
     image : name of the input that is the image, where several can be
     values : what other inputs are set to, by name: numbers, or arrays of their shape
 
+    Attributes
+    ----------
+    given : `image` and `values`
+
     Raises
     ------
     NetworkError
@@ -56,6 +60,8 @@ class OnnxGraph:
         values: Mapping[str, Setting] | None = None,
     ) -> None:
         self.path = path
+        values = dict(values or {})
+        self.given = image, values
         self.proto, self._mapped, self.fingerprint = _load(path)
         if not all(isinstance(name, str) for name in _names(self.proto)):
             raise NetworkError(
@@ -66,7 +72,6 @@ class OnnxGraph:
         graph = self.proto.graph
         defaults = {tensor.name for tensor in graph.initializer}
         read = {name for node in graph.node for name in names_read(node)}
-        values = values or {}
         # What no operator reads is left out of all cuts.
         open_inputs = [value for value in graph.input if value.name not in {*defaults, *values}]
         needed = [value for value in open_inputs if value.name in read] or open_inputs

@@ -23,6 +23,8 @@ SMALL_WEIGHT = 1024
 # mapped. A serialised network has at most 2 GB, and its parts are copied in the making.
 _MOST_READ = 1 << 29
 _MOST_SERIALISED = (1 << 31) - (1 << 24)
+# Several numbers of these share a byte.
+_PACKED_TYPES = ("INT4", "UINT4", "FLOAT4E2M1", "INT2", "UINT2")
 # Types that ONNX Runtime takes from NumPy.
 _MAPPED_TYPES = (np.float32, np.float16, np.float64, np.int8, np.uint8, np.int32, np.int64)
 
@@ -157,13 +159,11 @@ def _stored(tensor: onnx.TensorProto, where: Mapping[str, str], file: Path) -> _
 
 def _bytes_of(tensor: onnx.TensorProto) -> int | None:
     """Bytes of a tensor; None where several numbers share one, or the type is not known."""
-    name = onnx.TensorProto.DataType.items()
-    kind = next((kind for kind, number in name if number == tensor.data_type), "4")
-    if "4" in kind.replace("64", "") or "INT2" in kind:
-        return None
     try:
+        if onnx.TensorProto.DataType.Name(tensor.data_type) in _PACKED_TYPES:
+            return None
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    except KeyError:
+    except (KeyError, ValueError):
         return None
     return int(math.prod(tensor.dims) * dtype.itemsize)
 

@@ -19,14 +19,14 @@ import numpy.typing as npt
 import onnx
 import torch
 
-from compnn.errors import DatasetError, ImageError, LayerError, NetworkError
+from compnn.errors import DatasetError, LayerError, NetworkError
 from compnn.images.kinds import Kind, Photo, Picture
 from compnn.names import file_name
 from compnn.network.geometry import Geometry, Size, maps_by_sizes
 from compnn.network.layer import Layer
-from compnn.network.network import Identity
+from compnn.network.network import Identity, check_image, fit_image
 from compnn.network.onnx import OnnxNetwork
-from compnn.network.onnx_output import output_layouts
+from compnn.network.onnx_output import Layout, output_layouts
 from compnn.network.onnx_sessions import available_cpus
 from compnn.network.onnx_shapes import TensorInfo
 from compnn.network.output import Frame, Output, OutputChoice, OutputKind
@@ -109,10 +109,10 @@ class TorchNetwork:
         num_threads: int = -1,
     ) -> None:
         self.module = module
-        self.preprocessing = preprocessing_of(
+        self.preprocessing = _preprocessing_of(
             preprocessing, size, range, mean, std, channel_order, resize
         )
-        self.output_choice = choice_of(output, output_kind)
+        self.output_choice = _choice_of(output, output_kind)
         self.input_size = self.preprocessing.size
         if num_threads < 1 and num_threads != -1:
             raise NetworkError(f"num_threads must be -1 (all) or at least 1, not {num_threads}")
@@ -120,17 +120,17 @@ class TorchNetwork:
         self._hyperpatch = hyperpatch
         self._size = self.input_size or _ANY_SIZE
         self._fresh()
-        self.input_channels, self._probe, outputs = probe(
+        self.input_channels, self._probe, outputs = _probe(
             module, self.preprocessing, self._size, self.name
         )
-        self._outputs = outputs_of(outputs, self.output_choice, self._size, self.name)
+        self._outputs = _outputs_of(outputs, self.output_choice, self._size, self.name)
         named = dict(layers) if isinstance(layers, Mapping) else {n: n for n in layers or ()}
-        self._calls = {name: call_of(module, self._probe, path) for name, path in named.items()}
+        self._calls = {name: _call_of(module, self._probe, path) for name, path in named.items()}
         for call in self._probe.shapes:
             if call[0]:  # not the module itself
                 self._calls.setdefault(_path_text(self._probe, call), call)
         if descriptor is not None and descriptor not in self._calls:
-            self._calls[descriptor] = call_of(module, self._probe, descriptor)
+            self._calls[descriptor] = _call_of(module, self._probe, descriptor)
         self.descriptor = descriptor
         # Each tap of an exported graph takes memory: the rest are exported when asked for.
         self._exported = {name: self._calls[name] for name in [*named, descriptor] if name}
@@ -243,30 +243,13 @@ class TorchNetwork:
 
     def fit(self, picture: Picture, kind: Kind) -> Picture:
         """As `Network.fit`."""
-        if self.input_size is None or picture.shape[:2] == self.input_size:
-            return picture
-        if not self.preprocessing.resize:
-            raise ImageError(f"the image is {self._wrong_size(picture)}")
-        return kind.fit(picture, self.input_size)
+        return fit_image(picture, kind, self.name, self.input_size, self.preprocessing.resize)
 
     def check_image(self, image: npt.NDArray[np.uint8], name: str) -> None:
         """As `Network.check_image`."""
-        is_array = isinstance(image, np.ndarray)
-        fine = is_array and image.dtype == np.uint8 and image.ndim == 3 and image.size
-        wanted = image_channels(self.input_channels)
-        if not fine or image.shape[2] != wanted:
-            found = f"{image.dtype} {image.shape}" if is_array else f"a {type(image).__name__}"
-            raise ImageError(f"{name} is {found}; {self.name} takes images uint8 (H, W, {wanted})")
-        if self.input_size not in (None, image.shape[:2]) and not self.preprocessing.resize:
-            raise ImageError(f"{name} is {self._wrong_size(image)}")
-
-    def _wrong_size(self, image: Picture) -> str:
-        assert self.input_size is not None
-        height, width = self.input_size
-        return (
-            f"{image.shape[0]}x{image.shape[1]} (height x width), but {self.name} takes "
-            f"{height}x{width}; resize it, or let compnn do so with `resize=True`"
-        )
+        size, channels = self.input_size or (None, None), image_channels(self.input_channels)
+        resize = self.preprocessing.resize
+        check_image(image, name, self.name, channels, size, resize)
 
     def read(
         self,
@@ -313,8 +296,8 @@ class TorchNetwork:
         self, results: Mapping[str, torch.Tensor], size: Size
     ) -> npt.NDArray[np.float32]:
         name = self.output_name
-        values = _numbers(results[self._outputs[name]])
-        layouts = output_layouts([name], {name: TensorInfo(values.shape, True)}, size)
+        values = _numbers(results[name])
+        layouts = _layouts({name: values}, size)
         if name not in layouts:
             raise NetworkError(
                 f"the output {name!r} of {self.name} has shape {values.shape} for an image of "
@@ -324,7 +307,7 @@ class TorchNetwork:
 
     def _check_tap(self, name: str) -> None:
         if name not in self._calls:
-            call_of(self.module, self._probe, name)  # says why
+            _call_of(self.module, self._probe, name)  # says why
             raise LayerError(f"{name!r} is not among the layers of {self.name}; name it there")
         with self._lock:
             if name not in self._exported:
@@ -431,15 +414,13 @@ class _BySizes:
 
     def __init__(self, network: TorchNetwork, size: Size) -> None:
         self._network, self._size = network, size
-        _, record, outputs = probe(network.module, network.preprocessing, size, network.name)
+        _, record, outputs = _probe(network.module, network.preprocessing, size, network.name)
         self._shapes = record.shapes
         choice = network.output_choice
         plain = [name for name in network._outputs if "aux" not in name.lower()]
-        self.output_name = choice.name or (plain or list(network._outputs))[0]
-        shape = tuple(outputs[network._outputs[self.output_name]].shape)
-        layouts = output_layouts(
-            [self.output_name], {self.output_name: TensorInfo(shape, True)}, size
-        )
+        self.output_name = choice.name or (plain or network._outputs)[0]
+        shape = outputs[self.output_name].shape
+        layouts = _layouts({self.output_name: outputs[self.output_name]}, size)
         if self.output_name not in layouts:
             raise NetworkError(
                 f"the output {self.output_name!r} of {network.name} is not per pixel"
@@ -504,7 +485,7 @@ def _numbers(tensor: torch.Tensor) -> npt.NDArray[np.float32]:
     return np.asarray(tensor.detach().to("cpu", torch.float32).numpy(), np.float32)
 
 
-def preprocessing_of(
+def _preprocessing_of(
     given: Preprocessing | None,
     size: tuple[int, int] | None,
     range: tuple[float, float] | None,
@@ -541,14 +522,14 @@ def preprocessing_of(
     return found
 
 
-def choice_of(output: OutputChoice | str | int | None, kind: OutputKind | None) -> OutputChoice:
+def _choice_of(output: OutputChoice | str | int | None, kind: OutputKind | None) -> OutputChoice:
     """The choice of an output, from its key or as a whole."""
     if not isinstance(output, OutputChoice):
         output = OutputChoice(None if output is None else str(output))
     return output if kind is None else replace(output, kind=kind)
 
 
-def probe(
+def _probe(
     module: torch.nn.Module, preprocessing: Preprocessing, size: Size, name: str
 ) -> tuple[int, Record, dict[str, torch.Tensor]]:
     """Run a module over noise of a size: channels of its input, its calls, and what it returns.
@@ -578,9 +559,9 @@ def probe(
     raise refused
 
 
-def outputs_of(
+def _outputs_of(
     results: Mapping[str, torch.Tensor], choice: OutputChoice, size: Size, name: str
-) -> dict[str, str]:
+) -> list[str]:
     """The tensors of a module's result that are per pixel, by name.
 
     Raises
@@ -588,10 +569,9 @@ def outputs_of(
     NetworkError
         When there is none, or not that which was chosen.
     """
-    tensors = {key: TensorInfo(tuple(value.shape), True) for key, value in results.items()}
-    found = output_layouts(list(tensors), tensors, size)
+    found = list(_layouts(results, size))
     if not found:
-        shapes = ", ".join(f"{key!r} {info.shape}" for key, info in tensors.items())
+        shapes = ", ".join(f"{key!r} {tuple(value.shape)}" for key, value in results.items())
         raise NetworkError(
             f"{name} has no per-pixel output: of what it returns ({shapes or 'no tensors'}) "
             f"nothing has rows and columns that are those of the image; wrap it in a module that "
@@ -602,10 +582,18 @@ def outputs_of(
             f"{name} has no per-pixel output {choice.name!r}; choose "
             f"{' or '.join(map(repr, found))}"
         )
-    return {key: key for key in found}
+    return found
 
 
-def call_of(module: torch.nn.Module, record: Record, path: str) -> tuple[str, int]:
+def _layouts(
+    results: Mapping[str, torch.Tensor | npt.NDArray[np.float32]], size: Size
+) -> dict[str, Layout]:
+    """Those of a module's tensors that are per pixel, by name."""
+    tensors = {name: TensorInfo(tuple(value.shape), True) for name, value in results.items()}
+    return output_layouts(list(tensors), tensors, size)
+
+
+def _call_of(module: torch.nn.Module, record: Record, path: str) -> tuple[str, int]:
     """The call of a submodule that a path means.
 
     Raises

@@ -44,7 +44,7 @@ def graph_of(
     module: torch.nn.Module,
     image: torch.Tensor,
     taps: Mapping[str, tuple[str, int]],
-    outputs: Mapping[str, str],
+    outputs: Sequence[str],
     *,
     newest_first: bool,
     free_size: bool = False,
@@ -61,7 +61,7 @@ def graph_of(
     taps
         The calls of submodules whose results are to have names, by name.
     outputs
-        Which tensors of its result are outputs (see `tensors_in`), by their names in the graph.
+        Which tensors of its result are outputs, by the names that they have (see `tensors_in`).
     newest_first
         Whether the newer exporter is tried first, then the older one, or the other way round.
     free_size
@@ -87,7 +87,7 @@ def graph_of(
             plain = module
             if (device.type, dtype) != ("cpu", torch.float32):
                 plain = copy.deepcopy(module).to("cpu", torch.float32)
-            tapped = _Tapped(plain, list(taps.values()), list(outputs.values()))
+            tapped = _Tapped(plain, list(taps.values()), outputs)
             tapped.training = False  # not `eval`, which is for the submodules, too, and for good
             with recording(plain, Record(())):
                 model = _exported(tapped, image, [*results, *outputs], dynamo, free_size, opset)
