@@ -27,6 +27,7 @@ class NumpyNetwork:
     name = "NumPy"
     descriptor = "half"
     preprocessing = Preprocessing(range=(0, 1))
+    output_name: str | None = "output"
     output_choice = OutputChoice()
     num_threads = 1
 

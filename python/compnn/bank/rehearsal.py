@@ -30,7 +30,7 @@ class Rehearsal:
     seconds
         Of one run.
     output
-        What the network's output is taken for, in words; empty where it has none.
+        What the network's output is taken for, in words.
     """
 
     pair: Pair

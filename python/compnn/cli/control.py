@@ -159,18 +159,20 @@ def _print(title: str, found: Control) -> None:
     """Print the scores of each subset, what the columns mean, and the statistics."""
     first = next(iter(found.scores.values()))
     has_target = first.output_to_target is not None
+    has_output = first.output_to_network is not None
     rows = [
         [
             subset,
             str(found.images[subset]),
             f"{scores.similarity:.4f}",
             signed(found.similarity_change(subset), 4),
-            str(scores.output_to_network),
+            *([str(scores.output_to_network)] * has_output),
             *([str(scores.output_to_target)] * has_target),
         ]
         for subset, scores in found.scores.items()
     ]
-    columns = ["subset", "images", "similarity", "change", "output", *(["to target"] * has_target)]
+    columns = ["subset", "images", "similarity", "change"]
+    columns += [*(["output"] * has_output), *(["to target"] * has_target)]
     console.print_table(title, columns, rows)
     print_output_columns(first)
     _print_statistics(found)
@@ -188,7 +190,9 @@ def _print_statistics(found: Control) -> None:
         what = "share of the pixels in % (and change)"
     scale, digits = quantity_scale(kind)
     rows = []
-    for subset, values in [("network output", found.network_statistics), *found.statistics.items()]:
+    own = found.network_statistics
+    shown_rows = {} if own is None else {"network output": own}
+    for subset, values in (shown_rows | found.statistics).items():
         changes = [""] * len(values)
         if subset in found.statistics and subset != UNRESTRICTED:
             changes = [f" ({signed(scale * each, digits)})" for each in found.change(subset)]

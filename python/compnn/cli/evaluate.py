@@ -171,6 +171,9 @@ def _print(found: Evaluation) -> None:
     console.say(
         *found.plan.notes,
         "GR: target of the nearest training image; OR, IR: output and input reconstruction",
-        "in brackets: the difference to the network; as network: "
-        f"{outputs.columns[1]} against the network's own output",
     )
+    if found.plan.has_output:
+        console.say(
+            "in brackets: the difference to the network; as network: "
+            f"{outputs.columns[1]} against the network's own output",
+        )

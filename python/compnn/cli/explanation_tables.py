@@ -20,7 +20,8 @@ def print_scores(
 ) -> None:
     """Print a row of scores for each layer, with its first source, and what the columns mean."""
     first = next(iter(scores.values()))
-    columns = ["layer", "patch", "similarity", "input", "output"]
+    columns = ["layer", "patch", "similarity", "input"]
+    columns += ["output"] * (first.output_to_network is not None)
     columns += ["to target"] * (first.output_to_target is not None)
     rows = []
     for name, explanation in explanations.items():
@@ -44,12 +45,18 @@ def print_scores(
 
 def print_output_columns(scores: Scores) -> None:
     """Say what the columns "output" and "to target" of a table are."""
-    measure = MEASURES[scores.output_to_network.measure]
-    console.say(f"output: {measure} of the output reconstruction against the network's output")
-    if scores.network_to_target is not None:
+    if scores.output_to_network is not None:
+        measure = MEASURES[scores.output_to_network.measure]
+        console.say(f"output: {measure} of the output reconstruction against the network's output")
+    if scores.output_to_target is not None:
+        measure = MEASURES[scores.output_to_target.measure]
+        own = (
+            ""
+            if scores.network_to_target is None
+            else (f" (the network's own output: {scores.network_to_target})")
+        )
         console.say(
-            f"to target: the same against the true target (the network's own output: "
-            f"{scores.network_to_target})"
+            f"to target: {measure} of the output reconstruction against the true target{own}"
         )
 
 

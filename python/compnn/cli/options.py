@@ -157,11 +157,12 @@ OutputName = Annotated[
     ),
 ]
 OutputKindOption = Annotated[
-    Literal["logits", "labels", "binary", "values", "photo"] | None,
+    OutputKind | None,
     typer.Option(
         "--output-kind",
         rich_help_panel=_OUTPUT,
-        help="What it is. Default: by its operators, its channels and the targets; the build says.",
+        help="What it is; none leaves it out. Default: by its operators, its channels and the "
+        "targets; the build says.",
     ),
 ]
 OutputRange = Annotated[

@@ -116,7 +116,7 @@ class Explainer:
             taps.append(self.bank.descriptor)
         if isinstance(image, Reading):
             self._check_reading(image, taps)
-            if image.painted is None:
+            if image.painted is None and self.network.output_name is not None:
                 raise SearchError(
                     f"what the network painted for {image.name} was not kept; read the image with "
                     f"`Explainer.read`"
@@ -124,7 +124,8 @@ class Explainer:
             return image
         query = self._query(image)
         reading = self.network.read(query.image, taps, output=True, name=query.file)
-        assert reading.output is not None
+        if reading.output is None:
+            return reading
         size = reading.image.shape[0], reading.image.shape[1]
         painted = self.network.paint(reading.output, size, self.bank.target_kind)
         return dataclasses.replace(reading, painted=painted)
@@ -424,7 +425,6 @@ class Explainer:
             num_threads=self.num_threads,
             progress=progress,
         )
-        assert reading.painted is not None
         kinds = self.bank.input_kind, self.bank.target_kind
         return Explanation(
             tap,

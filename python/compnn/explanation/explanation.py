@@ -138,7 +138,8 @@ class Explanation(Shown):
     query
         uint8 (H, W, 3): the image as the network saw it.
     network_output
-        What the network painted, of the targets' kind, at the size of the layer's output.
+        What the network painted, of the targets' kind, at the size of the layer's output; None
+        where it has no output.
     candidates
         The training images that were searched, most similar first.
     input_kind, target_kind
@@ -163,7 +164,7 @@ class Explanation(Shown):
         field: Field,
         search: Search,
         query: npt.NDArray[np.uint8],
-        network_output: Picture,
+        network_output: Picture | None,
         candidates: Sequence[Candidate],
         kinds: tuple[Kind, Kind],
         images: TrainingImages,
@@ -266,8 +267,8 @@ class Explanation(Shown):
     def save(self, folder: str | Path, *, sources: Literal["used", "none"] = "used") -> list[Path]:
         """Write the explanation into a folder, from which `load` reads it again.
 
-        For people: query, network_output, input and output as PNG (label maps in colours). For
-        `load`: `explanation.json`, `field.npz`, `*.npy` of pictures that a PNG does not hold as
+        For people: query, network_output (if any), input and output as PNG (label maps in colours).
+        For `load`: `explanation.json`, `field.npz`, `*.npy` of pictures that a PNG does not hold as
         they are, and in `sources/`, lossless, the training pictures that the kept matches point to
         and those of the image nearest by descriptor. The folder is made if need be; what an older
         explanation has left in it is replaced, once all of the new one is on the disk.
@@ -294,9 +295,10 @@ class Explanation(Shown):
         if sources not in ("used", "none"):
             raise SearchError(f'sources are "used" or "none", not {sources!r}')
         folder = Path(folder)
+        own = {} if self.network_output is None else {"network_output": self.network_output}
         pictures: dict[str, Picture] = {
             "query": self.query,
-            "network_output": self.network_output,
+            **own,
             "input": self.input,
             "output": self.output,
         }
@@ -313,10 +315,12 @@ class Explanation(Shown):
                 if picture is not painted[name]:
                     write_picture(new / f"{name}.npy", picture)
             images = [self._saved_image(index, new, sources == "used") for index in sorted(known)]
-            checksums = {name: crc32_of(picture) for name, picture in pictures.items()}
+            # None for the network's own picture where it has no output.
+            checksums: dict[str, int | None] = dict.fromkeys(_PICTURES)
+            checksums |= {name: crc32_of(picture) for name, picture in pictures.items()}
             document = self._document(images, {"field": _crc32_of_field(self.field), **checksums})
             write_file(new / _DOCUMENT, json.dumps(document).encode("ascii"))
-        return [*(folder / f"{name}.png" for name in _PICTURES), folder / _FIELD]
+        return [*(folder / f"{name}.png" for name in pictures), folder / _FIELD]
 
     def _saved_image(self, index: int, folder: Path, is_kept: bool) -> SavedImage:
         """What is said of a training image, whose pictures are written if they are to be kept."""
@@ -345,7 +349,7 @@ class Explanation(Shown):
         )
 
     def _document(
-        self, images: Sequence[SavedImage], checksums: Mapping[str, int]
+        self, images: Sequence[SavedImage], checksums: Mapping[str, int | None]
     ) -> dict[str, object]:
         known = self.images
         return {
@@ -391,26 +395,28 @@ class Explanation(Shown):
         checksums = document["checksums"]
         if _crc32_of_field(field) != checksums["field"]:
             raise SearchError(f"{folder / _FIELD} is damaged, or of another explanation")
-        pictures = []
+        pictures = {}
         for name in _PICTURES:
+            if name == "network_output" and checksums[name] is None:
+                continue
             # Inputs of all kinds are RGB, as photos are.
             kind = kinds[1] if name in _OF_TARGETS else Photo()
             file = folder / f"{name}{'.png' if kind.trailing == (3,) else '.npy'}"
             size = layer.output_size if name in _OF_TARGETS else layer.image_size
-            pictures.append(read_picture(file, size, kind, checksums[name]))
+            pictures[name] = read_picture(file, size, kind, checksums[name])
         loaded = cls(
             layer,
             field,
             search_from_json(document["search"]),
-            pictures[0],
-            pictures[1],
+            pictures["query"],
+            pictures.get("network_output"),
             [_candidate_of(each) for each in _list(document["candidates"])],
             kinds,
             images,
             document["composition"],
         )
         # What was put together is read as it was: without its sources it could not be, again.
-        loaded.__dict__["input"], loaded.__dict__["output"] = pictures[2:]
+        loaded.__dict__.update(input=pictures["input"], output=pictures["output"])
         # True is as good as 1 to Python, and much is to `str`.
         written = loaded._document(known, checksums)
         for name in document:

@@ -22,16 +22,21 @@ class Scores:
     input
         Input reconstruction against the query.
     output_to_network
-        Output reconstruction against the network's output.
+        Output reconstruction against the network's output; None where it has none.
     output_to_target, network_to_target
         Output reconstruction, and the network's output, against the true target; None without.
     """
 
     similarity: float
     input: Score
-    output_to_network: Score
+    output_to_network: Score | None
     output_to_target: Score | None
     network_to_target: Score | None
+
+    @property
+    def output(self) -> Score | None:
+        """Output reconstruction against the best truth there is: the target, else the network."""
+        return self.output_to_target or self.output_to_network
 
     def to_json(self) -> dict[str, object]:
         """The fields as JSON values; an accuracy of which no pixel counts is None."""
@@ -52,15 +57,15 @@ def score(explanation: Explanation, target: Picture | None = None) -> Scores:
     """
     if target is not None and target.shape != explanation.output.shape:
         raise ImageError(
-            f"the target is {target.shape}, the network's output {explanation.output.shape}; "
-            f"give a target of the network's size"
+            f"the target is {target.shape}, the output reconstruction "
+            f"{explanation.output.shape}; give a target of the network's size"
         )
     kind = explanation.target_kind
     network, output = explanation.network_output, explanation.output
     return Scores(
         explanation.field.mean_similarity,
         explanation.input_kind.compare(explanation.query, explanation.input),
-        kind.compare(network, output),
+        None if network is None else kind.compare(network, output),
         None if target is None else kind.compare(target, output),
-        None if target is None else kind.compare(target, network),
+        None if target is None or network is None else kind.compare(target, network),
     )

@@ -101,13 +101,13 @@ def export(
         module,
         blank,
         {name: live.call(name) for name in taps},
-        [end],
+        live.results if end is None else [end],
         newest_first=True,
         free_size=free_size,
         opset=opset,
     )
-    _check_names(live, tensors, end)
-    _write_metadata(model, live, tensors, end)
+    _check_names(live, tensors)
+    _write_metadata(model, live, tensors)
     try:
         with TemporaryDirectory(dir=path.parent, prefix=".compnn-export-") as folder:
             written = Path(folder) / path.name
@@ -123,7 +123,7 @@ def export(
     return path
 
 
-def _check_names(live: TorchNetwork, tensors: Mapping[str, str], end: str) -> None:
+def _check_names(live: TorchNetwork, tensors: Mapping[str, str]) -> None:
     for name in live.layers:
         if tensors[name] == name:
             continue
@@ -133,14 +133,12 @@ def _check_names(live: TorchNetwork, tensors: Mapping[str, str], end: str) -> No
                 f"the layers {other!r} and {name!r} are one tensor of {live.name}; leave one out"
             )
         raise LayerError(
-            f"layer {name!r} is the input of {live.name}, or has the name of its input or output "
-            f"({end!r}); give it another, as in `layers={{'decoder': 'up'}}`"
+            f"layer {name!r} is the input of {live.name}, or has the name of its input or of an "
+            f"output; give it another, as in `layers={{'decoder': 'up'}}`"
         )
 
 
-def _write_metadata(
-    model: onnx.ModelProto, live: TorchNetwork, tensors: Mapping[str, str], end: str
-) -> None:
+def _write_metadata(model: onnx.ModelProto, live: TorchNetwork, tensors: Mapping[str, str]) -> None:
     scale, choice = live.preprocessing, live.output_choice
     facts: dict[str, object] = {
         "layers": list(live.layers),
@@ -152,9 +150,13 @@ def _write_metadata(
     }
     texts = {key: json.dumps(value) for key, value in facts.items() if value is not None}
     texts["channel_order"] = scale.channel_order or "RGB"
-    texts["output"] = end
-    if choice.kind is not None:
-        texts["output_kind"] = choice.kind
+    kind = choice.kind
+    if live.output_name is None:
+        kind = "none"
+    else:
+        texts["output"] = live.output_name
+    if kind is not None:
+        texts["output_kind"] = kind
     if live.descriptor is not None:
         texts["descriptor"] = tensors[live.descriptor]
     del model.metadata_props[:]
@@ -204,9 +206,10 @@ def _compare_at(
     ours = live.read(noise, list(tensors), output=True)
     theirs = file.read(noise, list(tensors.values()), output=True)
     pairs = {repr(name): (ours.tap(name), theirs.tap(tensors[name])) for name in tensors}
-    assert ours.output is not None
-    assert theirs.output is not None
-    for what, (one, other) in {**pairs, "the output": (ours.output, theirs.output)}.items():
+    if ours.output is not None:
+        assert theirs.output is not None
+        pairs["the output"] = ours.output, theirs.output
+    for what, (one, other) in pairs.items():
         same_shape = one.shape == other.shape
         largest = float(np.abs(one).max(initial=0))
         off = float(np.abs(one - other).max(initial=0)) if same_shape else np.inf

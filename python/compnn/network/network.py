@@ -68,7 +68,7 @@ class Identity:
 
 
 class Network(Protocol):
-    """A network with per-pixel output, from which activations are taken.
+    """A network from which activations are taken.
 
     Attributes
     ----------
@@ -83,6 +83,8 @@ class Network(Protocol):
         How images become its input.
     input_size
         (height, width) of its input; None when it takes images of any size.
+    output_name
+        The output that is explained, which is per pixel; None where there is none (a backbone).
     output_choice
         Which output was asked for, and what it was said to be.
     num_threads
@@ -99,6 +101,8 @@ class Network(Protocol):
     def preprocessing(self) -> Preprocessing: ...
     @property
     def input_size(self) -> tuple[int, int] | None: ...
+    @property
+    def output_name(self) -> str | None: ...
     @property
     def output_choice(self) -> OutputChoice: ...
     @property
@@ -119,7 +123,10 @@ class Network(Protocol):
         """
 
     def output_size(self, image_size: Size) -> Size:
-        """(height, width) of what is painted for an image, which its target must have."""
+        """(height, width) of what is painted for an image, which its target must have.
+
+        Without an output that of the image.
+        """
 
     def tap_shape(self, name: str) -> tuple[int, int, int]:
         """Shape (H, W, D) of a tap's activation, for images as those of `layers`.
@@ -154,6 +161,8 @@ class Network(Protocol):
     def describe_output(self, kind: Kind) -> str:
         """What the output is taken for where the targets are of a kind, in one line.
 
+        Where there is none, why.
+
         Raises
         ------
         DatasetError
@@ -186,7 +195,7 @@ class Network(Protocol):
         taps
             Names of the activations to return.
         output
-            Whether to return the network's output, too.
+            Whether to return the network's output, too, if it has one.
         name
             What messages call the image.
 
@@ -217,6 +226,8 @@ class Network(Protocol):
         ------
         ActivationError
             When the output has NaN or infinite values.
+        NetworkError
+            When the network has no output.
         """
 
     def identity(self) -> Identity:

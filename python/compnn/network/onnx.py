@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,11 @@ from compnn.network.network import Identity, check_image, fit_image
 from compnn.network.onnx_check import TapCheck, check_tap
 from compnn.network.onnx_graph import OnnxGraph
 from compnn.network.onnx_input import Setting
-from compnn.network.onnx_output import Layout, ending_of, main_output, output_layouts
+from compnn.network.onnx_output import ending_of, main_output, output_layouts
 from compnn.network.onnx_sessions import Sessions
 from compnn.network.onnx_shapes import TensorInfo, check_reshapes, tensor_shapes, working_size
 from compnn.network.onnx_trace import GraphTrace, TracedTap, trace
-from compnn.network.output import Frame, Output, OutputChoice
+from compnn.network.output import Frame, Output, OutputChoice, no_output
 from compnn.network.preprocessing import Preprocessing, image_channels
 from compnn.network.reading import Reading
 from compnn.network.suggestion import Suggestion, suggest
@@ -40,7 +41,7 @@ _MOST_TRACES = 64
 
 
 class OnnxNetwork:
-    """A convolutional network with per-pixel output, read from an ONNX file.
+    """A network that is read from an ONNX file.
 
     Parameters
     ----------
@@ -59,7 +60,8 @@ class OnnxNetwork:
         Cells of a hyperpatch, the same for all layers. Default: see `Layer.of`.
     output : OutputChoice, optional
         Which output to explain, and what it is. Default: what the file's metadata says, else the
-        per-pixel output that most operators lead to, by these, its channels and the targets.
+        per-pixel output that most operators lead to, by these, its channels and the targets; none
+        where no output is a picture, which `describe_output` says.
     num_threads : int
         Threads of one run; -1 means all CPUs that this process may use.
     image_input : str, optional
@@ -81,7 +83,8 @@ class OnnxNetwork:
         Complete: with size unless any is taken, and with range or mean and std.
     input_size : (height, width), or None for any
     input_channels, output_channels : int
-        Images have 3 channels (RGB) where the input has 1 or 3, else those of the input.
+        Images have 3 channels (RGB) where the input has 1 or 3, else those of the input. Without
+        an output 0.
     assumptions : tuple of str
         What was assumed of the input where the file does not say.
     output_choice : OutputChoice
@@ -93,10 +96,10 @@ class OnnxNetwork:
     Raises
     ------
     NetworkError
-        When the file is missing, is not ONNX, has no image input or no per-pixel output, or leaves
-        open the range of its input (or the size, for images that are to be resized) and
-        `preprocessing` does not give it; when a value does not fit its input, or a provider is not
-        available.
+        When the file is missing, is not ONNX, has no image input, or not the output that is asked
+        for; when it leaves open the range of its input (or the size, for images that are to be
+        resized) and `preprocessing` does not give it; when a value does not fit its input, or a
+        provider is not available.
     LayerError
         When a layer does not exist, or cannot take the hyperpatch.
 
@@ -171,15 +174,20 @@ class OnnxNetwork:
         self.output_choice = output
         tensors = self._tensors(self._size)
         self._outputs = output_layouts(graph.outputs, tensors, self._size, graph.input.batch or 1)
-        self._output, self._layout = self._chosen_output(graph)
+        self._output, self._without_output = self._chosen_output(graph)
         traced = self._traces[self._size] = self._trace(tensors)
         self._shapes = {name: tap.shape for name, tap in traced.taps.items()}
         self._vectors = traced.vectors
-        self.output_channels = self._output.channels
+        self.output_channels = 0 if self._output is None else self._output.channels
         self._hyperpatch = hyperpatch
         self._named = metadata.layers
         if layers is None:
             self.layers = {layer.name: layer for layer in self.named_layers()}
+            if not self._shapes:
+                raise LayerError(
+                    f"{self.path.name} has no layer: no tensor that it computes is a map of the "
+                    f"image"
+                )
             if not self.layers:
                 raise LayerError(
                     f"no layer of {self.path.name} can take a hyperpatch of {hyperpatch} cells; "
@@ -224,9 +232,9 @@ class OnnxNetwork:
         return self.path.name
 
     @property
-    def output_name(self) -> str:
-        """Name of the output to explain."""
-        return self._output.name
+    def output_name(self) -> str | None:
+        """As `Network.output_name`."""
+        return None if self._output is None else self._output.name
 
     def identity(self) -> Identity:
         """Which network it is."""
@@ -328,7 +336,7 @@ class OnnxNetwork:
             {name: info.shape for name, info in tensors.items()},
             self._graph.input.name,
             self._graph.input.layout,
-            output=self._output.name,
+            output=self.output_name,
             floats={name for name, info in tensors.items() if info.floating},
         )
 
@@ -349,7 +357,7 @@ class OnnxNetwork:
     def suggestion(self) -> Suggestion:
         """Which taps are worth explaining, where nobody has said (`compnn.network.suggestion`)."""
         parts = [name for name in self._shapes if self._operators.get(name) in _PARTS]
-        beside = [self._output.name, *parts]
+        beside = parts if self._output is None else [self._output.name, *parts]
         return suggest(self._shapes, self._operators, self._size, beside)
 
     def check(self, name: str) -> TapCheck:
@@ -414,7 +422,8 @@ class OnnxNetwork:
         image = np.ascontiguousarray(self.fit(image, Photo()))
         for tap in taps:
             self.tap_shape(tap)
-        wanted = list(dict.fromkeys([*taps, self._output.name] if output else taps))
+        end = self.output_name if output else None
+        wanted = list(dict.fromkeys(taps if end is None else [*taps, end]))
         if not wanted:
             return Reading(image, {}, name=name)
         # Images go through one at a time: that is as fast as in batches, takes less memory, and
@@ -428,7 +437,7 @@ class OnnxNetwork:
         return Reading(
             image,
             {tap: self.arranged(tap, found[tap], size) for tap in taps},
-            output=self._layout.of(found[self._output.name]) if output else None,
+            output=None if end is None else self._outputs[end].of(found[end]),
             name=name,
         )
 
@@ -469,6 +478,8 @@ class OnnxNetwork:
         self, output: npt.NDArray[np.float32], size: tuple[int, int], kind: Kind | None = None
     ) -> Picture:
         """As `Network.paint`; see `compnn.network.output.Output.picture`."""
+        if self._output is None:
+            raise NetworkError(f"{self.name} has no output: {self._without_output}")
         resolved = self._output.resolved(kind, self.preprocessing)
         cells = output.shape[1], output.shape[2]
         if self.input_size in (None, size) and self._output_cells(size) == cells:
@@ -483,66 +494,61 @@ class OnnxNetwork:
 
     def check_kind(self, kind: Kind) -> None:
         """As `Network.check_kind`."""
-        self._resolved(kind)
+        self.describe_output(kind)
 
     def describe_output(self, kind: Kind) -> str:
         """As `Network.describe_output`."""
-        described = self._resolved(kind).describe()
+        if self._output is None:
+            return no_output(self._without_output)
+        try:
+            described = self._output.resolved(kind, self.preprocessing).describe()
+        except DatasetError as error:
+            raise DatasetError(f"{self.name}: {error}") from None
         if self.output_choice.name is None and len(self._outputs) > 1:
             others = ", ".join(map(repr, self._outputs))
             described += f"; of the outputs {others}, choose another with `--output NAME`"
         return described
 
-    def _resolved(self, kind: Kind) -> Output:
-        try:
-            resolved = self._output.resolved(kind, self.preprocessing)
-        except DatasetError as error:
-            raise DatasetError(f"{self.name}: {error}") from None
-        if resolved.kind == "none":
-            raise DatasetError(
-                f"{self.name}: output {resolved.name!r} gives features of "
-                f"{resolved.channels} channels, not a picture; choose another (`--output NAME`), "
-                f"or say what it is (`--output-kind logits`)"
-            )
-        return resolved
-
-    def _chosen_output(self, graph: OnnxGraph) -> tuple[Output, Layout]:
-        """The output to explain: the one that was asked for, or the main one."""
+    def _chosen_output(self, graph: OnnxGraph) -> tuple[Output | None, str]:
+        """The output to explain, asked for or the main one; or None, and why there is none."""
         choice = self.output_choice.completed(graph.metadata.output)
         outputs = self._outputs
-        if not outputs:
-            raise NetworkError(
-                f"{self.path.name} has no per-pixel output: none of its outputs "
-                f"({', '.join(graph.outputs)}) has rows and columns that are those of the image"
+        if choice.kind == "none":
+            return None, "it is said to be none"
+        if not outputs or choice.name not in {None, *outputs}:
+            why = (
+                f"none of its outputs ({', '.join(graph.outputs)}) has rows and columns that are "
+                f"those of the image"
                 + self._foreign_hint(graph)
                 + "".join(f"; {each}" for each in map(graph.needs, graph.outputs) if each)
                 + self._size_hint()
             )
-        name = choice.name
-        if name is None:
-            name = main_output(graph.proto.graph, list(outputs))
-        elif name not in outputs:
-            raise NetworkError(
-                f"{self.path.name} has no per-pixel output {name!r}; choose "
-                f"{' or '.join(map(repr, outputs))}"
-            )
-        layout = outputs[name]
-        ending, bounds = ending_of(
-            graph.proto.graph, name, layout.channels, set(graph.image_tensors())
-        )
+            if choice == OutputChoice():
+                return None, why
+            asked = "" if choice.name is None else f" {choice.name!r}"
+            others = f"choose {' or '.join(map(repr, outputs))}" if outputs else why
+            raise NetworkError(f"{self.path.name} has no per-pixel output{asked}; {others}")
+        from_image = set(graph.image_tensors())
+        found = {}
+        for name in outputs if choice.name is None else [choice.name]:
+            channels = outputs[name].channels
+            ending, bounds = ending_of(graph.proto.graph, name, channels, from_image)
+            found[name] = Output(name, channels, ending, bounds)
+        said = choice.kind is not None
+        pictures = [name for name, each in found.items() if said or each.is_picture]
+        name = main_output(graph.proto.graph, pictures or list(found))
         try:
-            described = Output(
-                name,
-                layout.channels,
-                ending,
-                bounds,
-                choice.kind,
-                choice.range,
-                choice.threshold,
+            described = replace(
+                found[name], kind=choice.kind, range=choice.range, threshold=choice.threshold
             )
         except NetworkError as error:
             raise NetworkError(f"{self.path.name}: {error}") from None
-        return described, layout
+        if described.is_picture:
+            return described, ""
+        return None, (
+            f"{name!r} gives features of {described.channels} channels; if they are something "
+            f"else, say so, as in `--output-kind logits`"
+        )
 
     def fit(self, picture: Picture, kind: Kind) -> Picture:
         """As `Network.fit`."""

@@ -110,7 +110,7 @@ def output_layouts(
     return {name: layout for name, layout in layouts.items() if layout is not None}
 
 
-def main_output(graph: onnx.GraphProto, names: Sequence[str]) -> str:
+def main_output(graph: onnx.GraphProto, names: Collection[str]) -> str:
     """The output that is meant where nobody has said: the one that most operators lead to.
 
     An auxiliary head branches off before the end, and often says so in its name.

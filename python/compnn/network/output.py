@@ -21,12 +21,14 @@ OutputKind = Literal["logits", "labels", "binary", "values", "photo", "none"]
 
 "logits": a number for each class, the largest wins (probabilities, too); "labels": the class
 itself; "binary": one number, above a threshold or not; "values": a quantity such as depth; "photo":
-colours; "none": features, or nothing that is per pixel.
+colours; "none": no picture, such as the features of a backbone, which is left out.
 """
 
 Ending = Literal["softmax", "sigmoid", "bounded", "labels", "bool", "features", "queries", "open"]
 """How the operators of an output end, as far as that tells what it is; "open" where it does not."""
 
+# Label maps hold no more.
+_MOST_CLASSES = 256
 _HALF = Fraction(1, 2)
 _Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -121,14 +123,14 @@ class OutputChoice:
 
 @dataclass(frozen=True)
 class Output:
-    """An output of a network, and what is known of it.
+    """A per-pixel output of a network, and what is known of it.
 
     Attributes
     ----------
     name
         Of the tensor.
     channels
-        Its channels, 1 where it has no such dimension; 0 where it is not per pixel.
+        Its channels, 1 where it has no such dimension.
     ending
         What its operators say.
     bounds
@@ -170,10 +172,18 @@ class Output:
                 f"output {self.name!r} has {self.channels} channels and cannot be {self.kind!r}, "
                 f"which has {' or '.join(map(str, wanted[self.kind]))}"
             )
-        if self.kind == "logits" and not 2 <= self.channels <= 256:
+        if self.kind == "logits" and not 2 <= self.channels <= _MOST_CLASSES:
             raise NetworkError(
-                f"output {self.name!r} has {self.channels} channels; logits are of 2 to 256 classes"
+                f"output {self.name!r} has {self.channels} channels; logits are of 2 to "
+                f"{_MOST_CLASSES} classes"
             )
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it becomes one, and not features that nobody has said to be something else."""
+        if self.kind is None:
+            return self.ending != "features" and self.channels <= _MOST_CLASSES
+        return self.kind != "none"
 
     def resolved(self, targets: Kind | None, preprocessing: Preprocessing) -> Output:
         """The same output with all that was left open taken from its operators and the targets.
@@ -210,8 +220,6 @@ class Output:
                 f"queries, not classes; add operators that make label maps of them to the network, "
                 f"or say that they are classes (`--output-kind logits`)"
             )
-        if self.channels == 0 or self.ending == "features":
-            return "none"
         if self.ending == "labels":
             return "labels"
         if self.ending == "bool" and self.channels == 1:
@@ -239,7 +247,7 @@ class Output:
 
     def _check(self, targets: Kind | None) -> None:
         """Refuse targets that what the output is cannot be compared with."""
-        if targets is None or self.kind == "none":
+        if targets is None:
             return
         if isinstance(targets, Labels):
             if self.kind == "logits" and not self._fits(targets):
@@ -251,7 +259,7 @@ class Output:
                 raise DatasetError(
                     f"output {self.name!r} tells {self.channels} classes apart, but the targets "
                     f"are {targets.describe()}; name the palette that the network was trained with "
-                    f"(`--target-palette`){also}"
+                    f"(`--target-palette`), or leave its picture out: `--output-kind none`{also}"
                 )
             if self.kind == "binary" and len(targets.palette) != 2:
                 raise DatasetError(
@@ -267,7 +275,7 @@ class Output:
             raise DatasetError(
                 f"output {self.name!r} is {self.describe_kind()}, but the targets are "
                 f"{targets.describe()}; name another kind of targets, or say what the output is "
-                f"with `--output-kind`"
+                f"with `--output-kind`, such as none where it is no picture"
             )
 
     def describe_kind(self) -> str:
@@ -285,8 +293,6 @@ class Output:
             case "photo":
                 span = "" if self.range is None else " in [{:g}, {:g}]".format(*self.range)
                 return f"{'colours' if self.channels == 3 else 'grey'}{span}"
-            case "none":
-                return "no picture"
             case _:
                 return f"{self.channels} channels"
 
@@ -363,6 +369,11 @@ class Output:
                 + (f" of {targets.describe()}" if isinstance(targets, Labels) else "")
             )
         return labels
+
+
+def no_output(why: str) -> str:
+    """One line about a network without an output to explain: "no output: ..."."""
+    return f"no output: {why}. Explanations go without the network's own picture"
 
 
 def _centres(frame: Frame, axis: int) -> tuple[list[Fraction], Fraction]:

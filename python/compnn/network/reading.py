@@ -23,10 +23,11 @@ class Reading:
     taps
         Activations float32 (D, h, w), as the network computes them, by tap.
     output
-        The network's output float32 (C, h, w), as it computes it; None where it was not asked for.
+        The network's output float32 (C, h, w), as it computes it; None where it was not asked for,
+        or there is none.
     painted
         What the network painted, as a picture of the targets' kind and of the image's size; None
-        where nobody has said what kind that is.
+        without output, or where nobody has said what kind that is.
     name
         What messages call the image.
     """

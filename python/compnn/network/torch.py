@@ -19,7 +19,7 @@ import numpy.typing as npt
 import onnx
 import torch
 
-from compnn.errors import DatasetError, LayerError, NetworkError
+from compnn.errors import LayerError, NetworkError
 from compnn.images.kinds import Kind, Photo, Picture
 from compnn.names import file_name
 from compnn.network.geometry import Geometry, Size, maps_by_sizes
@@ -29,7 +29,7 @@ from compnn.network.onnx import OnnxNetwork
 from compnn.network.onnx_output import Layout, output_layouts
 from compnn.network.onnx_sessions import available_cpus
 from compnn.network.onnx_shapes import TensorInfo
-from compnn.network.output import Frame, Output, OutputChoice, OutputKind
+from compnn.network.output import Frame, Output, OutputChoice, OutputKind, no_output
 from compnn.network.preprocessing import Preprocessing, image_channels
 from compnn.network.reading import Reading
 from compnn.network.torch_graph import graph_of
@@ -42,7 +42,7 @@ _MOST_GRAPHS = 4
 
 
 class TorchNetwork:
-    """A PyTorch module with per-pixel output, live: what it computes now, where its weights are.
+    """A PyTorch module, live: what it computes now, where its weights are.
 
     Activations and output come from hooks, in evaluation mode, which is put back after each run.
     Where cells lie comes from the operators: the module is exported to ONNX in memory, for each
@@ -79,8 +79,8 @@ class TorchNetwork:
     Raises
     ------
     NetworkError
-        When the module does not run, has no per-pixel output, or the range of its input is not
-        given.
+        When the module does not run, does not have the output that is asked for, or the range of
+        its input is not given.
     LayerError
         When there is no such submodule, naming the nearest; when it is called several times and the
         call is not named; when its result is no map.
@@ -124,6 +124,7 @@ class TorchNetwork:
             module, self.preprocessing, self._size, self.name
         )
         self._outputs = _outputs_of(outputs, self.output_choice, self._size, self.name)
+        self.results = list(outputs)  # the tensors that the module returns, by their keys
         named = dict(layers) if isinstance(layers, Mapping) else {n: n for n in layers or ()}
         self._calls = {name: _call_of(module, self._probe, path) for name, path in named.items()}
         for call in self._probe.shapes:
@@ -169,8 +170,11 @@ class TorchNetwork:
         return type(self.module).__name__
 
     @property
-    def output_name(self) -> str:
-        """Key of the output to explain in what the module returns; "output" where that is all."""
+    def output_name(self) -> str | None:
+        """As `Network.output_name`: its key in what the module returns.
+
+        "output" where that is all.
+        """
         return self._graph(self._size).output_name
 
     def call(self, name: str) -> tuple[str, int]:
@@ -294,8 +298,10 @@ class TorchNetwork:
 
     def _output_in(
         self, results: Mapping[str, torch.Tensor], size: Size
-    ) -> npt.NDArray[np.float32]:
+    ) -> npt.NDArray[np.float32] | None:
         name = self.output_name
+        if name is None:
+            return None
         values = _numbers(results[name])
         layouts = _layouts({name: values}, size)
         if name not in layouts:
@@ -341,7 +347,7 @@ class _Graph(Protocol):
     """What the operators of a module say of images of one size."""
 
     @property
-    def output_name(self) -> str: ...
+    def output_name(self) -> str | None: ...
     def layer(self, name: str) -> Layer: ...
     def tap_shape(self, name: str) -> tuple[int, int, int]: ...
     def arranged(
@@ -387,7 +393,11 @@ def _layers_of_export(network: TorchNetwork, size: Size) -> _Graph:
     """
     blank = torch.zeros(1, network.input_channels, *size)
     model, tensors = graph_of(
-        network.module, blank, network._exported, network._outputs, newest_first=False
+        network.module,
+        blank,
+        network._exported,
+        network._outputs or network.results,
+        newest_first=False,
     )
     with TemporaryDirectory() as folder:
         path = Path(folder) / file_name(network.name)
@@ -416,25 +426,30 @@ class _BySizes:
         self._network, self._size = network, size
         _, record, outputs = _probe(network.module, network.preprocessing, size, network.name)
         self._shapes = record.shapes
-        choice = network.output_choice
-        plain = [name for name in network._outputs if "aux" not in name.lower()]
-        self.output_name = choice.name or (plain or network._outputs)[0]
-        shape = outputs[self.output_name].shape
-        layouts = _layouts({self.output_name: outputs[self.output_name]}, size)
-        if self.output_name not in layouts:
-            raise NetworkError(
-                f"the output {self.output_name!r} of {network.name} is not per pixel"
-            )
-        layout = layouts[self.output_name]
-        cells = shape[layout.order[1]], shape[layout.order[2]]
-        self._frame = Frame.of(maps_by_sizes(cells, size), size)
-        self._output = Output(
-            self.output_name,
+        self._frame = Frame.of(maps_by_sizes(size, size), size)
+        self._output = None if not network._outputs else self._main_output(outputs)
+        self.output_name = None if self._output is None else self._output.name
+
+    def _main_output(self, outputs: Mapping[str, torch.Tensor]) -> Output | None:
+        choice, names = self._network.output_choice, self._network._outputs
+        plain = [name for name in names if "aux" not in name.lower()]
+        name = choice.name or (plain or names)[0]
+        layouts = _layouts({name: outputs[name]}, self._size)
+        if name not in layouts:
+            raise NetworkError(f"the output {name!r} of {self._network.name} is not per pixel")
+        layout, shape = layouts[name], outputs[name].shape
+        found = Output(
+            name,
             layout.channels,
             kind=choice.kind,
             range=choice.range,
             threshold=choice.threshold,
         )
+        if not found.is_picture:
+            return None
+        cells = shape[layout.order[1]], shape[layout.order[2]]
+        self._frame = Frame.of(maps_by_sizes(cells, self._size), self._size)
+        return found
 
     def layer(self, name: str) -> Layer:
         shape = self.tap_shape(name)
@@ -465,17 +480,15 @@ class _BySizes:
         self.describe_output(kind)
 
     def describe_output(self, kind: Kind) -> str:
-        resolved = self._output.resolved(kind, self._network.preprocessing)
-        if resolved.kind == "none":
-            raise DatasetError(
-                f"{self._network.name}: output {self.output_name!r} is said to be no picture; "
-                f"say what it is (`output_kind=`)"
-            )
-        return resolved.describe()
+        if self._output is None:
+            return no_output("what it returns is no picture, or said to be none")
+        return self._output.resolved(kind, self._network.preprocessing).describe()
 
     def paint(
         self, output: npt.NDArray[np.float32], size: Size, kind: Kind | None = None
     ) -> Picture:
+        if self._output is None:
+            raise NetworkError(f"{self._network.name} has no output to paint")
         resolved = self._output.resolved(kind, self._network.preprocessing)
         painted = resolved.picture(output, self._frame, kind, self._network.preprocessing)
         return (kind or Photo()).fit(painted, self._frame.size)
@@ -562,15 +575,17 @@ def _probe(
 def _outputs_of(
     results: Mapping[str, torch.Tensor], choice: OutputChoice, size: Size, name: str
 ) -> list[str]:
-    """The tensors of a module's result that are per pixel, by name.
+    """The tensors of a module's result that are per pixel, by name; none where it has no picture.
 
     Raises
     ------
     NetworkError
-        When there is none, or not that which was chosen.
+        When that which was chosen is not among them.
     """
+    if choice.kind == "none":
+        return []
     found = list(_layouts(results, size))
-    if not found:
+    if not found and choice != OutputChoice():
         shapes = ", ".join(f"{key!r} {tuple(value.shape)}" for key, value in results.items())
         raise NetworkError(
             f"{name} has no per-pixel output: of what it returns ({shapes or 'no tensors'}) "

@@ -62,11 +62,10 @@ def score_words(score: Score) -> str:
 
 def caption_lines(scores: Scores) -> list[str]:
     """What stands under a layer's reconstructions."""
-    return [
-        f"similarity {scores.similarity:.3f}",
-        f"input {score_words(scores.input)}",
-        f"output {score_words(scores.output_to_target or scores.output_to_network)}",
-    ]
+    lines = [f"similarity {scores.similarity:.3f}", f"input {score_words(scores.input)}"]
+    if scores.output is not None:
+        lines.append(f"output {score_words(scores.output)}")
+    return lines
 
 
 def search_words(explanations: Mapping[str, Explanation]) -> str:
@@ -197,7 +196,7 @@ def quantity_scale(kind: Kind) -> tuple[int, int]:
 
 
 def matching_json(matching: Matching, points: Sequence[tuple[int, int]]) -> dict[str, object]:
-    """A matching as JSON values; `classes` is null when the network paints photos."""
+    """A matching as JSON values; `classes` is null without classes."""
     classes: dict[str, object] | None = None
     if matching.class_names:
         in_a, in_b = matching.class_counts()

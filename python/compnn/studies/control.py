@@ -48,7 +48,7 @@ class Control(Shown):
         photo (0..255), the share of each class, in [0, 1], of a label map without its void, or the
         mean of values.
     network_statistics
-        The same of the network's output.
+        The same of the network's output; None where it has none.
     quantities
         What each number of the statistics is: red, green, blue; the names of the classes; or mean.
     region
@@ -61,7 +61,7 @@ class Control(Shown):
     scores: dict[str, Scores]
     images: dict[str, int]
     statistics: dict[str, Statistics]
-    network_statistics: Statistics
+    network_statistics: Statistics | None
     quantities: tuple[str, ...]
     region: str | None = None
     target: Picture | None = None
@@ -91,7 +91,9 @@ class Control(Shown):
             "layer": self.unrestricted.layer.name,
             "search": search_json(self.search),
             "region": self.region,
-            "network_output": self._named(self.network_statistics),
+            "network_output": (
+                None if self.network_statistics is None else self._named(self.network_statistics)
+            ),
             "subsets": [
                 {
                     "subset": title,
@@ -173,7 +175,6 @@ def control(
     chosen = {UNRESTRICTED: explainer.indices(None)}
     chosen |= {title: explainer.indices(selection) for title, selection in subsets.items()}
     reading = explainer.read(image, [layer])
-    assert reading.painted is not None
     pixels = _pixels_of(region, reading.image, bank.input_kind)
     target = None
     if isinstance(image, Query) and image.target is not None:
@@ -207,7 +208,11 @@ def control(
             title: _statistics(each.output, bank.target_kind, pixels)
             for title, each in explanations.items()
         },
-        _statistics(reading.painted, bank.target_kind, pixels),
+        (
+            None
+            if reading.painted is None
+            else _statistics(reading.painted, bank.target_kind, pixels)
+        ),
         _quantities(bank.target_kind),
         region,
         target,

@@ -63,13 +63,14 @@ class Matching(Shown):
     a, b
         uint8 (H, W, 3): the images as the network saw them.
     output_a, output_b
-        What the network painted: label maps uint8 (H, W), or photos (H, W, 3).
+        What the network painted: label maps uint8 (H, W), or photos (H, W, 3); None where it has
+        no output.
     forward, backward
         For each hyperpatch of A its matches in B, and the reverse; image index 0 throughout.
     search
         How both were searched for; what `Auto` has chosen.
     class_names
-        Names of the C classes; empty when the network paints photos.
+        Names of the C classes; empty when the network paints photos, or nothing.
     palette
         Palette of the classes; None when they are unnamed.
     """
@@ -78,8 +79,8 @@ class Matching(Shown):
     layer_b: Layer
     a: npt.NDArray[np.uint8]
     b: npt.NDArray[np.uint8]
-    output_a: npt.NDArray[np.uint8]
-    output_b: npt.NDArray[np.uint8]
+    output_a: npt.NDArray[np.uint8] | None
+    output_b: npt.NDArray[np.uint8] | None
     forward: Field
     backward: Field
     search: Search
@@ -118,7 +119,8 @@ class Matching(Shown):
         Raises
         ------
         PaletteError
-            If the network paints photos and no palette says what their colours stand for.
+            If the network paints photos and no palette says what their colours stand for, or has
+            no output.
         """
         return self._patch_classes(self.output_a, self.layer.paints)
 
@@ -247,8 +249,10 @@ class Matching(Shown):
         return int(rows[y]), int(cols[x])
 
     def _patch_classes(
-        self, output: npt.NDArray[np.uint8], placement: Placement
+        self, output: npt.NDArray[np.uint8] | None, placement: Placement
     ) -> npt.NDArray[np.uint8]:
+        if output is None:
+            raise PaletteError("the network has no output, and so no classes")
         if not self.class_names:
             raise PaletteError(
                 "the network paints photos, which have no classes; if their colours stand for "
@@ -314,7 +318,7 @@ def match(
     ImageError
         If an image cannot be read or is not what the network takes.
     PaletteError
-        If the palette cannot be read or has other classes than the network.
+        If the palette cannot be read or has other classes than the network, which may have none.
     SearchError
         If the search makes no sense.
     ActivationError
@@ -329,6 +333,10 @@ def match(
     """
     tap = network.layer(layer)
     kind = None if palette is None else Labels(palette)
+    if kind is not None and network.output_name is None:
+        raise PaletteError(
+            f"{network.name} has no output that a palette could be of; leave the palette out"
+        )
     one, other = (
         _Side.of(network, image, f"image {name}", tap, hyperpatch, kind)
         for name, image in (("A", a), ("B", b))
@@ -344,7 +352,7 @@ def match(
         return found
 
     names: tuple[str, ...] = ()
-    if one.output.ndim == 2:
+    if one.output is not None and one.output.ndim == 2:
         unnamed = tuple(f"class {index}" for index in range(one.channels))
         names = unnamed if kind is None else kind.palette.classes
     return Matching(
@@ -366,12 +374,12 @@ def match(
 class _Side:
     """One of the images: what the network painted for it, its cells (H, W, D) and norms (H, W).
 
-    `channels` is the number of channels of the network's output.
+    `channels` is the number of channels of the network's output, 0 without.
     """
 
     layer: Layer
     image: npt.NDArray[np.uint8]
-    output: npt.NDArray[np.uint8]
+    output: npt.NDArray[np.uint8] | None
     channels: int
     cells: npt.NDArray[np.float32]
     norms: npt.NDArray[np.float32]
@@ -392,17 +400,17 @@ class _Side:
             image = Query(name, np.asarray(image), file=name)
         reading = network.read(image.image, [tap.name], output=True, name=image.file)
         activation, output = reading.tap(tap.name), reading.output
-        assert output is not None
+        channels = 0 if output is None else len(output)
         size = reading.image.shape[0], reading.image.shape[1]
-        if kind is not None and len(output) not in (1, 3):  # else it paints colours
-            _check_classes(kind.palette, network, len(output))
+        if kind is not None and channels not in (1, 3):  # else it paints colours
+            _check_classes(kind.palette, network, channels)
         layer = dataclasses.replace(
             network.layer(tap.name, size), hyperpatch=hyperpatch or tap.hyperpatch
         )
         packer = Packer((tap.name,), None, _DTYPE, {})
         cells, norms = packer.records({tap.name: activation}, reading.name)
-        painted = network.paint(output, size, kind)
-        return cls(layer, reading.image, painted, len(output), cells, norms)
+        painted = None if output is None else network.paint(output, size, kind)
+        return cls(layer, reading.image, painted, channels, cells, norms)
 
     def found_in(
         self,

@@ -18,6 +18,7 @@ from onnx.reference import ReferenceEvaluator
 from compnn.errors import LayerError, NetworkError, SearchError
 from compnn.network.onnx import OnnxNetwork
 from compnn.network.onnx_sessions import available_cpus
+from compnn.network.output import OutputChoice
 from compnn.network.preprocessing import Preprocessing
 from tiny_networks import SEGNET_LAYERS, UNET_LAYERS, save_network, tiny_segnet, tiny_unet
 
@@ -216,11 +217,14 @@ def test_half_precision_networks_give_float32(tmp_path: Path) -> None:
     np.testing.assert_allclose(output.transpose(1, 2, 0), picture / -255, atol=1e-3)
 
 
-def test_networks_without_per_pixel_output_are_refused(tmp_path: Path) -> None:
+def test_networks_without_per_pixel_output_say_so(tmp_path: Path) -> None:
     nodes = [helper.make_node("ReduceMean", ["input"], ["output"], axes=[2, 3], keepdims=0)]
     path = save_network(tmp_path / "classifier.onnx", nodes, [1, 3, 8, 8], [1, 3])
+    scale = Preprocessing(range=(0, 1))
     with pytest.raises(NetworkError, match=r"classifier\.onnx has no per-pixel output.*\(output\)"):
-        OnnxNetwork(path, preprocessing=Preprocessing(range=(0, 1)))
+        OnnxNetwork(path, preprocessing=scale, output=OutputChoice(kind="labels"))
+    with pytest.raises(LayerError, match=r"classifier\.onnx has no layer: no tensor"):
+        OnnxNetwork(path, preprocessing=scale)
 
 
 @pytest.mark.parametrize("num_threads", [0, -2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from compnn.network.onnx_metadata import read_metadata
 from compnn.network.onnx_sessions import MOST_SESSIONS, Sessions
 from compnn.network.onnx_shapes import tensor_shapes
 from compnn.network.onnx_trace import trace
+from compnn.network.output import OutputChoice
 from compnn.network.preprocessing import Preprocessing
 from tiny_networks import UNET_LAYERS, save_network, tiny_segnet, tiny_unet
 
@@ -453,8 +455,13 @@ def test_operators_of_others_are_left_out(tmp_path: Path) -> None:
     def only_that(model: onnx.ModelProto) -> None:
         del model.graph.output[0]
 
+    network = OnnxNetwork(changed(path, only_that))
+    said = network.describe_output(Photo())
+    assert network.output_name is None
+    assert re.search(r"^no output: none of its outputs.*our\.ops:Sharpen.*without them", said), said
+    assert network.read(np.zeros((32, 32, 3), np.uint8), ["decoder_2"]).tap("decoder_2").size
     with pytest.raises(NetworkError, match=r"no per-pixel output.*our\.ops:Sharpen.*without them"):
-        OnnxNetwork(changed(path, only_that))
+        OnnxNetwork(path, output=OutputChoice(kind="photo"))
 
 
 def test_local_functions_are_put_in_place(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from compnn.errors import ImageError, LayerError, NetworkError
+from compnn.images.kinds import Photo
 from compnn.network.onnx import OnnxNetwork
+from compnn.network.output import OutputChoice
 from compnn.network.preprocessing import Preprocessing
 
 RANGE = Preprocessing(range=(0, 1))
@@ -189,11 +192,12 @@ def test_a_default_is_taken_and_can_be_changed(tmp_path: Path) -> None:
 
 def test_what_needs_an_input_that_is_not_set_says_so(tmp_path: Path) -> None:
     path = network(tmp_path / "net.onnx", others=[("prompt", TensorProto.INT64, [1, 1, 1, 1])])
-    with pytest.raises(
-        NetworkError,
-        match=r"'y' needs the value of input 'prompt' int64 .*values={'pro",
-    ):
-        OnnxNetwork(path, preprocessing=RANGE)
+    needs = r"'y' needs the value of input 'prompt' int64 .*values={'pro"
+    with pytest.raises(NetworkError, match=needs):
+        OnnxNetwork(path, preprocessing=RANGE, output=OutputChoice("y"))
+    without = OnnxNetwork(path, preprocessing=RANGE)
+    assert without.output_name is None
+    assert re.search(needs, without.describe_output(Photo()))
     model = onnx.load(path)
     model.graph.output.append(helper.make_tensor_value_info("e", TensorProto.FLOAT, None))
     onnx.save(model, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from compnn.errors import DatasetError, NetworkError
 from compnn.images.kinds import Kind, Labels, Photo, Values
 from compnn.network.onnx import OnnxNetwork
 from compnn.network.output import OutputChoice
+from compnn.network.preprocessing import Preprocessing
 from memory_dataset import grey_palette
 
 SIZE = (12, 16)
@@ -191,8 +193,21 @@ def test_masks_made_for_queries_are_not_taken_for_classes(tmp_path: Path) -> Non
 def test_features_are_not_painted(tmp_path: Path) -> None:
     nodes = [helper.make_node("Relu", ["logits"], ["features"])]
     network = network_of(tmp_path, nodes, [("features", FLOAT)])
-    with pytest.raises(DatasetError, match=r"gives features of 5 channels.*`--output-kind logits`"):
-        network.check_kind(Labels(grey_palette(5)))
+    palette = Labels(grey_palette(5))
+    network.check_kind(palette)
+    said = network.describe_output(palette)
+    assert re.search(r"^no output: .*gives features of 5 channels.*`--output-kind logits`", said)
+    assert network.read(IMAGE, [], output=True).output is None
+    path, scale = tmp_path / "net.onnx", Preprocessing(range=(0, 1))
+    logits = OnnxNetwork(path, preprocessing=scale, output=OutputChoice(kind="logits"))
+    assert logits.output_name == "features"
+    network_of(
+        tmp_path,
+        [*nodes, helper.make_node("Neg", ["logits"], ["head"])],
+        [("head", FLOAT), ("features", FLOAT)],
+    )
+    # A head stands before features, however many operators lead to these.
+    assert OnnxNetwork(path, preprocessing=scale).output_name == "head"
 
 
 def test_the_file_says_what_its_output_is(tmp_path: Path) -> None:

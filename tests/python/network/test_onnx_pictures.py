@@ -71,9 +71,13 @@ def test_label_maps_are_the_largest_channel(tmp_path: Path) -> None:
         np.testing.assert_array_equal(
             np.take_along_axis(output, labels[None].astype(int), 0)[0], output.max(0)
         )
-    many = OnnxNetwork(tiny_segnet(tmp_path / "many.onnx", classes=300))
+    path = tiny_segnet(tmp_path / "many.onnx", classes=300)
     with pytest.raises(NetworkError, match="300 channels; logits are of 2 to 256 classes"):
-        many.paint(output_of(many, image(24, 32)), (24, 32))
+        OnnxNetwork(path, output=OutputChoice(kind="logits"))
+    many = OnnxNetwork(path)  # nor are they classes where nobody says so
+    assert "'logits' gives features of 300 channels" in many.describe_output(Photo())
+    with pytest.raises(NetworkError, match="has no output"):
+        many.paint(np.zeros((300, 24, 32), np.float32), (24, 32))
 
 
 def test_label_maps_painted_in_colours_become_the_nearest_labels(unet: OnnxNetwork) -> None:

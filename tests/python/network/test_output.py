@@ -63,14 +63,26 @@ def picture_of(
         (Output("y", 1), Values("m"), "values"),
         (Output("y", 1, "labels"), Labels("camvid"), "labels"),
         (Output("y", 1, "bool", (0, 1)), Labels(grey_palette(2)), "binary"),
-        (Output("y", 16, "features"), Labels("camvid"), "none"),
-        (Output("y", 0), Labels("camvid"), "none"),
         (Output("y", 5, "queries", kind="logits"), Labels(grey_palette(5)), "logits"),
         (Output("y", 3, "bounded", (-1, 1), "logits"), Labels(grey_palette(3)), "logits"),
     ],
 )
 def test_what_an_output_is_taken_for(output: Output, targets: Kind | None, kind: str) -> None:
     assert output.resolved(targets, UNIT).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("output", "is_picture"),
+    [
+        (Output("y", 16, "features"), False),
+        (Output("y", 257), False),
+        (Output("y", 256), True),
+        (Output("y", 16, "features", kind="logits"), True),
+        (Output("y", 16, kind="none"), False),
+    ],
+)
+def test_features_are_no_picture(output: Output, is_picture: bool) -> None:
+    assert output.is_picture is is_picture
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pickle
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -322,7 +323,58 @@ def test_what_is_missing_is_said() -> None:
         network(Net(), preprocessing=compnn.Preprocessing(range=(0, 1)))
     pooled = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(NetworkError, match="Sequential has no per-pixel output"):
-        network(pooled, ["0"])
+        network(pooled, ["0"], output_kind="logits")
+
+
+POOLED = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+COLOURS = [nn.Conv2d(4, 3, 1)]
+
+
+@pytest.mark.parametrize(
+    ("end", "choice", "exported"),
+    [
+        (POOLED, {}, True),
+        (POOLED, {}, False),
+        ([nn.ReLU()], {}, True),  # that these are features only operators say
+        (COLOURS, {"output_kind": "none"}, True),
+        (COLOURS, {"output_kind": "none"}, False),
+    ],
+)
+def test_backbones(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    end: list[Any],
+    choice: dict[str, Any],
+    exported: bool,
+) -> None:
+    """A module without a picture has maps, and a file that says so."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), *end)
+    if not exported:
+
+        def fails(*args: object, **options: object) -> None:
+            raise NetworkError("PyTorch cannot export it")
+
+        monkeypatch.setattr("compnn.network.torch.graph_of", fails)
+    with nullcontext() if exported else pytest.warns(UserWarning, match="sizes only"):
+        found = network(module, ["0"], **choice)
+    assert found.output_name is None
+    assert found.describe_output(compnn.Photo()).startswith("no output: ")
+    assert found.output_size(SIZE) == SIZE
+    reading = found.read(picture(), ["0"], output=True)
+    assert reading.output is None
+    with torch.no_grad():
+        expected = module[0](values(picture()))[0].numpy()
+    np.testing.assert_allclose(reading.tap("0"), expected, atol=1e-5)
+    if exported:
+        file = compnn.export(
+            module, tmp_path / "net.onnx", layers={"map": "0"}, size=SIZE, range=(-1, 1), **choice
+        )
+        opened = compnn.OnnxNetwork(file)
+        assert opened.output_name is None
+        np.testing.assert_allclose(
+            opened.read(picture(), ["map"]).tap("map"), reading.tap("0"), atol=1e-5
+        )
 
 
 def test_a_module_and_its_file_give_the_same(shared: Path) -> None:

@@ -36,11 +36,11 @@ def contact_sheet(
 ) -> npt.NDArray[np.uint8]:
     """Show one query, what the network made of it, and the reconstructions of several layers.
 
-    The first row holds the input, the network's output, the true target and the reconstruction
-    without layers (paper, section 3.4). Below is one column for each layer, in the order given:
-    the input reconstruction above the output reconstruction. More than six layers take several
-    rows. Label maps are painted with their palette, and its classes are listed; values are painted
-    in greys, and their scale is shown.
+    The first row holds the input, the network's output (if it has one), the true target and the
+    reconstruction without layers (paper, section 3.4). Below is one column for each layer, in the
+    order given: the input reconstruction above the output reconstruction. More than six layers take
+    several rows. Label maps are painted with their palette, and its classes are listed; values are
+    painted in greys, and their scale is shown.
 
     Parameters
     ----------
@@ -108,15 +108,20 @@ def _heads(
                 f"a contact sheet shows one query, but the explanations of {first.layer.name!r} "
                 f"and {other.layer.name!r} have different ones; make a sheet for each query"
             )
-    heads = {"input": first.query, "network output": first.network_output}
-    for name, picture in {"target": target, "global reconstruction": global_output}.items():
+    others = {
+        "network output": first.network_output,
+        "target": target,
+        "global reconstruction": global_output,
+    }
+    heads: dict[str, Picture] = {"input": first.query}
+    for name, picture in others.items():
         if picture is None:
             continue
-        size = first.network_output.shape[:2]
+        size = first.layer.output_size
         if picture.shape[:2] != size:
             raise ImageError(
-                f"the {name} is {picture.shape[0]}x{picture.shape[1]} (height x width) but the "
-                f"network's output is {size[0]}x{size[1]}; give one of that size"
+                f"the {name} is {picture.shape[0]}x{picture.shape[1]} (height x width) but outputs "
+                f"are {size[0]}x{size[1]}; give one of that size"
             )
         heads[name] = picture
     paint = first.target_kind.paint

@@ -92,10 +92,11 @@ def _answer_panel(
     detail = f"{patch_words(explanation.layer)} patches, mean similarity {similarity:.3f}"
     heading.text(detail, _TITLE.line_height, 0, _DETAIL, width=width)
 
+    paint, own = explanation.target_kind.paint, explanation.network_output
     pictures = {
         "input": explanation.query,
-        "network output": explanation.target_kind.paint(explanation.network_output),
-        "reconstruction": explanation.target_kind.paint(explanation.output),
+        **({} if own is None else {"network output": paint(own)}),
+        "reconstruction": paint(explanation.output),
     }
     small = (width - _GAP) // 3
     small_ones = [_labelled(label, resized(each, small)) for label, each in pictures.items()]

@@ -154,17 +154,18 @@ def _small_pictures(
     matching: Matching, colours: ClassColours | None, style: _Style
 ) -> list[npt.NDArray[np.uint8]]:
     """What the network says of A and of B, and each put together from patches of the other."""
-    if colours is None:
-        what = "network output"
-        said = {"A": matching.output_a, "B": matching.output_b}
-    else:
-        what = "predicted classes"
-        said = {
-            "A": colours.tinted(matching.a, matching.output_a),
-            "B": colours.tinted(matching.b, matching.output_b),
-        }
+    said = []
+    for name, image, output in (
+        ("A", matching.a, matching.output_a),
+        ("B", matching.b, matching.output_b),
+    ):
+        if output is not None and colours is None:
+            said.append(_labelled(f"{name}: network output", output, style))
+        elif output is not None and colours is not None:
+            tinted = colours.tinted(image, output)
+            said.append(_labelled(f"{name}: predicted classes", tinted, style))
     return [
-        *(_labelled(f"{name}: {what}", picture, style) for name, picture in said.items()),
+        *said,
         _labelled("A from patches of B", matching.a_from_b, style),
         _labelled("B from patches of A", matching.b_from_a, style),
     ]

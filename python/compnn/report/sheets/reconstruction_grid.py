@@ -122,10 +122,11 @@ def _leads(row: GridRow, side: Side, has_target: bool) -> list[_Picture]:
     if side == "output":
         if has_target and row.target is not None:
             leads.append(_Picture("target", "", paint(row.target), ()))
-        measured = row.scores[0].network_to_target
-        caption = () if measured is None else (_words(measured),)
-        output = paint(first.network_output)
-        leads.append(_Picture("network output", "", output, caption))
+        if first.network_output is not None:
+            measured = row.scores[0].network_to_target
+            caption = () if measured is None else (_words(measured),)
+            output = paint(first.network_output)
+            leads.append(_Picture("network output", "", output, caption))
     return leads
 
 
@@ -135,16 +136,20 @@ def _reconstruction(row: GridRow, layer: int, side: Side) -> _Picture:
         pixels = explanation.input
     else:
         pixels = explanation.target_kind.paint(explanation.output)
+    measured = _measured(scores, side)
     return _Picture(
         layer_title(explanation.layer),
         patch_words(explanation.layer),
         pixels,
-        (f"similarity {scores.similarity:.3f}", _words(_measured(scores, side))),
+        (
+            f"similarity {scores.similarity:.3f}",
+            *(() if measured is None else (_words(measured),)),
+        ),
     )
 
 
-def _measured(scores: Scores, side: Side) -> Score:
-    return scores.input if side == "input" else scores.output_to_target or scores.output_to_network
+def _measured(scores: Scores, side: Side) -> Score | None:
+    return scores.input if side == "input" else scores.output
 
 
 def _words(score: Score) -> str:
@@ -198,16 +203,19 @@ def _key(row: GridRow, side: Side) -> str:
     truth = "query" if side == "input" else "network's output"
     if side == "output" and scores.output_to_target is not None:
         truth = "target"
-    measure = _measured(scores, side).measure
+    head = (
+        f"{side.capitalize()} reconstructions; under the names: size of a patch. "
+        f"Similarity: mean cosine of the matches."
+    )
+    measured = _measured(scores, side)
+    if measured is None:
+        return head
     meaning = {
         "accuracy": f"share of the pixels that have the same class as in the {truth}",
         "psnr": f"against the {truth}",
         "rmse": f"root of the mean squared difference from the {truth}",
     }
-    return (
-        f"{side.capitalize()} reconstructions; under the names: size of a patch. "
-        f"Similarity: mean cosine of the matches. {_MEASURES[measure]}: {meaning[measure]}."
-    )
+    return f"{head} {_MEASURES[measured.measure]}: {meaning[measured.measure]}."
 
 
 def _wrapped(text: str, style: Style, width: int) -> list[str]:

@@ -40,9 +40,10 @@ def evaluate(
 ) -> Evaluation:
     """Measure reconstructions of the pairs of a validation set, and write the tables.
 
-    Rows are the network itself (the baseline), global reconstructions (by the descriptor, and by
-    the whole activation of the bank's layer nearest to the network's output), and for each layer
-    and k the output and the input reconstruction. Pictures are compared at the network's size.
+    Rows are the network itself (the baseline; not where it has no output), global reconstructions
+    (by the descriptor, and by the whole activation of the bank's layer nearest to the network's
+    output), and for each layer and k the output and the input reconstruction. Pictures are compared
+    at the network's size.
 
     The folder gets results.md, results.csv, results.json, images.csv (every image alone) and
     usage/<layer>-<k>/ (see `compnn.studies.usage.Usage`). Finished images are kept in

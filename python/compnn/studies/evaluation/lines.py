@@ -23,7 +23,8 @@ class Line:
     values
         The measures by name.
     changes
-        Against the target: each measure less that of the network's own output; else empty.
+        Against the target: each measure less that of the network's own output, if there is one;
+        else empty.
     similarity
         Mean cosine similarity of the best matches (GR: of the nearest image); nan for the network.
     seconds
@@ -45,12 +46,12 @@ def lines_of(plan: Plan, records: Sequence[Record]) -> tuple[Line, ...]:
         measured = [record.rows[str(row)] for record in records]
         similarities = [each.similarity for each in measured if each.similarity is not None]
         seconds = [each.seconds for each in measured if each.seconds is not None]
-        for against in row.against:
+        for against in plan.against(row):
             values = plan.comparison(against).summarise(
                 [each.observations[against] for each in measured]
             )
             changes = {}
-            if against == "target" and lines:  # the first line is the network's
+            if against == "target" and lines and plan.has_output:  # the first is the network's
                 changes = {name: value - lines[0].values[name] for name, value in values.items()}
             lines.append(
                 Line(

@@ -9,16 +9,18 @@ from compnn.studies.evaluation.result import Evaluation
 from compnn.studies.evaluation.tables import Table, input_table, output_table
 
 _LEGEND = """\
-- network: the network's own output, the baseline. GR: global reconstruction, the target of the
-  training image that is nearest by the descriptor, or by the whole activation of the layer.
-  OR, IR: output and input reconstruction, with matches from the top k images or from all.
+- GR: global reconstruction, the target of the training image that is nearest by the descriptor, or
+  by the whole activation of the layer. OR, IR: output and input reconstruction, with matches from
+  the top k images or from all.
 - MPA: mean over images of pixel accuracy. Class accuracy, mean IoU and frequency-weighted IoU are
   taken of the pixel counts of all images. PSNR (dB) and SSIM are means over images; so are RMSE
   and MAE, errors of values in their unit, of which smaller is nearer.
-- In brackets: the difference to the network (in percentage points; of PSNR, SSIM and errors as
-  they are).
-- As network: the first measure of the picture against the network's own output.
 - Similarity: mean cosine similarity of the best matches. Seconds: median time of a search.
+"""
+_NETWORK_LEGEND = """\
+- network: the network's own output, the baseline. In brackets: the difference to it (in percentage
+  points; of PSNR, SSIM and errors as they are). As network: the first measure of the picture
+  against the network's own output.
 """
 
 
@@ -35,7 +37,7 @@ def markdown(found: Evaluation) -> str:
         _table(output_table(found)),
         "## Input reconstructions, against the query\n",
         _table(input_table(found)),
-        _LEGEND,
+        (_NETWORK_LEGEND if found.plan.has_output else "") + _LEGEND,
     ]
     return "\n".join(parts)
 

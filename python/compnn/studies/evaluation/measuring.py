@@ -62,24 +62,27 @@ class Measuring:
         """
         plan, explainer = self._plan, self._explainer
         reading = explainer.read(Query(pair.name, pair.input, None, pair.name), plan.taps)
-        assert reading.painted is not None
-        truths = {"target": pair.target, "network": reading.painted, "input": reading.image}
+        truths: dict[Against, Picture] = {"target": pair.target, "input": reading.image}
+        if reading.painted is not None:
+            truths["network"] = reading.painted
 
         def observe(row: Row, picture: Picture) -> dict[Against, Observation]:
             return {
                 against: plan.comparison(against).observe(truths[against], picture)
-                for against in row.against
+                for against in plan.against(row)
             }
 
-        baseline = Row("network")
-        measured = {baseline: Measured(observe(baseline, reading.painted))}
+        measured = {}
+        if reading.painted is not None:
+            baseline = Row("network")
+            measured[baseline] = Measured(observe(baseline, reading.painted))
         for layer in plan.nearest_by:
             row = plan.global_row(layer)
             start = time.perf_counter()
             nearest = explainer.nearest(reading, among=plan.allowed, layer=layer)[0]
             seconds = time.perf_counter() - start
             # Where images have many sizes, the nearest one is brought to that of the query.
-            size = reading.painted.shape[0], reading.painted.shape[1]
+            size = pair.target.shape[0], pair.target.shape[1]
             picture = plan.training.target_kind.fit(explainer.bank.pair(nearest.index)[1], size)
             measured[row] = Measured(observe(row, picture), nearest.similarity, seconds)
         for layer, top_k in plan.searches():

@@ -66,6 +66,8 @@ class Plan:
         nearest to the network's output.
     notes
         What is left out, and why.
+    has_output
+        Whether the network has an output that pictures can be compared with.
     """
 
     training: Training
@@ -74,6 +76,7 @@ class Plan:
     top_k: tuple[int | None, ...]
     nearest_by: tuple[str | None, ...]
     notes: tuple[str, ...]
+    has_output: bool
 
     @classmethod
     def of(
@@ -118,6 +121,9 @@ class Plan:
             notes.append("the global reconstruction by the descriptor is left out: there is none")
         else:
             nearest_by.append(None)
+        has_output = explainer.network.output_name is not None
+        if not has_output:
+            notes.append("the network itself is left out: it has no output")
         order = {layer.name: place for place, layer in enumerate(explainer.network.taps())}
         last = max(bank.layers, key=lambda name: order.get(name, -1))
         if explainer.network.input_size is None:
@@ -134,6 +140,7 @@ class Plan:
             tuple(counts),
             tuple(nearest_by),
             tuple(notes),
+            has_output,
         )
 
     @property
@@ -150,7 +157,7 @@ class Plan:
     def rows(self) -> list[Row]:
         """All rows, in the order of the table."""
         return [
-            Row("network"),
+            *([Row("network")] * self.has_output),
             *(self.global_row(layer) for layer in self.nearest_by),
             *(Row("OR", layer, top_k) for layer, top_k in self.searches()),
             *(Row("IR", layer, top_k) for layer, top_k in self.searches()),
@@ -163,6 +170,10 @@ class Plan:
     def global_row(self, layer: str | None) -> Row:
         """The row of the global reconstruction by a layer, or by the descriptor (None)."""
         return Row("GR", layer or self.training.descriptor)
+
+    def against(self, row: Row) -> list[Against]:
+        """What the pictures of a row are compared with."""
+        return [each for each in row.against if self.has_output or each != "network"]
 
     def comparison(self, against: Against) -> Comparison:
         """How pictures are compared with the truth `against`."""

@@ -45,7 +45,7 @@ class Evaluation:
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
-        """The table over all images; the first line is that of the network."""
+        """The table over all images; the first line is that of the network, if it has an output."""
         return lines_of(self.plan, self.records)
 
     @cached_property

@@ -41,7 +41,10 @@ class Row:
 
     @property
     def against(self) -> tuple[Against, ...]:
-        """What the picture is compared with: true target, network's output, or the query."""
+        """What the picture is compared with: true target, network's output, or the query.
+
+        Without a network's output `Plan.against` leaves that out.
+        """
         if self.kind == "network":
             return ("target",)
         return ("input",) if self.kind == "IR" else ("target", "network")

@@ -43,12 +43,15 @@ def output_table(found: Evaluation, *, brief: bool = False) -> Table:
     measures = _measures(lines[0], brief)
     kind = found.plan.training.target_kind
     unit = kind.unit if isinstance(kind, Values) else ""
-    columns = ("output", *_words(measures, unit), "as network", *_SEARCH)
+    beside = ("as network",) if as_network else ()
+    columns = ("output", *_words(measures, unit), *beside, *_SEARCH)
     rows = []
     for line in lines:
         row = [str(line.row), *_cells(line, measures, brief)]
         if line.row in as_network:
-            row += _cells(as_network[line.row], measures[:1], brief) + _search_cells(line)
+            row += _cells(as_network[line.row], measures[:1], brief)
+        if line.row.kind != "network":
+            row += _search_cells(line)
         rows.append(row + [""] * (len(columns) - len(row)))
     return _table(columns, rows, brief)
 
