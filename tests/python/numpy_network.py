@@ -11,6 +11,7 @@ import numpy.typing as npt
 from compnn.errors import ImageError, LayerError
 from compnn.images.kinds import Kind, Photo, Picture
 from compnn.network.geometry import Size
+from compnn.network.input import InputChoice
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
 from compnn.network.output import OutputChoice
@@ -27,6 +28,8 @@ class NumpyNetwork:
     name = "NumPy"
     descriptor = "half"
     preprocessing = Preprocessing(range=(0, 1))
+    input_choice = InputChoice()
+    assumptions = ("pixels are taken as they are",)
     output_name: str | None = "output"
     output_choice = OutputChoice()
     num_threads = 1

@@ -575,8 +575,9 @@ class Bank:
         *,
         resize: bool | None = None,
         num_threads: int = -1,
+        providers: Sequence[str] = ("cpu",),
     ) -> OnnxNetwork:
-        """Open the network of this bank, with the bank's layers and preprocessing.
+        """Open the network of this bank, with the bank's layers, inputs and preprocessing.
 
         Parameters
         ----------
@@ -587,11 +588,13 @@ class Bank:
             Whether images of another size are resized. Default: as at the build.
         num_threads
             Threads of one run; -1 means all CPUs that this process may use.
+        providers
+            As in `OnnxNetwork`.
 
         Raises
         ------
         NetworkError
-            If there is no such file, or it is not a network.
+            If there is no such file, it is not a network, or a provider is not available.
         BankError
             If it is another network.
         """
@@ -602,7 +605,7 @@ class Bank:
         refused: BankError | None = None
         for file in files:
             try:
-                return self._open_network(file, preprocessing, num_threads)
+                return self._open_network(file, preprocessing, num_threads, providers)
             except BankError as error:  # another network: that of the bank may be the next
                 refused = refused or error
         assert refused is not None
@@ -630,20 +633,26 @@ class Bank:
         return files
 
     def _open_network(
-        self, file: Path, preprocessing: Preprocessing, num_threads: int
+        self, file: Path, preprocessing: Preprocessing, num_threads: int, providers: Sequence[str]
     ) -> OnnxNetwork:
+        manifest = self._opened.manifest
         try:
             network = OnnxNetwork(
                 file,
                 list(self.layers),
                 self.descriptor,
                 preprocessing=preprocessing,
-                output=self._opened.manifest.output,
+                output=manifest.output,
                 num_threads=num_threads,
+                image_input=manifest.inputs.image,
+                values=manifest.inputs.values,
+                providers=providers,
             )
         except (LayerError, NetworkError):
             # Another network need not have the bank's layers and size: then that is the message.
-            self._check_identity(Identity("onnx", OnnxGraph(file).fingerprint, str(file)))
+            self._check_identity(
+                Identity("onnx", OnnxGraph(file, manifest.inputs).fingerprint, str(file))
+            )
             raise
         self.check_network(network)
         return network

@@ -368,7 +368,8 @@ class _Build:
         found = rehearse(self._network, self._dataset, self._reader, self._taps)
         if found is None:
             return
-        self._say(found.output)
+        for line in (*self._network.assumptions, found.output):
+            self._say(line)
         left = found.seconds * len(self._dataset) / self._workers
         if left >= _WORTH_SAYING:
             self._say(f"{len(self._dataset)} pairs, about {math.ceil(left / 60)} min")
@@ -771,6 +772,7 @@ class _Build:
             network=network.identity(),
             network_file=None,
             preprocessing=network.preprocessing,
+            inputs=network.input_choice,
             output=network.output_choice,
             dtype=self._dtype,
             layers=dict(self._layers),

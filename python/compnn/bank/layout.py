@@ -14,7 +14,7 @@ import numpy.lib.format as npy
 from compnn.images.kinds import Kind
 
 FORMAT = "compnn-bank"
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 # At most so many images stand in a shard.
 SHARD_IMAGES = 4096

@@ -12,6 +12,7 @@ from compnn.bank.json_fields import Field, read_document
 from compnn.errors import BankError, CompnnError
 from compnn.images.kinds import Kind, kind_from_json
 from compnn.network.geometry import AxisMap, Geometry
+from compnn.network.input import InputChoice
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
 from compnn.network.output import OutputChoice
@@ -90,6 +91,8 @@ class Manifest:
         Version of compnn that wrote it.
     network, preprocessing
         The network and how images were given to it.
+    inputs
+        Which input of the network is the image, and what others were set to.
     output
         Which output of the network was asked for, and what it was said to be.
     network_file
@@ -120,6 +123,7 @@ class Manifest:
     network: Identity
     network_file: str | None
     preprocessing: Preprocessing
+    inputs: InputChoice
     output: OutputChoice
     dtype: str
     layers: Mapping[str, Layer]
@@ -149,6 +153,7 @@ class Manifest:
             "network": self.network.to_json(),
             "network_file": self.network_file,
             "preprocessing": self.preprocessing.to_json(),
+            "inputs": self.inputs.to_json(),
             "output": self.output.to_json(),
             "dtype": self.dtype,
             "layers": [each.to_json() for each in self.layers.values()],
@@ -202,6 +207,7 @@ class Manifest:
             network=_parsed(root.child("network"), Identity.from_json),
             network_file=root.optional("network_file", _file_name),
             preprocessing=_parsed(root.child("preprocessing"), Preprocessing.from_json),
+            inputs=_parsed(root.child("inputs"), InputChoice.from_json),
             output=_parsed(root.child("output"), OutputChoice.from_json),
             dtype=root.child("dtype").as_choice(layout.ACTIVATION_DTYPES),
             layers=layers,

@@ -26,6 +26,7 @@ def append(
     target_palette: dataset_options.TargetPalette = None,
     attributes: dataset_options.Attributes = None,
     network: options.Network = None,
+    providers: options.Providers = None,
     resize: options.Resize = False,
     skip_bad: options.SkipBad = False,
     restart: Annotated[
@@ -56,7 +57,12 @@ def append(
             limit=limit,
             default_kinds=(opened.input_kind, opened.target_kind),
         )
-        found = opened.open_network(network, resize=resize or None, num_threads=threads)
+        found = opened.open_network(
+            network,
+            resize=resize or None,
+            num_threads=threads,
+            providers=options.providers_of(providers),
+        )
         with console.image_progress("appending", quiet=json) as progress:
             opened.append(found, dataset, skip_bad=skip_bad, restart=restart, progress=progress)
         if json:

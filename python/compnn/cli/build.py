@@ -47,6 +47,8 @@ def build(
     std: options.Std = None,
     channel_order: options.ChannelOrder = None,
     resize: options.Resize = False,
+    image_input: options.ImageInput = None,
+    set_inputs: options.SetInputs = None,
     output: options.OutputName = None,
     output_kind: options.OutputKindOption = None,
     output_range: options.OutputRange = None,
@@ -63,6 +65,7 @@ def build(
         bool, typer.Option("--restart", help="Discard an interrupted build instead of resuming.")
     ] = False,
     threads: options.Threads = -1,
+    providers: options.Providers = None,
     json: options.Json = False,
 ) -> None:
     """Build a bank: run the network over the training pairs and keep the activations.
@@ -93,6 +96,9 @@ def build(
         hyperpatch=None if hyperpatch is None else options.parse_pair(hyperpatch),
         output=options.output_of(output, output_kind, output_range, threshold),
         num_threads=threads,
+        image_input=image_input,
+        values=options.values_of(set_inputs),
+        providers=options.providers_of(providers),
     )
     with console.image_progress("building", quiet=json) as progress:
         built = build_bank(

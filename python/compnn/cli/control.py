@@ -89,6 +89,7 @@ def control(
     threads: options.Threads = -1,
     resize: options.Resize = False,
     network: options.Network = None,
+    providers: options.Providers = None,
     json: options.Json = False,
 ) -> None:
     """Explain one image with subsets of the training images, and show what each changes.
@@ -101,7 +102,12 @@ def control(
     """
     search = search_options.search_of(method, effort=effort, seed=seed)
     with Bank(bank) as opened:
-        found_network = opened.open_network(network, resize=resize or None, num_threads=threads)
+        found_network = opened.open_network(
+            network,
+            resize=resize or None,
+            num_threads=threads,
+            providers=options.providers_of(providers),
+        )
         subsets = _subsets(opened, by, where, classes)
         query = read_query(
             image, opened.input_kind, opened.target_kind, half=input_half, target=target

@@ -73,6 +73,7 @@ def evaluate(
     resize: options.Resize = False,
     threads: options.Threads = -1,
     network: options.Network = None,
+    providers: options.Providers = None,
     json: options.Json = False,
 ) -> None:
     """Measure over a validation set how near reconstructions are to the truth and the network.
@@ -112,7 +113,12 @@ def evaluate(
         )
         folder = output or options.beside(bank, "evaluation")
         check_folder(folder)
-        found_network = opened.open_network(network, resize=resize or None, num_threads=threads)
+        found_network = opened.open_network(
+            network,
+            resize=resize or None,
+            num_threads=threads,
+            providers=options.providers_of(providers),
+        )
         finished = (0, 0)
 
         with console.image_progress("evaluating", quiet=json) as show:

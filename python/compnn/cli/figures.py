@@ -100,6 +100,7 @@ def figures(
     resize: options.Resize = False,
     threads: options.Threads = -1,
     network: options.Network = None,
+    providers: options.Providers = None,
     json: options.Json = False,
 ) -> None:
     """Draw the paper's figures with a bank and validation images of your own.
@@ -127,7 +128,12 @@ def figures(
         )
         folder = output or options.beside(bank, "figures")
         check_folder(folder)
-        found_network = opened.open_network(network, resize=resize or None, num_threads=threads)
+        found_network = opened.open_network(
+            network,
+            resize=resize or None,
+            num_threads=threads,
+            providers=options.providers_of(providers),
+        )
         default_top_k = None if opened.descriptor is None else TOP_K
         planned = Figures(
             Explainer(opened, found_network, num_threads=threads),

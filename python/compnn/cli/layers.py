@@ -33,6 +33,8 @@ def layers(
     mean: options.Mean = None,
     std: options.Std = None,
     channel_order: options.ChannelOrder = None,
+    image_input: options.ImageInput = None,
+    set_inputs: options.SetInputs = None,
     json: options.Json = False,
 ) -> None:
     """List the layers of a network: where they look and paint, and the patch of a hyperpatch.
@@ -46,6 +48,8 @@ def layers(
         [] if all_taps else None,  # the names in the file may be wrong
         preprocessing=options.preprocessing_of(size, input_range, mean, std, channel_order, False),
         hyperpatch=None if hyperpatch is None else options.parse_pair(hyperpatch),
+        image_input=image_input,
+        values=options.values_of(set_inputs),
     )
     listed = opened.taps() if all_taps else opened.named_layers()
     suggested = opened.suggestion() if not (all_taps or opened.names_layers) else None
@@ -68,6 +72,7 @@ def layers(
         ("layer", "activation", "looks", "paints", "hyperpatch", "patch", "MB per image"),
         [(*layer_row(layer), f"{2 * math.prod(layer.shape) / 1e6:.3g}") for layer in listed],
     )
+    console.say(*opened.assumptions)
     if check:
         console.print_table(
             "Perturbed, with everything off the local path held",

@@ -14,6 +14,7 @@ from compnn.images.files import write_image
 from compnn.images.kinds import Labels
 from compnn.names import file_name
 from compnn.network.onnx import OnnxNetwork
+from compnn.network.output import OutputChoice
 from compnn.report.facts import CONSISTENT, matching_json
 from compnn.report.sheets.matches import match_sheet
 from compnn.studies.matching import Matching, check_pixel
@@ -98,12 +99,16 @@ def match(
     seed: search_options.Seed = None,
     hyperpatch: options.Hyperpatch = None,
     threads: options.Threads = -1,
+    providers: options.Providers = None,
     size: options.Size = None,
     input_range: options.InputRange = None,
     mean: options.Mean = None,
     std: options.Std = None,
     channel_order: options.ChannelOrder = None,
     resize: options.Resize = False,
+    output_kind: options.OutputKindOption = None,
+    image_input: options.ImageInput = None,
+    set_inputs: options.SetInputs = None,
     json: options.Json = False,
 ) -> None:
     """Match the patches of image A to those of image B at one layer, and back.
@@ -124,9 +129,16 @@ def match(
         [layer],
         preprocessing=options.preprocessing_of(size, input_range, mean, std, channel_order, resize),
         hyperpatch=None if hyperpatch is None else options.parse_pair(hyperpatch),
+        output=OutputChoice(kind=output_kind),
         num_threads=threads,
+        image_input=image_input,
+        values=options.values_of(set_inputs),
+        providers=options.providers_of(providers),
     )
     one, other = (read_query(image, kind, half=input_half) for image in (a, b))
+    if not json:
+        for line in opened.assumptions:
+            console.print_note(line)
     chosen = parse_points(points or [])
     height, width = opened.input_size or one.image.shape[:2]
     for y, x in chosen:

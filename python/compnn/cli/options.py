@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
+import numpy as np
 import typer
 
+from compnn.errors import NetworkError
 from compnn.explanation.composition import Composition
+from compnn.files import read_file
 from compnn.names import file_name
+from compnn.network.input import Setting
 from compnn.network.output import OutputChoice, OutputKind
 from compnn.network.preprocessing import Preprocessing
 
@@ -146,6 +151,35 @@ Resize = Annotated[
     ),
 ]
 
+_INPUTS = "What the network's inputs are"
+ImageInput = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=_INPUTS,
+        help="The input that is the image. Default: the only one that can be.",
+    ),
+]
+SetInputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        rich_help_panel=_INPUTS,
+        help="What another input is set to: a number, numbers a,b,c, or a .npy file of an array; "
+        "give it again for more.",
+    ),
+]
+Providers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        help="ONNX Runtime's execution provider, such as cuda; give it again for a second choice. "
+        "Default: cpu.",
+    ),
+]
+
 _OUTPUT = "What the network's output is"
 OutputName = Annotated[
     str | None,
@@ -194,6 +228,56 @@ def output_of(
     """The choice of an output that the options make."""
     span = None if output_range is None else parse_range(output_range)
     return OutputChoice(name, kind, span, threshold)
+
+
+def values_of(settings: Sequence[str] | None) -> dict[str, Setting]:
+    """What `--set` sets inputs to, by name.
+
+    Raises
+    ------
+    NetworkError
+        If a text is not NAME=VALUE, a name is given twice, or a file is not an array.
+    """
+    values: dict[str, Setting] = {}
+    for text in settings or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise NetworkError(f"--set {text}: give NAME=VALUE, such as --set mask=1")
+        if name in values:
+            raise NetworkError(f"--set {text}: input {name!r} is set twice; give it once")
+        values[name] = _array_in(Path(value)) if value.endswith(".npy") else _setting(text, value)
+    return values
+
+
+def _setting(option: str, value: str) -> Setting:
+    """A number or numbers in a text: whole ones stay exact."""
+    words = [word.strip() for word in value.strip("[]()").split(",")]
+    for number in (int, float):
+        try:
+            found = [number(word) for word in words]
+        except ValueError:
+            continue
+        return found[0] if len(found) == 1 else np.array(found)
+    raise NetworkError(
+        f"--set {option}: {value!r} is neither a number, nor numbers a,b,c, nor a .npy file"
+    )
+
+
+def _array_in(file: Path) -> Setting:
+    try:
+        array = np.load(io.BytesIO(read_file(file)), allow_pickle=False)
+    except OSError as error:
+        raise NetworkError(f"{file} cannot be read: {error.strerror or error}") from None
+    except (ValueError, EOFError, MemoryError) as error:
+        raise NetworkError(f"{file} is no array of numpy.save ({error}); write it again") from None
+    if not isinstance(array, np.ndarray):
+        raise NetworkError(f"{file} is no array of numpy.save; write it again")
+    return array
+
+
+def providers_of(names: Sequence[str] | None) -> Sequence[str]:
+    """The execution providers that the options ask for."""
+    return names or ("cpu",)
 
 
 def preprocessing_of(

@@ -81,6 +81,7 @@ def reconstruct(
     threads: options.Threads = -1,
     resize: options.Resize = False,
     network: options.Network = None,
+    providers: options.Providers = None,
     json: options.Json = False,
 ) -> None:
     """Explain what the network paints for images, with patches of its training set.
@@ -101,7 +102,12 @@ def reconstruct(
         matches=matches,
     )
     with Bank(bank) as opened:
-        opened_network = opened.open_network(network, resize=resize or None, num_threads=threads)
+        opened_network = opened.open_network(
+            network,
+            resize=resize or None,
+            num_threads=threads,
+            providers=options.providers_of(providers),
+        )
         explainer = Explainer(opened, opened_network, num_threads=threads)
         folders = _folders(images, output)
         if target is not None and len(images) > 1:

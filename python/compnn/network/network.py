@@ -12,6 +12,7 @@ import numpy.typing as npt
 from compnn.errors import ImageError, NetworkError
 from compnn.images.kinds import Kind, Picture
 from compnn.network.geometry import Size
+from compnn.network.input import InputChoice
 from compnn.network.layer import Layer
 from compnn.network.output import OutputChoice
 from compnn.network.preprocessing import Preprocessing
@@ -83,6 +84,10 @@ class Network(Protocol):
         How images become its input.
     input_size
         (height, width) of its input; None when it takes images of any size.
+    input_choice
+        Which input is the image, and what others are set to.
+    assumptions
+        What was assumed of the input where nobody says.
     output_name
         The output that is explained, which is per pixel; None where there is none (a backbone).
     output_choice
@@ -101,6 +106,10 @@ class Network(Protocol):
     def preprocessing(self) -> Preprocessing: ...
     @property
     def input_size(self) -> tuple[int, int] | None: ...
+    @property
+    def input_choice(self) -> InputChoice: ...
+    @property
+    def assumptions(self) -> Sequence[str]: ...
     @property
     def output_name(self) -> str | None: ...
     @property

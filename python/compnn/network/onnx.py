@@ -18,11 +18,11 @@ import numpy.typing as npt
 from compnn.errors import ActivationError, DatasetError, LayerError, NetworkError
 from compnn.images.kinds import Kind, Photo, Picture
 from compnn.network.geometry import AxisMap, Geometry, Size, maps_by_sizes
+from compnn.network.input import InputChoice, Setting
 from compnn.network.layer import Layer
 from compnn.network.network import Identity, check_image, fit_image
 from compnn.network.onnx_check import TapCheck, check_tap
 from compnn.network.onnx_graph import OnnxGraph
-from compnn.network.onnx_input import Setting
 from compnn.network.onnx_output import ending_of, main_output, output_layouts
 from compnn.network.onnx_sessions import Sessions
 from compnn.network.onnx_shapes import TensorInfo, check_reshapes, tensor_shapes, working_size
@@ -80,7 +80,7 @@ class OnnxNetwork:
         "sha256:<hex>" of the file (followed by the files that hold its weights, if any); of this
         and of `values`, where there are such.
     preprocessing : Preprocessing
-        Complete: with size unless any is taken, and with range or mean and std.
+        With size unless any is taken; with range, or mean and std, if these are known.
     input_size : (height, width), or None for any
     input_channels, output_channels : int
         Images have 3 channels (RGB) where the input has 1 or 3, else those of the input. Without
@@ -97,9 +97,9 @@ class OnnxNetwork:
     ------
     NetworkError
         When the file is missing, is not ONNX, has no image input, or not the output that is asked
-        for; when it leaves open the range of its input (or the size, for images that are to be
-        resized) and `preprocessing` does not give it; when a value does not fit its input, or a
-        provider is not available.
+        for; when images are to be resized, and neither it nor `preprocessing` says to what; when a
+        value does not fit its input, or a provider is not available. What reads images raises it
+        where neither says the range of the input.
     LayerError
         When a layer does not exist, or cannot take the hyperpatch.
 
@@ -125,7 +125,7 @@ class OnnxNetwork:
         providers: Sequence[str] = ("cpu",),
     ) -> None:
         self._open(
-            OnnxGraph(Path(path), image_input, values),
+            OnnxGraph(Path(path), InputChoice(image_input, values or {})),
             layers,
             descriptor,
             preprocessing,
@@ -157,10 +157,8 @@ class OnnxNetwork:
         self._file_size = graph.input.size
         self.input_size = _input_size(graph, self.preprocessing)
         self.preprocessing = self.preprocessing.completed(Preprocessing(size=self.input_size))
-        try:
-            self.preprocessing.scaling(self.input_channels)
-        except NetworkError as error:
-            raise NetworkError(f"{self.path.name}: {error}") from None
+        if self.preprocessing.scales:
+            self._check_scaling()
         self.assumptions = graph.input.notes
         self._sessions = Sessions(graph, num_threads, providers)
         height, width = self.input_size or self._file_size
@@ -217,7 +215,7 @@ class OnnxNetwork:
             self.output_choice,
             self.num_threads,
             self._sessions.providers,
-            self._graph.given,
+            self.input_choice,
             self.fingerprint,
         )
 
@@ -239,6 +237,11 @@ class OnnxNetwork:
     def identity(self) -> Identity:
         """Which network it is."""
         return Identity("onnx", self.fingerprint, str(self._absolute))
+
+    @property
+    def input_choice(self) -> InputChoice:
+        """Which input is the image, and what others are set to, as given."""
+        return self._graph.choice
 
     @property
     def image_channels(self) -> int:
@@ -371,13 +374,16 @@ class OnnxNetwork:
             As `layer`.
         """
         self.layer(name)
+        # Where things lie does not depend on the range.
+        scaled = self.preprocessing.completed(Preprocessing(range=(-1, 1)))
         sizes = [self._size]
         if self.input_size is None:
             sizes.append((2 * self._size[0], 2 * self._size[1]))
         for size in sizes:
             shape = (*size, self.image_channels)
             pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-            found = check_tap(self._graph, self._traced(size), name, self._input_of(pixels))
+            image = self._input_of(pixels, scaled)
+            found = check_tap(self._graph, self._traced(size), name, image)
             if found.looks.cells and (found.paints is None or found.paints.cells):
                 break
         return found
@@ -418,6 +424,7 @@ class OnnxNetwork:
         name: str = "the image",
     ) -> Reading:
         """As `Network.read`."""
+        self._check_scaling()
         self.check_image(image, name)
         image = np.ascontiguousarray(self.fit(image, Photo()))
         for tap in taps:
@@ -429,7 +436,7 @@ class OnnxNetwork:
         # Images go through one at a time: that is as fast as in batches, takes less memory, and
         # the result for an image does not depend on its neighbours.
         try:
-            found = self._sessions.run(wanted, self._input_of(image))
+            found = self._sessions.run(wanted, self._input_of(image, self.preprocessing))
         except NetworkError as error:
             hint = "" if self.input_size is not None else _works_hint(self._size)
             raise NetworkError(f"{error}{hint}") from error
@@ -449,10 +456,17 @@ class OnnxNetwork:
             chw = self._traced(size).taps[tap].to_chw(values)
         return chw.astype(np.float32, copy=False)
 
-    def _input_of(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.floating[Any] | np.uint8]:
+    def _check_scaling(self) -> None:
+        try:
+            self.preprocessing.scaling(self.input_channels)
+        except NetworkError as error:
+            raise NetworkError(f"{self.path.name}: {error}") from None
+
+    def _input_of(
+        self, image: npt.NDArray[np.uint8], preprocessing: Preprocessing
+    ) -> npt.NDArray[np.floating[Any] | np.uint8]:
         """An image (H, W, C) as the network takes it."""
-        values = self.preprocessing.apply(image[np.newaxis], self.input_channels)
-        return self._graph.input.of(values)
+        return self._graph.input.of(preprocessing.apply(image[np.newaxis], self.input_channels))
 
     def activations(
         self, image: npt.NDArray[np.uint8], layers: Sequence[str] | None = None
@@ -647,11 +661,11 @@ def _reopened(
     output: OutputChoice,
     num_threads: int,
     providers: tuple[str, ...],
-    given: tuple[str | None, dict[str, Setting]],
+    inputs: InputChoice,
     fingerprint: str,
 ) -> OnnxNetwork:
     """A network that was pickled, from its file, which must be the same still."""
-    graph = OnnxGraph(path, *given)
+    graph = OnnxGraph(path, inputs)
     if graph.fingerprint != fingerprint:
         raise NetworkError(
             f"{path} is no longer the network that was pickled; open it, and pickle it again"

@@ -16,7 +16,8 @@ import onnx.inliner
 
 from compnn.errors import NetworkError
 from compnn.files import read_file
-from compnn.network.onnx_input import ImageInput, Setting, describe, image_input, settings
+from compnn.network.input import InputChoice
+from compnn.network.onnx_input import ImageInput, describe, image_input, settings
 from compnn.network.onnx_metadata import read_metadata
 from compnn.network.onnx_weights import SMALL_WEIGHT, load_weights, weight_files
 
@@ -39,12 +40,7 @@ class OnnxGraph:
     Parameters
     ----------
     path : path of the file; weights in files beside it are read too
-    image : name of the input that is the image, where several can be
-    values : what other inputs are set to, by name: numbers, or arrays of their shape
-
-    Attributes
-    ----------
-    given : `image` and `values`
+    inputs : which input is the image, where several can be, and what others are set to
 
     Raises
     ------
@@ -56,12 +52,10 @@ class OnnxGraph:
     def __init__(
         self,
         path: Path,
-        image: str | None = None,
-        values: Mapping[str, Setting] | None = None,
+        inputs: InputChoice | None = None,
     ) -> None:
         self.path = path
-        values = dict(values or {})
-        self.given = image, values
+        self.choice = inputs = inputs or InputChoice()
         self.proto, self._mapped, self.fingerprint = _load(path)
         if not all(isinstance(name, str) for name in _names(self.proto)):
             raise NetworkError(
@@ -73,15 +67,17 @@ class OnnxGraph:
         defaults = {tensor.name for tensor in graph.initializer}
         read = {name for node in graph.node for name in names_read(node)}
         # What no operator reads is left out of all cuts.
-        open_inputs = [value for value in graph.input if value.name not in {*defaults, *values}]
+        open_inputs = [
+            value for value in graph.input if value.name not in {*defaults, *inputs.values}
+        ]
         needed = [value for value in open_inputs if value.name in read] or open_inputs
         self.metadata = read_metadata(self.proto, path.name)
         self.input: ImageInput = image_input(
-            needed, graph, path.name, image, self.metadata.input_layout
+            needed, graph, path.name, inputs.image, self.metadata.input_layout
         )
         self.unset = {v.name: v for v in open_inputs if v.name != self.input.name}
-        inputs = {value.name: value for value in graph.input}
-        self._set(settings(values, inputs, self.input.name, path.name))
+        listed = {value.name: value for value in graph.input}
+        self._set(settings(inputs.values, listed, self.input.name, path.name))
         _widen_image(graph, self.input.name)
         self.outputs = [output.name for output in self.proto.graph.output]
 
@@ -106,9 +102,10 @@ class OnnxGraph:
         if not found:
             return ""
         listed = ", ".join(f"{value.name!r} {describe(value)}" for value in found)
+        name = found[0].name
         return (
             f"{self.path.name}: {tensor!r} needs the value of input {listed}; give it with "
-            f"`OnnxNetwork(..., values={{{found[0].name!r}: ...}})`"
+            f"`--set {name}=VALUE` or `OnnxNetwork(..., values={{{name!r}: ...}})`"
         )
 
     def _read_for(self, outputs: Sequence[str]) -> tuple[dict[str, None], list[onnx.NodeProto]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,7 @@ from onnx import TensorProto
 
 from compnn.errors import NetworkError
 from compnn.network.geometry import Size
-
-Setting: TypeAlias = float | npt.NDArray[Any]
-"""What an input beside the image is set to: a number, or an array."""
+from compnn.network.input import MOST_NUMBERS, Setting
 
 _IMAGE_TYPES: dict[int, type[np.floating[Any] | np.uint8]] = {
     TensorProto.UINT8: np.uint8,
@@ -166,7 +164,8 @@ def image_input(
         names = " or ".join(repr(each.name) for each in found)
         raise NetworkError(
             f"{file} has {len(inputs)} inputs ({listed}), of which {names} can be the image; say "
-            f"which with `OnnxNetwork(..., image_input=...)`, and set the others with `values`"
+            f"which with `--image-input NAME` or `OnnxNetwork(..., image_input=...)`, and set the "
+            f"others with `--set NAME=VALUE` or `values`"
         )
     if not found and unclear:
         raise NetworkError(f"{file}: {unclear[0]}")
@@ -295,7 +294,7 @@ def settings(
         if tensor.HasField("shape"):
             given = (1,) * (len(shape) - array.ndim) + array.shape
             whole = [dim or extent for dim, extent in zip(shape, given, strict=False)]
-            if math.prod(whole) > 1 << 28:
+            if math.prod(whole) > MOST_NUMBERS:
                 raise NetworkError(f"{said} a value of {math.prod(whole)} numbers; it is too large")
             try:
                 array = np.broadcast_to(array, whole)

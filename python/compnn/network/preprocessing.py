@@ -77,7 +77,7 @@ class Preprocessing:
 
     def completed(self, default: Preprocessing) -> Preprocessing:
         """This one, with what it leaves open taken from `default`."""
-        open_scaling = self.range is None and self.mean is None
+        open_scaling = not self.scales
         return replace(
             self,
             size=self.size or default.size,
@@ -86,6 +86,11 @@ class Preprocessing:
             mean=default.mean if open_scaling else self.mean,
             std=default.std if open_scaling else self.std,
         )
+
+    @property
+    def scales(self) -> bool:
+        """Whether the range, or mean and std, are known."""
+        return self.range is not None or self.mean is not None
 
     def scaling(self, channels: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Factor and offset, float32 (channels,): network value = pixel * factor + offset.

@@ -23,6 +23,7 @@ from compnn.errors import LayerError, NetworkError
 from compnn.images.kinds import Kind, Photo, Picture
 from compnn.names import file_name
 from compnn.network.geometry import Geometry, Size, maps_by_sizes
+from compnn.network.input import InputChoice
 from compnn.network.layer import Layer
 from compnn.network.network import Identity, check_image, fit_image
 from compnn.network.onnx import OnnxNetwork
@@ -109,6 +110,7 @@ class TorchNetwork:
         num_threads: int = -1,
     ) -> None:
         self.module = module
+        self.input_choice, self.assumptions = InputChoice(), ()
         self.preprocessing = _preprocessing_of(
             preprocessing, size, range, mean, std, channel_order, resize
         )

@@ -32,6 +32,7 @@ from compnn.errors import BankError
 from compnn.images.kinds import Labels, Photo, Values
 from compnn.images.palette import Palette
 from compnn.network.geometry import Geometry
+from compnn.network.input import InputChoice
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
 from compnn.network.output import OutputChoice
@@ -51,6 +52,7 @@ def make_manifest() -> Manifest:
         network=Identity("onnx", "sha256:" + "0f" * 32, "/somewhere/net.onnx"),
         network_file="net.onnx",
         preprocessing=Preprocessing(size=(16, 24), channel_order="RGB", range=(-1.0, 1.0)),
+        inputs=InputChoice("image", {"mask": np.ones((1, 4), np.uint8)}),
         output=OutputChoice("logits", "photo", (-1.0, 1.0), 0.5),
         dtype="float16",
         layers={layer.name: layer for layer in layers},
@@ -161,7 +163,7 @@ def _fields(value: Any, place: str = "") -> list[str]:
 
 
 # Free text may be any string; what is inside these is named as a whole.
-_WHOLE = re.compile(r"(preprocessing|output|network|.*_kind)\.")
+_WHOLE = re.compile(r"(preprocessing|inputs|output|network|.*_kind)\.")
 FIELDS = [
     field
     for field in _fields(make_manifest().to_json())

@@ -176,10 +176,15 @@ def test_metadata_that_names_no_tap_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_range_must_be_given(tmp_path: Path) -> None:
     path = tiny_unet(tmp_path / "unet.onnx", metadata={})
-    with pytest.raises(NetworkError, match=r"unet\.onnx: .*--input-range lo,hi"):
-        OnnxNetwork(path)
-    network = OnnxNetwork(path, preprocessing=Preprocessing(range=(-1, 1)))
     picture = images(1, 32, 32)[0]
+    unknown = OnnxNetwork(path)
+    assert list(unknown.layers)[:1] == ["encoder_1"]  # which need no range
+    assert str(unknown.check("encoder_2").looks) == "agrees"
+    with pytest.raises(NetworkError, match=r"unet\.onnx: .*--input-range lo,hi"):
+        unknown.read(picture, ["encoder_1"])
+    with pytest.raises(NetworkError, match="mean and std have 1 values"):
+        OnnxNetwork(path, preprocessing=Preprocessing(mean=(0,), std=(1,)))
+    network = OnnxNetwork(path, preprocessing=Preprocessing(range=(-1, 1)))
     plain = OnnxNetwork(tiny_unet(tmp_path / "plain.onnx"))
     np.testing.assert_array_equal(
         tap(network, picture, "encoder_1"), tap(plain, picture, "encoder_1")

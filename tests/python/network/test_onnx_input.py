@@ -4,70 +4,27 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from compnn.errors import ImageError, LayerError, NetworkError
 from compnn.images.kinds import Photo
 from compnn.network.onnx import OnnxNetwork
 from compnn.network.output import OutputChoice
 from compnn.network.preprocessing import Preprocessing
+from input_networks import Dims, network
 
 RANGE = Preprocessing(range=(0, 1))
-Dims = Sequence[int | str] | None
 
 
 def image(channels: int = 3, size: tuple[int, int] = (12, 16)) -> npt.NDArray[np.uint8]:
     random = np.random.default_rng(channels)
     return random.integers(0, 256, (*size, channels), dtype=np.uint8)
-
-
-def network(
-    path: Path,
-    dims: Dims = (1, 3, 12, 16),
-    *,
-    channels: int = 3,
-    dtype: int = TensorProto.FLOAT,
-    last: bool = False,
-    others: Sequence[tuple[str, int, Dims]] = (),
-    defaults: Sequence[str] = (),
-) -> Path:
-    """A convolution `e` (3x3, 5 channels) of the image `x`, and y, e plus every other input.
-
-    With `last` channels are last outside.
-    """
-    weights = np.random.default_rng(7).normal(size=(5, channels, 3, 3)).astype(np.float32)
-    image, nodes = "x", []
-    if dtype != TensorProto.FLOAT:
-        nodes.append(helper.make_node("Cast", [image], ["real"], to=TensorProto.FLOAT))
-        image = "real"
-    if last:
-        nodes.append(helper.make_node("Transpose", [image], ["first"], perm=[0, 3, 1, 2]))
-        image = "first"
-    nodes.append(helper.make_node("Conv", [image, "w"], ["e"], pads=[1, 1, 1, 1]))
-    result = "e"
-    for name, *_ in others:
-        nodes.append(helper.make_node("Cast", [name], [f"{name}_real"], to=TensorProto.FLOAT))
-        nodes.append(helper.make_node("Add", [result, f"{name}_real"], [f"with_{name}"]))
-        result = f"with_{name}"
-    nodes.append(helper.make_node("Identity", [result], ["y"]))
-    inputs = [helper.make_tensor_value_info("x", dtype, dims)]
-    inputs += [helper.make_tensor_value_info(name, kind, dims) for name, kind, dims in others]
-    constants = [numpy_helper.from_array(weights, "w")]
-    constants += [
-        numpy_helper.from_array(np.full((1, 1, 1, 1), 0.5, np.float32), name) for name in defaults
-    ]
-    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
-    graph = helper.make_graph(nodes, "net", inputs, [output], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, path)
-    return path
 
 
 def activation(network: OnnxNetwork, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
