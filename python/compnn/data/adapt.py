@@ -82,7 +82,9 @@ class TensorPairs(Dataset):
             )
         count = len(dataset)
         given = [str(index) for index in np.arange(count)] if names is None else list(names)
-        if count == 0 or len(given) != count:
+        if count == 0:
+            raise DatasetError(f"the {type(dataset).__name__} is empty; give one with pairs")
+        if len(given) != count:
             raise DatasetError(
                 f"there are {count} pairs, but {len(given)} names; give one for each"
             )

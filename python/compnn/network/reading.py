@@ -21,7 +21,8 @@ class Reading:
     image
         uint8 (H, W, 3) RGB: the image as the network saw it.
     taps
-        Activations float32 (D, h, w), as the network computes them, by tap.
+        Activations float32 (D, h, w), as the network computes them, by tap; C-contiguous, whatever
+        is given.
     output
         The network's output float32 (C, h, w), as it computes it; None where it was not asked for,
         or there is none.
@@ -37,6 +38,11 @@ class Reading:
     output: npt.NDArray[np.float32] | None = None
     painted: Picture | None = None
     name: str = "the image"
+
+    def __post_init__(self) -> None:
+        # Of channels-last networks and of tokens they are views, transposed.
+        whole = {tap: np.ascontiguousarray(each, np.float32) for tap, each in self.taps.items()}
+        object.__setattr__(self, "taps", whole)
 
     def tap(self, name: str) -> npt.NDArray[np.float32]:
         """The activation (D, h, w) of a tap.

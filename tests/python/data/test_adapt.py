@@ -135,7 +135,7 @@ def test_names_follow_the_numbers() -> None:
 def test_datasets_that_are_none_are_refused() -> None:
     with pytest.raises(DatasetError, match="generator has no numbered pairs"):
         compnn.TensorPairs((pair for pair in [(image(), labels())]), LABELS)  # type: ignore
-    with pytest.raises(DatasetError, match="there are 0 pairs"):
+    with pytest.raises(DatasetError, match="is empty; give one with pairs"):
         compnn.TensorPairs([], LABELS)
     with pytest.raises(DatasetError, match=r"is a dict, not \(image, target\)"):
         compnn.TensorPairs([{"image": image()}], LABELS)
