@@ -74,15 +74,21 @@ def test_a_module_and_its_file_explain_alike(tmp_path: Path) -> None:
     live = compnn.TorchNetwork(module, **options)
     file = compnn.OnnxNetwork(compnn.export(module, tmp_path / "net.onnx", **options))
     found = []
-    for number, network in enumerate((live, file)):
+    for number, (network, form) in enumerate(((live, file), (file, live))):
         bank = compnn.build(tmp_path / f"{number}.bank", network, pairs.subset(pairs.names[1:]))
-        found.append(
-            compnn.Explainer(bank, network).explain(pairs[0].input, "half", compnn.Exhaustive())
-        )
-    one, other = found
-    np.testing.assert_allclose(one.field.similarity, other.field.similarity, atol=1e-3)
-    assert (one.output == other.output).mean() > 0.99
-    assert (one.network_output == other.network_output).mean() > 0.999
+        with pytest.warns(UserWarning, match="another form of the bank's network"):
+            explainers = [compnn.Explainer(bank, each) for each in (network, form)]
+        for explainer in explainers:
+            found.append(explainer.explain(pairs[0].input, "half", compnn.Exhaustive()))
+    one, *others = found
+    for other in others:
+        np.testing.assert_allclose(one.field.similarity, other.field.similarity, atol=1e-3)
+        assert (one.output == other.output).mean() > 0.99
+        assert (one.network_output == other.network_output).mean() > 0.999
+    with torch.no_grad():
+        module[0].weight *= 1.01
+    with pytest.raises(compnn.CompnnError, match=r"not with a torch network .* differs by"):
+        compnn.Explainer(bank, live)
 
 
 def test_another_module_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,9 +30,18 @@ from compnn.bank.directions import Directions
 from compnn.bank.generations import Generation, Writer, network_folder
 from compnn.bank.manifest import field_name, scaling_json
 from compnn.bank.pictures import Pictures
+from compnn.bank.probe import disagreement
+from compnn.bank.rehearsal import SAME
 from compnn.bank.tables import Attributes, SkippedImage
 from compnn.data.dataset import Dataset
-from compnn.errors import BankError, DatasetError, LayerError, NetworkError, SearchError
+from compnn.errors import (
+    BankError,
+    DatasetError,
+    ImageError,
+    LayerError,
+    NetworkError,
+    SearchError,
+)
 from compnn.images.kinds import Kind, Picture
 from compnn.network.layer import Layer
 from compnn.network.network import Identity, Network
@@ -660,12 +670,18 @@ class Bank:
     def check_network(self, network: Network) -> None:
         """Check that `network` is that of this bank, with the same preprocessing.
 
+        Another form of it (the module of an exported file, another version of ONNX Runtime, on a
+        GPU) is taken where it gives the activations that the bank's gave, within a thousandth of
+        the largest: a warning says so.
+
         Raises
         ------
         BankError
             If it is not.
         """
-        self._check_identity(network.identity())
+        identity, known = network.identity(), self.network
+        if (identity.fingerprint, identity.runtime) != (known.fingerprint, known.runtime):
+            self._check_probe(network, identity)
         ours, theirs = scaling_json(self.preprocessing), scaling_json(network.preprocessing)
         if ours != theirs:
             raise BankError(
@@ -675,11 +691,45 @@ class Bank:
 
     def _check_identity(self, other: Identity) -> None:
         if other.fingerprint != self.network.fingerprint:
-            raise BankError(
-                f"the bank was built with {self.network.described} ({self.network.short}), not "
-                f"with {other.described} ({other.short}). Give that network, or build a bank with "
-                f"this one."
-            )
+            raise self._another(other)
+
+    def _another(self, other: Identity, why: str = "") -> BankError:
+        ours = self.network
+        names = [f"{each.described} ({each.short})" for each in (ours, other)]
+        if ours.fingerprint == other.fingerprint:
+            names = [f"{each.runtime} in {each.described}" for each in (ours, other)]
+        return BankError(
+            f"the bank was built with {names[0]}, not with {names[1]}{why}. Give that network, or "
+            f"build a bank with this one."
+        )
+
+    def _check_probe(self, network: Network, identity: Identity) -> None:
+        """Refuse a network that does not give what the bank's gave."""
+        generation = self._generation
+        if identity in generation.agreeing:
+            return
+        taps = list(self.layers) if self.descriptor is None else [*self.layers, self.descriptor]
+        kept = generation.probe
+        try:
+            worst, where = disagreement(kept, network, taps)
+            lies = [
+                name
+                for name, layer in self.layers.items()
+                if network.layer(name, layer.geometry.image_size).geometry != layer.geometry
+            ]
+        except (ImageError, LayerError, NetworkError) as error:
+            raise self._another(identity, f": {error}") from error
+        if not worst <= SAME:
+            raise self._another(identity, f": {where} differs by {worst:.1%} of its largest number")
+        if lies:
+            raise self._another(identity, f": {lies[0]} lies elsewhere over the image")
+        generation.agreeing.add(identity)
+        warnings.warn(
+            f"{network.name} is another form of the bank's network: {identity.described}, "
+            f"{identity.runtime}, gives its activations "
+            f"{f'within {worst:.0e} of the largest number' if worst else 'to the last bit'}",
+            stacklevel=3,
+        )
 
 
 def build(

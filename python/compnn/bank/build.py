@@ -23,11 +23,13 @@ import numpy.typing as npt
 
 from compnn.bank import directions as directions_of
 from compnn.bank import layout
+from compnn.bank.attachments import write_attached
 from compnn.bank.cells import Packer
 from compnn.bank.directions import Directions, read_directions, write_directions
 from compnn.bank.generations import Generation, Writer, network_folder
 from compnn.bank.layout import ArraySpec
 from compnn.bank.manifest import (
+    AttachmentEntry,
     BankDescriptor,
     DirectionsEntry,
     Manifest,
@@ -38,6 +40,7 @@ from compnn.bank.manifest import (
 )
 from compnn.bank.pairs import PairReader
 from compnn.bank.partial import WORK, BuildJournal, Entry, PartialShard, Plan, Record
+from compnn.bank.probe import probe
 from compnn.bank.rehearsal import rehearse
 from compnn.bank.shard import ShardContents, ShardLayer, write_contents
 from compnn.bank.tables import Attributes, SkippedImage, write_tables
@@ -784,6 +787,18 @@ class _Build:
             shards=shards,
             tables=tables,
             directions=DirectionsEntry(self._plan.directions, known) if known else None,
+            probe=self._write_probe(),
+        )
+
+    def _write_probe(self) -> AttachmentEntry:
+        """Keep what the network makes of the first image."""
+        pair = self._reader.read(self._kept[0])
+        if isinstance(pair, SkippedImage):
+            raise ImageError(f"{pair.name} could be read before, and now: {pair.reason}")
+        number = self._writer.new_id(layout.PROBES)
+        folder = self.path / layout.PROBES / str(number)
+        return AttachmentEntry(
+            number, write_attached(folder, probe(self._network, pair.input, self._taps))
         )
 
     def _report(self) -> None:

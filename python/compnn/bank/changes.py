@@ -307,6 +307,11 @@ def _merge_into(writer: Writer, sources: Sequence[Generation]) -> None:
             _link_tree(shard.folder, writer.path / layout.SHARDS / str(number))
             shards.append(ShardEntry(number, shard.images))
     base, directions = replace(sources[0].manifest, network_file=None), None
+    probe = replace(base.probe, id=writer.new_id(layout.PROBES))
+    _link_tree(
+        sources[0].path / layout.PROBES / str(base.probe.id),
+        writer.path / layout.PROBES / str(probe.id),
+    )
     for source in sources:
         if (found := source.manifest.directions) is not None and directions is None:
             directions = replace(found, id=writer.new_id(layout.DIRECTIONS))
@@ -325,7 +330,7 @@ def _merge_into(writer: Writer, sources: Sequence[Generation]) -> None:
         {name: found for each in sources for name, found in each.tables.attributes.items()},
         [skip for each in sources for skip in each.tables.skipped if skip.name not in known],
     )
-    _publish(writer, base, shards, content, directions=directions, attachments={})
+    _publish(writer, base, shards, content, directions=directions, probe=probe, attachments={})
 
 
 def _link_tree(source: Path, target: Path) -> None:

@@ -24,13 +24,14 @@ import numpy.typing as npt
 from compnn.bank import layout
 from compnn.bank.attachments import read_attached
 from compnn.bank.json_fields import write_document
-from compnn.bank.manifest import Manifest, read_manifest, read_number
+from compnn.bank.manifest import AttachmentEntry, Manifest, read_manifest, read_number
 from compnn.bank.partial import Plan, read_plan
 from compnn.bank.shard import Shard
 from compnn.bank.tables import Tables
 from compnn.bank.writing import disk_errors, sync_all
 from compnn.errors import BankError
 from compnn.files import check_regular, lock, sync_folder
+from compnn.network.network import Identity
 
 # Each time that a generation goes away under a reader, a newer one has been published.
 _MOST_TRIES = 1000
@@ -54,6 +55,8 @@ class Generation:
         In the order of the manifest.
     tables
         Names, attributes, places.
+    agreeing
+        Networks that are other forms of the bank's, as its probe has shown.
     cells, lock
         What the bank has opened for the engine: the cells of layers, and under None the
         descriptors; to be looked at with the lock.
@@ -83,6 +86,7 @@ class Generation:
         self.tables = Tables(path / layout.TABLES / str(self.manifest.tables.id), self.manifest)
         self._rows: dict[int, npt.NDArray[np.int64]] = {}
         self.cells: dict[str | None, Any] = {}
+        self.agreeing: set[Identity] = set()
         self.lock = threading.Lock()
 
     def close(self) -> None:
@@ -148,6 +152,7 @@ class Generation:
         for shard in self.shards:
             for layer in self.manifest.layers:
                 shard.directions(layer)
+        _ = self.probe
         for name in self.manifest.attachments:
             self.attachment(name)
         count = self.manifest.images
@@ -168,12 +173,23 @@ class Generation:
         if name not in self.manifest.attachments:
             return None
         if name not in self._attached:
-            entry = self.manifest.attachments[name]
-            folder = self.path / layout.ATTACHMENTS / str(entry.id)
-            self._attached[name] = {
-                key: read_attached(folder / each.file, each) for key, each in entry.arrays.items()
-            }
+            self._attached[name] = self._arrays(layout.ATTACHMENTS, self.manifest.attachments[name])
         return dict(self._attached[name])
+
+    @cached_property
+    def probe(self) -> dict[str, npt.NDArray[Any]]:
+        """What the network made of an image, as `compnn.bank.probe.probe` gave it.
+
+        Raises
+        ------
+        BankError
+            If it is damaged.
+        """
+        return self._arrays(layout.PROBES, self.manifest.probe)
+
+    def _arrays(self, kind: str, entry: AttachmentEntry) -> dict[str, npt.NDArray[Any]]:
+        folder = self.path / kind / str(entry.id)
+        return {key: read_attached(folder / each.file, each) for key, each in entry.arrays.items()}
 
     @cached_property
     def _attached(self) -> dict[str, dict[str, npt.NDArray[Any]]]:
@@ -459,6 +475,7 @@ def _listed(manifests: Iterable[Manifest]) -> dict[str, set[int]]:
     for each in manifests:
         listed[layout.SHARDS].update(entry.id for entry in each.shards)
         listed[layout.TABLES].add(each.tables.id)
+        listed[layout.PROBES].add(each.probe.id)
         listed[layout.ATTACHMENTS].update(entry.id for entry in each.attachments.values())
         if each.directions is not None:
             listed[layout.DIRECTIONS].add(each.directions.id)

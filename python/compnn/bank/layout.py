@@ -26,10 +26,11 @@ GENERATIONS = "generations"
 SHARDS = "shards"
 TABLES = "tables"
 DIRECTIONS = "directions"
+PROBES = "probes"
 ATTACHMENTS = "attachments"
 NETWORK = "network"
 # What stands in folders that are named by numbers.
-KINDS = (SHARDS, TABLES, DIRECTIONS, ATTACHMENTS)
+KINDS = (SHARDS, TABLES, DIRECTIONS, PROBES, ATTACHMENTS)
 
 SHARD_FILE = "shard.json"
 PLACES_FILE = "places.npy"

@@ -74,6 +74,19 @@ class AttachmentEntry:
     id: int
     arrays: Mapping[str, AttachedArray]
 
+    def to_json(self) -> dict[str, object]:
+        """The fields as JSON values."""
+        arrays = {
+            key: {
+                "file": each.file,
+                "shape": list(each.shape),
+                "dtype": each.dtype,
+                "crc32": each.crc32,
+            }
+            for key, each in self.arrays.items()
+        }
+        return {"id": self.id, "arrays": arrays}
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -111,6 +124,8 @@ class Manifest:
         Names, attributes, places of images in shards.
     directions
         None where no layer has any.
+    probe
+        What the network made of an image, for `compnn.bank.probe`.
     attachments
         By name.
     unknown
@@ -133,6 +148,7 @@ class Manifest:
     shards: tuple[ShardEntry, ...]
     tables: TablesEntry
     directions: DirectionsEntry | None
+    probe: AttachmentEntry
     attachments: Mapping[str, AttachmentEntry] = field(default_factory=dict)
     unknown: Mapping[_Place, object] = field(default_factory=dict)
 
@@ -171,21 +187,8 @@ class Manifest:
                     for name, (count, digest) in self.directions.layers.items()
                 },
             },
-            "attachments": {
-                name: {
-                    "id": each.id,
-                    "arrays": {
-                        key: {
-                            "file": array.file,
-                            "shape": list(array.shape),
-                            "dtype": array.dtype,
-                            "crc32": array.crc32,
-                        }
-                        for key, array in each.arrays.items()
-                    },
-                }
-                for name, each in self.attachments.items()
-            },
+            "probe": self.probe.to_json(),
+            "attachments": {name: each.to_json() for name, each in self.attachments.items()},
         }
 
     @classmethod
@@ -217,6 +220,7 @@ class Manifest:
             shards=tuple(map(_shard, root.child("shards").elements())),
             tables=_tables(root.child("tables")),
             directions=root.optional("directions", lambda part: _directions(part, layers)),
+            probe=_probe(root.child("probe")),
             attachments={
                 name: _attachment(part) for name, part in root.child("attachments").items().items()
             },
@@ -266,7 +270,8 @@ def check_format(root: Field) -> None:
 
 def scaling_json(preprocessing: Preprocessing) -> dict[str, object]:
     """Return the JSON of what decides a network's input, once images have its size."""
-    return {key: part for key, part in preprocessing.to_json().items() if key != "resize"}
+    whole = replace(preprocessing, channel_order=preprocessing.channel_order or "RGB")
+    return {key: part for key, part in whole.to_json().items() if key != "resize"}
 
 
 def field_name(place: _Place) -> str:
@@ -330,6 +335,11 @@ def _attachment(part: Field) -> AttachmentEntry:
         part.child("id").as_int(0),
         {key: _attached(each) for key, each in part.child("arrays").items().items()},
     )
+
+
+def _probe(part: Field) -> AttachmentEntry:
+    part.child("arrays").child("input")
+    return _attachment(part)
 
 
 def _attached(part: Field) -> AttachedArray:

@@ -33,11 +33,14 @@ class Identity:
         Equal for equal weights: "sha256:" and the hex digest of an ONNX file.
     path
         Its file when it was opened, absolute; None without a file.
+    runtime
+        What runs it, with its version: "ONNX Runtime 1.23.0", and on what, unless that is the CPU.
     """
 
     kind: str
     fingerprint: str
     path: str | None = None
+    runtime: str = ""
 
     @property
     def short(self) -> str:
@@ -63,8 +66,13 @@ class Identity:
             When a field is missing or of another type.
         """
         match fields:
-            case {"kind": str(kind), "fingerprint": str(fingerprint), "path": str() | None as path}:
-                return cls(kind, fingerprint, path)
+            case {
+                "kind": str(kind),
+                "fingerprint": str(fingerprint),
+                "path": str() | None as path,
+                "runtime": str(runtime),
+            }:
+                return cls(kind, fingerprint, path, runtime)
         raise NetworkError(f"a network's identity has other fields than these: {dict(fields)!r}")
 
 

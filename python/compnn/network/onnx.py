@@ -236,7 +236,7 @@ class OnnxNetwork:
 
     def identity(self) -> Identity:
         """Which network it is."""
-        return Identity("onnx", self.fingerprint, str(self._absolute))
+        return Identity("onnx", self.fingerprint, str(self._absolute), self._sessions.runtime)
 
     @property
     def input_choice(self) -> InputChoice:

@@ -57,6 +57,13 @@ class Sessions:
         self._sessions: OrderedDict[tuple[str, ...], onnxruntime.InferenceSession] = OrderedDict()
         self._lock = threading.Lock()
 
+    @property
+    def runtime(self) -> str:
+        """ONNX Runtime's version, and its execution provider, unless that is the CPU."""
+        first = self.providers[0].removesuffix("ExecutionProvider")
+        where = "" if self.providers[0] == _CPU else f" with {first}"
+        return f"ONNX Runtime {onnxruntime.__version__}{where}"
+
     def run(
         self, outputs: Sequence[str], images: npt.NDArray[np.floating[Any] | np.uint8]
     ) -> dict[str, npt.NDArray[Any]]:

@@ -202,7 +202,10 @@ class TorchNetwork:
                 digest.update(plain.numpy())
             else:
                 digest.update(repr(value).encode())
-        return Identity("torch", f"sha256:{digest.hexdigest()}")
+        device = home_of(self.module)[0].type
+        where = "" if device == "cpu" else f" on {device}"
+        runtime = f"PyTorch {torch.__version__}{where}"
+        return Identity("torch", f"sha256:{digest.hexdigest()}", runtime=runtime)
 
     def layer(self, name: str, size: Size | None = None) -> Layer:
         """As `Network.layer`."""

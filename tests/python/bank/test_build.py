@@ -97,6 +97,9 @@ def test_files_and_alignment(path: Path, network: OnnxNetwork) -> None:
         "writer.lock",
         "generations/1.json",
         "shards/0/shard.json",
+        *(f"probes/0/tap%20{tap}.npy" for tap in (*LAYERS, "encoder_3")),
+        "probes/0/input.npy",
+        "probes/0/output.npy",
         *(f"shards/0/{name}.npy" for name in arrays),
         *(f"tables/0/{name}.npy" for name in tables),
     }

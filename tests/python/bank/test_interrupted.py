@@ -20,6 +20,7 @@ from stores import check_pairs, python
 
 LAYERS = ["encoder_1", "decoder_3"]
 COUNT = 5
+PROBED = 1  # the first image, once more
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_interrupted_build_resumes(
     runs = patch_call(monkeypatch, OnnxNetwork, "read", lambda read, *a, **k: read(*a, **k))
     build(path, network, MemoryDataset(COUNT))
     assert contents(path) == reference
-    assert len(runs) <= COUNT - done
+    assert len(runs) <= COUNT - done + PROBED
 
 
 def test_killed_build_resumes(
@@ -247,4 +248,4 @@ def test_image_that_became_bad_keeps_what_is_done(
     runs = patch_call(monkeypatch, OnnxNetwork, "read", lambda read, *a, **k: read(*a, **k))
     build(path, network, MemoryDataset(COUNT))
     assert contents(path) == reference
-    assert len(runs) <= 1
+    assert len(runs) <= 1 + PROBED

@@ -49,7 +49,9 @@ def make_manifest() -> Manifest:
         generation=7,
         images=3,
         compnn_version="0.1.0",
-        network=Identity("onnx", "sha256:" + "0f" * 32, "/somewhere/net.onnx"),
+        network=Identity(
+            "onnx", "sha256:" + "0f" * 32, "/somewhere/net.onnx", "ONNX Runtime 1.23.0"
+        ),
         network_file="net.onnx",
         preprocessing=Preprocessing(size=(16, 24), channel_order="RGB", range=(-1.0, 1.0)),
         inputs=InputChoice("image", {"mask": np.ones((1, 4), np.uint8)}),
@@ -62,6 +64,7 @@ def make_manifest() -> Manifest:
         shards=(ShardEntry(0, 2), ShardEntry(5, 4)),
         tables=TablesEntry(6, {"images.npy": 0, "names.npy": 2**32 - 1}),
         directions=DirectionsEntry(1, {"wide": (16, "0" * 32)}),
+        probe=AttachmentEntry(2, {"input": AttachedArray("input.npy", (4, 4, 3), "uint8", 1)}),
         attachments={
             "codebook": AttachmentEntry(3, {"a/b": AttachedArray("a%2Fb.npy", (0, 3), "int8", 9)})
         },

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from compnn.errors import NetworkError
@@ -86,7 +87,9 @@ def test_an_identity_goes_through_json(tmp_path: Path) -> None:
     path = tiny_unet(tmp_path / "unet.onnx")
     network = OnnxNetwork(path)
     identity = network.identity()
-    assert identity == Identity("onnx", network.fingerprint, str(path))
+    assert identity == Identity(
+        "onnx", network.fingerprint, str(path), f"ONNX Runtime {onnxruntime.__version__}"
+    )
     assert network.fingerprint.startswith(f"sha256:{identity.short}")
     assert len(identity.short) == 12
     for each in (identity, Identity("module", "sha256:00")):
@@ -95,7 +98,7 @@ def test_an_identity_goes_through_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"kind": 1}, {"fingerprint": None}, {"path": ["a"]}, {"path": 0}]
+    "change", [{"kind": 1}, {"fingerprint": None}, {"path": ["a"]}, {"path": 0}, {"runtime": 1}]
 )
 def test_fields_that_are_no_identity_are_refused(change: dict[str, object]) -> None:
     document = Identity("onnx", "sha256:00", "/a.onnx").to_json()
