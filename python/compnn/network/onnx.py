@@ -152,8 +152,14 @@ class OnnxNetwork:
         self.fingerprint = graph.fingerprint
         self.input_channels = graph.input.channels
         self.preprocessing = (preprocessing or Preprocessing()).completed(metadata.preprocessing)
-        if graph.input.dtype is np.uint8:  # pixels as they are, unless somebody says otherwise
-            self.preprocessing = self.preprocessing.completed(Preprocessing(range=(0, 255)))
+        if graph.input.dtype is np.uint8:
+            pixels = Preprocessing(range=(0, 255))
+            self.preprocessing = self.preprocessing.completed(pixels)
+            if self.preprocessing.range != pixels.range:
+                raise NetworkError(
+                    f"{self.path.name} takes pixels as they are, uint8; leave out the range, and "
+                    f"mean and std"
+                )
         self._file_size = graph.input.size
         self.input_size = _input_size(graph, self.preprocessing)
         self.preprocessing = self.preprocessing.completed(Preprocessing(size=self.input_size))

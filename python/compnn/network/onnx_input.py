@@ -98,10 +98,8 @@ class ImageInput:
     def of(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.floating[Any] | np.uint8]:
         """A preprocessed image (1, C, H, W) as the network takes it.
 
-        It is repeated for a run of several; where pixels are taken as they are, they are rounded.
+        It is repeated for a run of several.
         """
-        if self.dtype is np.uint8:
-            values = np.clip(np.rint(values), 0, 255)
         if self.layout == "NHWC":
             values = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
         return np.repeat(values.astype(self.dtype, copy=False), self.batch or 1, axis=0)

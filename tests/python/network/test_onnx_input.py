@@ -197,3 +197,16 @@ def test_of_two_images_one_is_named(tmp_path: Path) -> None:
     assert grey.input_channels == 1
     again: OnnxNetwork = pickle.loads(pickle.dumps(grey))
     assert again.input_channels == 1
+
+
+def test_pixels_that_are_taken_as_they_are_have_no_range(tmp_path: Path) -> None:
+    """Rounded to 0 and 1 they would be a picture of two colours."""
+    path = network(tmp_path / "net.onnx", dtype=TensorProto.UINT8)
+    plain = activation(OnnxNetwork(path), image())
+    said = OnnxNetwork(path, preprocessing=Preprocessing(range=(0, 255)))
+    floats = OnnxNetwork(network(tmp_path / "floats.onnx"), preprocessing=said.preprocessing)
+    np.testing.assert_allclose(plain, activation(floats, image()), rtol=1e-5)
+    np.testing.assert_array_equal(activation(said, image()), plain)
+    for scale in (RANGE, Preprocessing(mean=(0,) * 3, std=(1,) * 3)):
+        with pytest.raises(NetworkError, match=r"net\.onnx takes pixels as they are, uint8; leave"):
+            OnnxNetwork(path, preprocessing=scale)
