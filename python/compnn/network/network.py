@@ -310,10 +310,15 @@ def fit_image(
 def _wrong_size(
     name: str, picture: Picture, network: str, size: tuple[int | None, int | None]
 ) -> str:
-    height, width = (taken or "any" for taken in size)
+    height, width = size
+    taken, remedy = f"{height}x{width}", "`--resize` (`resize=True`)"
+    if height is None or width is None:
+        taken = f"images of width {width}" if height is None else f"images of height {height}"
+        fixed = "Hx" + str(width) if height is None else f"{height}xW"
+        remedy = f"`--size {fixed} --resize` (`size=(H, W)`, `resize=True`)"
     return (
         f"{name} is {picture.shape[0]}x{picture.shape[1]} (height x width), but {network} takes "
-        f"{height}x{width}; resize it, or let compnn do so with `--resize` (`resize=True`)"
+        f"{taken}; resize it, or let compnn do so with {remedy}"
     )
 
 
