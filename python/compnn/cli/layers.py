@@ -12,6 +12,8 @@ from compnn.network.layer import Layer, maps_text
 from compnn.network.onnx import OnnxNetwork
 from compnn.report.facts import layer_json
 
+_COLUMNS = ("layer", "activation", "looks", "paints", "hyperpatch", "patch", "MB per image")
+
 
 def layers(
     network: options.NetworkFile,
@@ -39,9 +41,10 @@ def layers(
 ) -> None:
     """List the layers of a network: where they look and paint, and the patch of a hyperpatch.
 
-    Where the file names none, three to six are suggested, and one as descriptor. Any of the names
-    can be given to `compnn build --layer`. The table is the paper's Table 3 for the network at
-    hand.
+    Where the file names none, three to six are suggested, and one as descriptor. A layer is called
+    by the module that it is the result of, where PyTorch has written that into the file, else by
+    the graph's tensor; either name can be given to `compnn build --layer`. The table is the paper's
+    Table 3 for the network at hand.
     """
     opened = OnnxNetwork(
         network,
@@ -61,7 +64,12 @@ def layers(
     if json:
         checked = ({"check": verdicts[each.name]} if check else {} for each in listed)
         rows = zip(listed, checked, strict=True)
-        console.print_json([{**layer_json(layer), **verdict} for layer, verdict in rows])
+        console.print_json(
+            [
+                {**layer_json(layer), "tensor": opened.tensor(layer.name), **verdict}
+                for layer, verdict in rows
+            ]
+        )
         return
     if opened.input_size is None:
         taken = "any size, shown for {}x{}".format(*listed[0].image_size)
@@ -69,8 +77,15 @@ def layers(
         taken = "{}x{}".format(*opened.input_size)
     console.print_table(
         f"{network.name}: input {taken}, {len(listed)} layers",
-        ("layer", "activation", "looks", "paints", "hyperpatch", "patch", "MB per image"),
-        [(*layer_row(layer), f"{2 * math.prod(layer.shape) / 1e6:.3g}") for layer in listed],
+        (*_COLUMNS, *(["tensor"] if all_taps else [])),
+        [
+            (
+                *layer_row(layer),
+                f"{2 * math.prod(layer.shape) / 1e6:.3g}",
+                *([opened.tensor(layer.name)] if all_taps else []),
+            )
+            for layer in listed
+        ],
     )
     console.say(*opened.assumptions)
     if check:

@@ -23,6 +23,7 @@ from compnn.network.layer import Layer
 from compnn.network.network import Identity, check_image, fit_image
 from compnn.network.onnx_check import TapCheck, check_tap
 from compnn.network.onnx_graph import OnnxGraph
+from compnn.network.onnx_names import ModuleNames
 from compnn.network.onnx_output import ending_of, main_output, output_layouts
 from compnn.network.onnx_sessions import Sessions
 from compnn.network.onnx_shapes import TensorInfo, check_reshapes, tensor_shapes, working_size
@@ -50,8 +51,9 @@ class OnnxNetwork:
         Where it leaves the size of its input free and `preprocessing` gives none, images of any
         size are taken.
     layers : sequence of str, optional
-        Layers to work with. Default: those that the file's metadata names, else every tap, less
-        any that the hyperpatch does not fit into.
+        Layers to work with: tensors of the graph by their names, or modules of a network that
+        PyTorch exported by their paths ("u2.c"), for their results. Default: those that the file's
+        metadata names, else every tap, less any that the hyperpatch does not fit into.
     descriptor : str, optional
         Tap that serves as global image feature. Default: that which the file's metadata names.
     preprocessing : Preprocessing, optional
@@ -182,6 +184,8 @@ class OnnxNetwork:
         traced = self._traces[self._size] = self._trace(tensors)
         self._shapes = {name: tap.shape for name, tap in traced.taps.items()}
         self._vectors = traced.vectors
+        self._modules = ModuleNames(graph.proto.graph, graph.image_tensors())
+        self._shown = self._modules.shown()
         self.output_channels = 0 if self._output is None else self._output.channels
         self._hyperpatch = hyperpatch
         self._named = metadata.layers
@@ -276,23 +280,52 @@ class OnnxNetwork:
         LayerError
             When there is none, naming the nearest; or when the hyperpatch does not fit into it.
         """
-        self.tap_shape(name)
+        tensor = self.tensor(name)
         size = self.input_size or size or self._size
-        tap = self._traced(size).taps.get(name)
+        tap = self._traced(size).taps.get(tensor)
         if tap is None:
             raise LayerError(
                 f"{name!r} is no layer of {self.path.name}: it "
-                f"{self._traced(size).refused.get(name, 'has no place in the image')}; it can only "
-                f"be a descriptor"
+                f"{self._traced(size).refused.get(tensor, 'has no place in the image')}; it can "
+                f"only be a descriptor"
             )
-        return self._layer_of(tap, size)
+        return self._layer_of(tap, name, size)
+
+    def tensor(self, name: str) -> str:
+        """The graph's tensor that a tap is: of its own name, or the result of a module.
+
+        Raises
+        ------
+        LayerError
+            When there is none, naming the nearest.
+        """
+        tensor = self._modules.results.get(name, name)
+        if tensor in self._shapes or tensor in self._vectors:
+            return tensor
+        if needed := self._graph.needs(tensor):
+            raise LayerError(needed)
+        reason = self._traced(self._size).refused.get(tensor)
+        if reason is not None:
+            raise LayerError(f"{name!r} is no layer of {self.path.name}: it {reason}")
+        if name in self._modules.repeated:
+            tensors = ", ".join(map(repr, self._modules.repeated[name]))
+            raise LayerError(
+                f"the module {name!r} of {self.path.name} runs several times; name one of the "
+                f"tensors that it gives: {tensors}"
+            )
+        nearest = difflib.get_close_matches(name, [*self._shapes, *self._modules.results], n=3)
+        hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
+        raise LayerError(
+            f"unknown layer {name!r} in {self.path.name}{hint}; `compnn layers {self.path} --all` "
+            f"lists all"
+        )
 
     def output_size(self, image_size: Size) -> Size:
         """As `Network.output_size`: that of the image, or of the output where it is finer."""
         return self._frame(self.input_size or image_size).size
 
-    def _layer_of(self, tap: TracedTap, size: Size) -> Layer:
-        """A tap with its geometry, for images of `size`."""
+    def _layer_of(self, tap: TracedTap, name: str, size: Size) -> Layer:
+        """A tap with its geometry, for images of `size`, by the name that was asked for."""
         frame, note = self._frame(size), tap.note
         outer, inner = frame.maps, tap.paints
         if inner is None:
@@ -303,7 +336,7 @@ class OnnxNetwork:
         paints = outer[0].after(inner[0]), outer[1].after(inner[1])
         geometry = Geometry(size, tap.looks, frame.size, paints, note)
         hyperpatch = self._hyperpatch or ((1, 1) if tap.tokens else None)
-        return Layer.of(tap.name, tap.shape, size, hyperpatch, geometry)
+        return Layer.of(name, tap.shape, size, hyperpatch, geometry)
 
     def _frame(self, size: Size) -> Frame:
         """The picture that the output is, for images of `size`."""
@@ -350,8 +383,11 @@ class OnnxNetwork:
         )
 
     def taps(self) -> list[Layer]:
-        """Every tap of the network that can take the hyperpatch, in the order they are computed."""
-        return self._fitting(self._shapes)
+        """Every tap of the network that can take the hyperpatch, in the order they are computed.
+
+        The result of a module has the name of the outermost that it is the result of.
+        """
+        return self._fitting(self._shown.get(name, name) for name in self._shapes)
 
     def named_layers(self) -> list[Layer]:
         """The layers that the file's metadata names (every tap when it names none), as `taps`.
@@ -361,13 +397,16 @@ class OnnxNetwork:
         LayerError
             When the metadata names a tap that does not exist.
         """
-        return self._fitting(self._named or self._shapes)
+        return self._fitting(self._named) if self._named else self.taps()
 
     def suggestion(self) -> Suggestion:
         """Which taps are worth explaining, where nobody has said (`compnn.network.suggestion`)."""
         parts = [name for name in self._shapes if self._operators.get(name) in _PARTS]
         beside = parts if self._output is None else [self._output.name, *parts]
-        return suggest(self._shapes, self._operators, self._size, beside)
+        found = suggest(self._shapes, self._operators, self._size, beside)
+        layers = tuple(self._shown.get(name, name) for name in found.layers)
+        deepest = found.descriptor
+        return Suggestion(layers, deepest and self._shown.get(deepest, deepest))
 
     def check(self, name: str) -> TapCheck:
         """Compare both maps of a tap with what perturbing pixels and cells changes.
@@ -380,6 +419,7 @@ class OnnxNetwork:
             As `layer`.
         """
         self.layer(name)
+        tensor = self.tensor(name)
         # Where things lie does not depend on the range.
         scaled = self.preprocessing.completed(Preprocessing(range=(-1, 1)))
         sizes = [self._size]
@@ -389,7 +429,7 @@ class OnnxNetwork:
             shape = (*size, self.image_channels)
             pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
             image = self._input_of(pixels, scaled)
-            found = check_tap(self._graph, self._traced(size), name, image)
+            found = check_tap(self._graph, self._traced(size), tensor, image)
             if found.looks.cells and (found.paints is None or found.paints.cells):
                 break
         return found
@@ -405,21 +445,8 @@ class OnnxNetwork:
         LayerError
             When there is no such tap, naming the nearest.
         """
-        if name in self._shapes:
-            return self._shapes[name]
-        if name in self._vectors:
-            return 1, 1, self._vectors[name]
-        if needed := self._graph.needs(name):
-            raise LayerError(needed)
-        reason = self._traced(self._size).refused.get(name)
-        if reason is not None:
-            raise LayerError(f"{name!r} is no layer of {self.path.name}: it {reason}")
-        nearest = difflib.get_close_matches(name, self._shapes, n=3)
-        hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
-        raise LayerError(
-            f"unknown layer {name!r} in {self.path.name}{hint}; `compnn layers {self.path} --all` "
-            f"lists all"
-        )
+        tensor = self.tensor(name)
+        return self._shapes.get(tensor) or (1, 1, self._vectors[tensor])
 
     def read(
         self,
@@ -433,10 +460,9 @@ class OnnxNetwork:
         self._check_scaling()
         self.check_image(image, name)
         image = np.ascontiguousarray(self.fit(image, Photo()))
-        for tap in taps:
-            self.tap_shape(tap)
+        tensors = {tap: self.tensor(tap) for tap in taps}
         end = self.output_name if output else None
-        wanted = list(dict.fromkeys(taps if end is None else [*taps, end]))
+        wanted = list(dict.fromkeys([*tensors.values(), *([] if end is None else [end])]))
         if not wanted:
             return Reading(image, {}, name=name)
         # Images go through one at a time: that is as fast as in batches, takes less memory, and
@@ -449,7 +475,7 @@ class OnnxNetwork:
         size = image.shape[0], image.shape[1]
         return Reading(
             image,
-            {tap: self.arranged(tap, found[tap], size) for tap in taps},
+            {tap: self.arranged(name, found[name], size) for tap, name in tensors.items()},
             output=None if end is None else self._outputs[end].of(found[end]),
             name=name,
         )

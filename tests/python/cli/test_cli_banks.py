@@ -47,6 +47,7 @@ def test_layers_as_json(run: Call, world: World) -> None:
         "hyperpatch": [3, 1, 6],
         "patch": [4, 4],
         "grid": [6, 8],
+        "tensor": "encoder_2",
     }
 
 
