@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from compnn.errors import ImageError, LayerError
 from compnn.images.kinds import Kind, Photo, Picture
-from compnn.network.geometry import Size
+from compnn.network.geometry import Size, TokenGrid
 from compnn.network.input import InputChoice
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
@@ -30,6 +30,7 @@ class NumpyNetwork:
     preprocessing = Preprocessing(range=(0, 1))
     input_choice = InputChoice()
     assumptions = ("pixels are taken as they are",)
+    grids: Mapping[str, TokenGrid] = {}
     output_name: str | None = "output"
     output_choice = OutputChoice()
     num_threads = 1

@@ -657,6 +657,7 @@ class Bank:
                 image_input=manifest.inputs.image,
                 values=manifest.inputs.values,
                 providers=providers,
+                grids=manifest.grids,
             )
         except (LayerError, NetworkError):
             # Another network need not have the bank's layers and size: then that is the message.
@@ -682,6 +683,16 @@ class Bank:
         identity, known = network.identity(), self.network
         if (identity.fingerprint, identity.runtime) != (known.fingerprint, known.runtime):
             self._check_probe(network, identity)
+        grids = [dict(each.grids) for each in (self._opened.manifest, network)]
+        if grids[0] != grids[1]:
+            said = [
+                ", ".join(f"{name}={grid}" for name, grid in each.items()) or "none"
+                for each in grids
+            ]
+            raise BankError(
+                f"the bank was built with the grids {said[0]}, but the network is given {said[1]}. "
+                f"Use the bank's, or build a bank with this one."
+            )
         ours, theirs = scaling_json(self.preprocessing), scaling_json(network.preprocessing)
         if ours != theirs:
             raise BankError(

@@ -49,6 +49,7 @@ from compnn.data.dataset import Dataset, Pair
 from compnn.errors import ActivationError, BankError, DatasetError, ImageError, NetworkError
 from compnn.journal import digest_content, read_header
 from compnn.network.geometry import Geometry, Size
+from compnn.network.layer import geometry_notes
 from compnn.network.network import Network
 from compnn.network.onnx_graph import network_files
 
@@ -371,7 +372,8 @@ class _Build:
         found = rehearse(self._network, self._dataset, self._reader, self._taps)
         if found is None:
             return
-        for line in (*self._network.assumptions, found.output):
+        notes = geometry_notes(self._layers.values())
+        for line in (*self._network.assumptions, *notes, found.output):
             self._say(line)
         left = found.seconds * len(self._dataset) / self._workers
         if left >= _WORTH_SAYING:
@@ -776,6 +778,7 @@ class _Build:
             network_file=None,
             preprocessing=network.preprocessing,
             inputs=network.input_choice,
+            grids=network.grids,
             output=network.output_choice,
             dtype=self._dtype,
             layers=dict(self._layers),

@@ -11,7 +11,7 @@ from compnn.bank import layout
 from compnn.bank.json_fields import Field, read_document
 from compnn.errors import BankError, CompnnError
 from compnn.images.kinds import Kind, kind_from_json
-from compnn.network.geometry import AxisMap, Geometry
+from compnn.network.geometry import AxisMap, Geometry, TokenGrid
 from compnn.network.input import InputChoice
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
@@ -106,6 +106,8 @@ class Manifest:
         The network and how images were given to it.
     inputs
         Which input of the network is the image, and what others were set to.
+    grids
+        Of taps that are tokens which of them are cells, where somebody has said so.
     output
         Which output of the network was asked for, and what it was said to be.
     network_file
@@ -139,6 +141,7 @@ class Manifest:
     network_file: str | None
     preprocessing: Preprocessing
     inputs: InputChoice
+    grids: Mapping[str, TokenGrid]
     output: OutputChoice
     dtype: str
     layers: Mapping[str, Layer]
@@ -170,6 +173,7 @@ class Manifest:
             "network_file": self.network_file,
             "preprocessing": self.preprocessing.to_json(),
             "inputs": self.inputs.to_json(),
+            "grids": {name: str(grid) for name, grid in self.grids.items()},
             "output": self.output.to_json(),
             "dtype": self.dtype,
             "layers": [each.to_json() for each in self.layers.values()],
@@ -211,6 +215,7 @@ class Manifest:
             network_file=root.optional("network_file", _file_name),
             preprocessing=_parsed(root.child("preprocessing"), Preprocessing.from_json),
             inputs=_parsed(root.child("inputs"), InputChoice.from_json),
+            grids={name: _grid(part) for name, part in root.child("grids").items().items()},
             output=_parsed(root.child("output"), OutputChoice.from_json),
             dtype=root.child("dtype").as_choice(layout.ACTIVATION_DTYPES),
             layers=layers,
@@ -335,6 +340,14 @@ def _attachment(part: Field) -> AttachmentEntry:
         part.child("id").as_int(0),
         {key: _attached(each) for key, each in part.child("arrays").items().items()},
     )
+
+
+def _grid(part: Field) -> TokenGrid:
+    text = part.as_str()
+    try:
+        return TokenGrid.parse(text)
+    except ValueError:
+        raise part.malformed("a grid of tokens, HxW+N") from None
 
 
 def _probe(part: Field) -> AttachmentEntry:

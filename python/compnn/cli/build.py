@@ -49,6 +49,7 @@ def build(
     resize: options.Resize = False,
     image_input: options.ImageInput = None,
     set_inputs: options.SetInputs = None,
+    grid: options.Grids = None,
     output: options.OutputName = None,
     output_kind: options.OutputKindOption = None,
     output_range: options.OutputRange = None,
@@ -98,6 +99,7 @@ def build(
         num_threads=threads,
         image_input=image_input,
         values=options.values_of(set_inputs),
+        grids=options.grids_of(grid),
         providers=options.providers_of(providers),
     )
     with console.image_progress("building", quiet=json) as progress:

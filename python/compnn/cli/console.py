@@ -13,6 +13,7 @@ from typing import TextIO
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -26,6 +27,8 @@ from rich.progress import (
 from rich.table import Table
 
 from compnn.names import json_text, shown
+
+_WIDEST = 10_000
 
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
@@ -53,22 +56,19 @@ def print_json(document: object) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; the first column is text, the others are aligned to the right."""
+    """Print a table; the first column is text, the others are aligned to the right.
+
+    Lines that are too long for the terminal are broken by that: nothing is cut off.
+    """
     say(title, bold=True)
     rows = [[shown(cell) for cell in row] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(map(shown, columns)):
-        # Where the terminal is too narrow, only the last column gives way.
-        widest = max(len(text) for text in (column, *(row[number] for row in rows)))
-        table.add_column(
-            escape(column),
-            justify="left" if number == 0 else "right",
-            no_wrap=True,
-            min_width=None if number == len(columns) - 1 else widest,
-        )
+        table.add_column(escape(column), justify="left" if number == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
-    _out.print(table)
+    width = Measurement.get(_out, _out.options.update(max_width=_WIDEST), table).maximum
+    Console(highlight=False, width=max(width, _out.width)).print(table)
 
 
 def show_warnings() -> None:

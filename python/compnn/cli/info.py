@@ -9,6 +9,7 @@ import typer
 from compnn.bank.bank import Bank
 from compnn.cli import console, options
 from compnn.cli.layers import layer_row
+from compnn.network.layer import geometry_notes
 from compnn.report.facts import bank_json
 
 
@@ -55,6 +56,7 @@ def print_bank(bank: Bank) -> None:
         f"inputs: {bank.input_kind.describe()}, targets: {bank.target_kind.describe()}",
         f"generation {bank.generation}, {bank.shards} shard{'s' * (bank.shards != 1)}",
         "kept: numbers of a cell; fewer than channels where these depend on each other",
+        *geometry_notes(bank.layers.values()),
         *(f"left out: {skipped.name} ({skipped.reason})" for skipped in bank.skipped),
         *(
             f"not known to this version of compnn: {field}; it is kept"

@@ -8,11 +8,9 @@ from typing import Annotated
 import typer
 
 from compnn.cli import console, options
-from compnn.network.layer import Layer, maps_text
+from compnn.network.layer import Layer, geometry_notes, maps_text
 from compnn.network.onnx import OnnxNetwork
 from compnn.report.facts import layer_json
-
-_COLUMNS = ("layer", "activation", "looks", "paints", "hyperpatch", "patch", "MB per image")
 
 
 def layers(
@@ -37,6 +35,7 @@ def layers(
     channel_order: options.ChannelOrder = None,
     image_input: options.ImageInput = None,
     set_inputs: options.SetInputs = None,
+    grid: options.Grids = None,
     json: options.Json = False,
 ) -> None:
     """List the layers of a network: where they look and paint, and the patch of a hyperpatch.
@@ -53,6 +52,7 @@ def layers(
         hyperpatch=None if hyperpatch is None else options.parse_pair(hyperpatch),
         image_input=image_input,
         values=options.values_of(set_inputs),
+        grids=options.grids_of(grid),
     )
     listed = opened.taps() if all_taps else opened.named_layers()
     suggested = opened.suggestion() if not (all_taps or opened.names_layers) else None
@@ -77,17 +77,17 @@ def layers(
         taken = "{}x{}".format(*opened.input_size)
     console.print_table(
         f"{network.name}: input {taken}, {len(listed)} layers",
-        (*_COLUMNS, *(["tensor"] if all_taps else [])),
+        ("layer", "activation", "looks", "paints", "hyperpatch", "patch", "MB per image"),
         [
             (
-                *layer_row(layer),
+                _both_names(opened, layer.name) if all_taps else layer.name,
+                *layer_row(layer)[1:],
                 f"{2 * math.prod(layer.shape) / 1e6:.3g}",
-                *([opened.tensor(layer.name)] if all_taps else []),
             )
             for layer in listed
         ],
     )
-    console.say(*opened.assumptions)
+    console.say(*opened.assumptions, *geometry_notes(listed))
     if check:
         console.print_table(
             "Perturbed, with everything off the local path held",
@@ -101,6 +101,12 @@ def layers(
         )
         if suggested.descriptor is not None:
             console.say(f"As descriptor: {suggested.descriptor}")
+
+
+def _both_names(network: OnnxNetwork, name: str) -> str:
+    """A module with the tensor that is its result."""
+    tensor = network.tensor(name)
+    return name if tensor == name else f"{name} = {tensor}"
 
 
 def _verdicts(network: OnnxNetwork, layer: Layer) -> dict[str, str]:

@@ -109,6 +109,7 @@ def match(
     output_kind: options.OutputKindOption = None,
     image_input: options.ImageInput = None,
     set_inputs: options.SetInputs = None,
+    grid: options.Grids = None,
     json: options.Json = False,
 ) -> None:
     """Match the patches of image A to those of image B at one layer, and back.
@@ -133,6 +134,7 @@ def match(
         num_threads=threads,
         image_input=image_input,
         values=options.values_of(set_inputs),
+        grids=options.grids_of(grid),
         providers=options.providers_of(providers),
     )
     one, other = (read_query(image, kind, half=input_half) for image in (a, b))

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeVar
 import numpy as np
 import typer
 
-from compnn.errors import NetworkError
+from compnn.errors import LayerError, NetworkError
 from compnn.explanation.composition import Composition
 from compnn.files import read_file
 from compnn.names import file_name
@@ -96,6 +96,16 @@ Overwrite = Annotated[
 ]
 Threads = Annotated[int, typer.Option(min=-1, help="Threads to use; -1 means all CPUs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+Grids = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--grid",
+        metavar="NAME=HxW+N",
+        help="Which tokens of a layer are the cells of a map: rows x columns, after N others; give "
+        "it again for more. Default: by the operators.",
+    ),
+]
 
 _PREPROCESSING = "How images become input"
 Size = Annotated[
@@ -273,6 +283,23 @@ def _array_in(file: Path) -> Setting:
     if not isinstance(array, np.ndarray):
         raise NetworkError(f"{file} is no array of numpy.save; write it again")
     return array
+
+
+def grids_of(texts: Sequence[str] | None) -> dict[str, str]:
+    """What `--grid` says of the tokens of taps.
+
+    Raises
+    ------
+    LayerError
+        If a text is not NAME=GRID, or a name is given twice.
+    """
+    grids: dict[str, str] = {}
+    for text in texts or ():
+        name, _, grid = text.rpartition("=")
+        if not name or name in grids:
+            raise LayerError(f"--grid {text}: give NAME=HxW+N once, such as --grid block_5=14x14+1")
+        grids[name] = grid
+    return grids
 
 
 def providers_of(names: Sequence[str] | None) -> Sequence[str]:

@@ -25,10 +25,47 @@ Size: TypeAlias = tuple[int, int]
 
 _Ints: TypeAlias = npt.NDArray[np.integer[Any]]
 
+_GRID = re.compile(r"([0-9]{1,9})x([0-9]{1,9})(?:\+([0-9]{1,9}))?\Z")
+
 # What text of a fraction is read: numbers of a network's sizes have few digits.
 _FRACTION = re.compile(r"-?[0-9]{1,60}(/[0-9]{1,60})?\Z")
 # Numbers below are added and doubled without leaving int64.
 _WHOLE = 1 << 60
+
+
+@dataclass(frozen=True)
+class TokenGrid:
+    """Which tokens of a sequence are the cells of a map: "14x14+5" in text.
+
+    Attributes
+    ----------
+    rows, cols
+        Of the map.
+    before
+        Tokens without place that stand before it: a class token, registers.
+    """
+
+    rows: int
+    cols: int
+    before: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> TokenGrid:
+        """The grid in a text, HxW or HxW+N.
+
+        Raises
+        ------
+        ValueError
+            When it is none.
+        """
+        found = _GRID.match(text)
+        rows, cols, before = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+        if min(rows, cols) < 1:
+            raise ValueError(f"{text!r} is not of the form HxW+N, such as 14x14+1")
+        return cls(rows, cols, before)
+
+    def __str__(self) -> str:
+        return f"{self.rows}x{self.cols}" + (f"+{self.before}" if self.before else "")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -13,6 +13,9 @@ import numpy.typing as npt
 from compnn.errors import LayerError
 from compnn.network.geometry import Geometry, Maps, Placement, Size, pixels_at
 
+# Of which the same is said.
+_MOST_NAMES = 5
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -21,7 +24,7 @@ class Layer:
     Attributes
     ----------
     name : str
-        Name of the tensor in the network.
+        Name of the tensor in the network, or path of the module whose result it is.
     shape : (H, W, D)
         Cells and channels of the activation of one image.
     hyperpatch : (h, w)
@@ -172,6 +175,19 @@ class Layer:
 
     def _placement(self, maps: Maps, size: Size) -> Placement:
         return Placement(maps, size, (self.shape[0], self.shape[1]), self.hyperpatch)
+
+
+def geometry_notes(layers: Iterable[Layer]) -> list[str]:
+    """What is uncertain about where the cells of layers lie: a line for all of which it is said."""
+    said: dict[str, list[str]] = {}
+    for layer in layers:
+        if layer.geometry.note:
+            said.setdefault(layer.geometry.note, []).append(layer.name)
+    lines = []
+    for note, names in said.items():
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        lines.append(f"{', '.join(names[:_MOST_NAMES])}{more}: {note}")
+    return lines
 
 
 def maps_text(maps: Maps) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from compnn.errors import ImageError, NetworkError
 from compnn.images.kinds import Kind, Picture
-from compnn.network.geometry import Size
+from compnn.network.geometry import Size, TokenGrid
 from compnn.network.input import InputChoice
 from compnn.network.layer import Layer
 from compnn.network.output import OutputChoice
@@ -96,6 +96,8 @@ class Network(Protocol):
         Which input is the image, and what others are set to.
     assumptions
         What was assumed of the input where nobody says.
+    grids
+        Of taps that are tokens which of them are cells, where somebody has said so.
     output_name
         The output that is explained, which is per pixel; None where there is none (a backbone).
     output_choice
@@ -118,6 +120,8 @@ class Network(Protocol):
     def input_choice(self) -> InputChoice: ...
     @property
     def assumptions(self) -> Sequence[str]: ...
+    @property
+    def grids(self) -> Mapping[str, TokenGrid]: ...
     @property
     def output_name(self) -> str | None: ...
     @property

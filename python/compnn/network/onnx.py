@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from compnn.errors import ActivationError, DatasetError, LayerError, NetworkError
 from compnn.images.kinds import Kind, Photo, Picture
-from compnn.network.geometry import AxisMap, Geometry, Size, maps_by_sizes
+from compnn.network.geometry import AxisMap, Geometry, Size, TokenGrid, maps_by_sizes
 from compnn.network.input import InputChoice, Setting
 from compnn.network.layer import Layer
 from compnn.network.network import Identity, check_image, fit_image
@@ -74,6 +74,9 @@ class OnnxNetwork:
     providers : sequence of str
         ONNX Runtime's execution providers, the first choice first: "cuda", or the full names. What
         none of them can run the CPU does.
+    grids : mapping of str to TokenGrid or str, optional
+        Of taps that are sequences of tokens which of them are cells, "14x14+1", where it cannot be
+        told from the operators. Default: that which the file's metadata says.
 
     Attributes
     ----------
@@ -89,7 +92,7 @@ class OnnxNetwork:
         an output 0.
     assumptions : tuple of str
         What was assumed of the input where the file does not say.
-    output_choice : OutputChoice
+    output_choice, grids
         As given.
     layers : dict of str to Layer
         For images of the input size; where any is taken, of 256x256.
@@ -103,7 +106,7 @@ class OnnxNetwork:
         value does not fit its input, or a provider is not available. What reads images raises it
         where neither says the range of the input.
     LayerError
-        When a layer does not exist, or cannot take the hyperpatch.
+        When a layer does not exist, or cannot take the hyperpatch; when a grid does not fit.
 
     Examples
     --------
@@ -125,6 +128,7 @@ class OnnxNetwork:
         image_input: str | None = None,
         values: Mapping[str, Setting] | None = None,
         providers: Sequence[str] = ("cpu",),
+        grids: Mapping[str, TokenGrid | str] | None = None,
     ) -> None:
         self._open(
             OnnxGraph(Path(path), InputChoice(image_input, values or {})),
@@ -135,6 +139,7 @@ class OnnxNetwork:
             output or OutputChoice(),
             num_threads,
             providers,
+            {name: _grid_of(name, grid) for name, grid in (grids or {}).items()},
         )
 
     def _open(
@@ -147,6 +152,7 @@ class OnnxNetwork:
         output: OutputChoice,
         num_threads: int,
         providers: Sequence[str],
+        grids: Mapping[str, TokenGrid],
     ) -> None:
         self.path = graph.path
         self._absolute = self.path.absolute()  # of the folder that it was opened from
@@ -177,15 +183,22 @@ class OnnxNetwork:
         self._operators = {
             name: node.op_type for node in graph.proto.graph.node for name in node.output
         }
-        self.output_choice = output
+        self.output_choice, self.grids = output, grids
+        values = graph.image_tensors()
+        self._modules = ModuleNames(graph.proto.graph, values)
+        self._shown = self._modules.shown()
+        self._placed = {
+            self._modules.results.get(name, name): grid
+            for name, grid in {**metadata.grids, **grids}.items()
+        }
+        for name in self._placed.keys() - set(values):
+            raise LayerError(f"a grid is given for {name!r}, which {self.path.name} does not have")
         tensors = self._tensors(self._size)
         self._outputs = output_layouts(graph.outputs, tensors, self._size, graph.input.batch or 1)
         self._output, self._without_output = self._chosen_output(graph)
         traced = self._traces[self._size] = self._trace(tensors)
         self._shapes = {name: tap.shape for name, tap in traced.taps.items()}
         self._vectors = traced.vectors
-        self._modules = ModuleNames(graph.proto.graph, graph.image_tensors())
-        self._shown = self._modules.shown()
         self.output_channels = 0 if self._output is None else self._output.channels
         self._hyperpatch = hyperpatch
         self._named = metadata.layers
@@ -226,6 +239,7 @@ class OnnxNetwork:
             self.num_threads,
             self._sessions.providers,
             self.input_choice,
+            self.grids,
             self.fingerprint,
         )
 
@@ -380,6 +394,7 @@ class OnnxNetwork:
             self._graph.input.layout,
             output=self.output_name,
             floats={name for name, info in tensors.items() if info.floating},
+            grids=self._placed,
         )
 
     def taps(self) -> list[Layer]:
@@ -676,6 +691,13 @@ def _input_size(graph: OnnxGraph, preprocessing: Preprocessing) -> tuple[int, in
     return height, width
 
 
+def _grid_of(name: str, grid: TokenGrid | str) -> TokenGrid:
+    try:
+        return grid if isinstance(grid, TokenGrid) else TokenGrid.parse(grid)
+    except (TypeError, ValueError) as error:
+        raise LayerError(f"the grid of {name!r}: {error}") from None
+
+
 def _works_hint(size: Size) -> str:
     height, width = size
     return (
@@ -694,6 +716,7 @@ def _reopened(
     num_threads: int,
     providers: tuple[str, ...],
     inputs: InputChoice,
+    grids: Mapping[str, TokenGrid],
     fingerprint: str,
 ) -> OnnxNetwork:
     """A network that was pickled, from its file, which must be the same still."""
@@ -704,6 +727,6 @@ def _reopened(
         )
     network = object.__new__(OnnxNetwork)
     network._open(
-        graph, layers, descriptor, preprocessing, hyperpatch, output, num_threads, providers
+        graph, layers, descriptor, preprocessing, hyperpatch, output, num_threads, providers, grids
     )
     return network

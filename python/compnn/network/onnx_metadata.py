@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast, get_args
 
 import onnx
 
 from compnn.errors import NetworkError
+from compnn.network.geometry import TokenGrid
 from compnn.network.output import OutputChoice, OutputKind
 from compnn.network.preprocessing import Preprocessing
 
@@ -21,7 +23,8 @@ class Metadata:
     Keys: `layers` (names, separated by commas, or a JSON list), `descriptor` (a name),
     `input_range` and `output_range` ("[lo, hi]"), `mean` and `std` ("[...]", of values in [0, 1]),
     `channel_order` (RGB or BGR), `input_layout` (NCHW or NHWC), `output` (a name), `output_kind`
-    (see `OutputKind`), `output_threshold` (a number).
+    (see `OutputKind`), `output_threshold` (a number), `grids` (a JSON object: by tensor of tokens
+    "HxW+N", see `TokenGrid`).
     """
 
     layers: tuple[str, ...]
@@ -29,6 +32,7 @@ class Metadata:
     preprocessing: Preprocessing
     input_layout: str | None
     output: OutputChoice
+    grids: Mapping[str, TokenGrid]
 
 
 def read_metadata(model: onnx.ModelProto, file: str) -> Metadata:
@@ -87,6 +91,7 @@ def read_metadata(model: onnx.ModelProto, file: str) -> Metadata:
             output_range,
             _number(values.get("output_threshold"), file),
         ),
+        _grids(values.get("grids", "{}"), file),
     )
 
 
@@ -100,6 +105,16 @@ def _number(text: str | None, file: str) -> float | None:
     if not math.isfinite(found):
         raise NetworkError(f"{file}: metadata output_threshold is {text!r}; it must be a number")
     return found
+
+
+def _grids(text: str, file: str) -> dict[str, TokenGrid]:
+    try:
+        return {name: TokenGrid.parse(grid) for name, grid in json.loads(text).items()}
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        raise NetworkError(
+            f"{file}: metadata grids is {text!r}; it must be a JSON object such as "
+            f'{{"block_5": "14x14+1"}}'
+        ) from None
 
 
 def _layers(text: str, file: str) -> tuple[str, ...]:

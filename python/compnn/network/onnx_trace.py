@@ -20,7 +20,7 @@ import numpy.typing as npt
 import onnx
 
 from compnn.errors import LayerError
-from compnn.network.geometry import AxisMap, Maps, Size, maps_by_sizes
+from compnn.network.geometry import AxisMap, Maps, Size, TokenGrid, maps_by_sizes
 from compnn.network.onnx_axes import (
     SAME,
     Dim,
@@ -259,6 +259,7 @@ def trace(
     *,
     output: str | None = None,
     floats: Collection[str] | None = None,
+    grids: Mapping[str, TokenGrid] | None = None,
 ) -> GraphTrace:
     """Follow the local path through a graph.
 
@@ -277,8 +278,15 @@ def trace(
         The tensor that *paints* leads to.
     floats
         Names of the tensors of floating-point numbers: only these are taps. Default: all.
+    grids
+        Of tokens (1, T, C) somebody knows the grid, whatever operators say.
+
+    Raises
+    ------
+    LayerError
+        When a grid is not of tokens, or of another number of them.
     """
-    return _Walk(graph, shapes, image, image_dims).found(output, floats)
+    return _Walk(graph, shapes, image, image_dims, grids or {}).found(output, floats)
 
 
 class _Walk:
@@ -290,8 +298,10 @@ class _Walk:
         shapes: Mapping[str, tuple[int, ...]],
         image: str,
         image_dims: str,
+        grids: Mapping[str, TokenGrid],
     ) -> None:
         self.shapes = shapes
+        self.grids = grids
         self.constants = Constants(graph, shapes)
         self.states: dict[str, Placed | _NoPlace] = {}
         self.paths: dict[str, _Path] = {}
@@ -327,6 +337,9 @@ class _Walk:
 
     def _settle(self, index: int, node: onnx.NodeProto, name: str, result: _Result) -> None:
         shape = self.shapes.get(name)
+        if name in self.grids and shape is not None:
+            self._place_tokens(index, node, name, shape)
+            return
         if isinstance(result, _Local) and result.placed.sizes() != shape:
             result = self._lost(node)
         if isinstance(result, _NoPlace):
@@ -347,12 +360,39 @@ class _Walk:
         """A result that cannot be followed goes on as a map of the image, (1, C, H, W)."""
         _, depth, rows, cols = shape
         dims = ((), channels(depth), (Piece(0, rows),), (Piece(1, cols),))
-        grid = rows, cols
-        self.states[name] = Placed(dims, grid)
+        self._place(index, node, name, Placed(dims, (rows, cols)), note)
+
+    def _place_tokens(
+        self, index: int, node: onnx.NodeProto, name: str, shape: tuple[int, ...]
+    ) -> None:
+        """Tokens of which somebody knows the grid."""
+        grid = self.grids[name]
+        if len(shape) != 3 or shape[0] != 1:
+            raise LayerError(
+                f"the grid {grid} of {name!r} is of tokens (1, T, C), but its shape is {shape}"
+            )
+        _, count, depth = shape
+        if count != grid.before + grid.rows * grid.cols:
+            raise LayerError(
+                f"{name!r} has {count} tokens, not the {grid.before + grid.rows * grid.cols} of "
+                f"the grid {grid}; give rows x columns + tokens before these"
+            )
+        cells = Piece(0, grid.rows), Piece(1, grid.cols)
+        dims = ((), (Tokens(grid.before, cells, 0),), channels(depth))
+        self._place(
+            index, node, name, Placed(dims, (grid.rows, grid.cols)), f"the grid {grid} was given"
+        )
+
+    def _place(
+        self, index: int, node: onnx.NodeProto, name: str, placed: Placed, note: str
+    ) -> None:
+        """A result whose cells lie over the whole image."""
+        grid = placed.grid
+        self.states[name] = placed
         self.paths[name] = _Path.of(maps_by_sizes(grid, self.size), note)
         # What it reads first paints through it, by sizes as well.
-        placed = ((p, self.states.get(read)) for p, read in enumerate(node.input))
-        edges = ((p, maps_by_sizes(grid, s.grid)) for p, s in placed if isinstance(s, Placed))
+        read = ((p, self.states.get(name)) for p, name in enumerate(node.input))
+        edges = ((p, maps_by_sizes(grid, s.grid)) for p, s in read if isinstance(s, Placed))
         self.edges.append((index, name, tuple(edges)[:1]))
 
     def _alike(self, shape: tuple[int, ...]) -> bool:

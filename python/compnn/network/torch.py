@@ -22,7 +22,7 @@ import torch
 from compnn.errors import LayerError, NetworkError
 from compnn.images.kinds import Kind, Photo, Picture
 from compnn.names import file_name
-from compnn.network.geometry import Geometry, Size, maps_by_sizes
+from compnn.network.geometry import Geometry, Size, TokenGrid, maps_by_sizes
 from compnn.network.input import InputChoice
 from compnn.network.layer import Layer
 from compnn.network.network import Identity, check_image, fit_image
@@ -111,6 +111,7 @@ class TorchNetwork:
     ) -> None:
         self.module = module
         self.input_choice, self.assumptions = InputChoice(), ()
+        self.grids: dict[str, TokenGrid] = {}
         self.preprocessing = _preprocessing_of(
             preprocessing, size, range, mean, std, channel_order, resize
         )

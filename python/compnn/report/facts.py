@@ -49,6 +49,7 @@ def layer_json(layer: Layer) -> dict[str, object]:
         "hyperpatch": [*layer.hyperpatch, layer.shape[2]],
         "patch": list(layer.patch),
         "grid": list(layer.grid),
+        "note": layer.geometry.note,
     }
 
 

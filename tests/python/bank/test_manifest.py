@@ -31,7 +31,7 @@ from compnn.bank.shard import ShardContents, ShardLayer
 from compnn.errors import BankError
 from compnn.images.kinds import Labels, Photo, Values
 from compnn.images.palette import Palette
-from compnn.network.geometry import Geometry
+from compnn.network.geometry import Geometry, TokenGrid
 from compnn.network.input import InputChoice
 from compnn.network.layer import Layer
 from compnn.network.network import Identity
@@ -55,6 +55,7 @@ def make_manifest() -> Manifest:
         network_file="net.onnx",
         preprocessing=Preprocessing(size=(16, 24), channel_order="RGB", range=(-1.0, 1.0)),
         inputs=InputChoice("image", {"mask": np.ones((1, 4), np.uint8)}),
+        grids={"block": TokenGrid(14, 14, 5)},
         output=OutputChoice("logits", "photo", (-1.0, 1.0), 0.5),
         dtype="float16",
         layers={layer.name: layer for layer in layers},
@@ -105,13 +106,13 @@ def test_without_what_is_optional(document: dict[str, Any]) -> None:
 
 def test_unknown_fields_are_kept_and_named(document: dict[str, Any]) -> None:
     """Those of a later version, wherever they stand."""
-    document["grids"] = [1, {"a": None}]
+    document["aspects"] = [1, {"a": None}]
     document["network"]["licence"] = "MIT"
     document["layers"][2]["paints"] = [0.5, 0.5]
     document["tables"]["later"] = 1
     manifest = parsed(document)
     assert sorted(map(field_name, manifest.unknown)) == [
-        "grids",
+        "aspects",
         "layers[2].paints",
         "network.licence",
         "tables.later",
@@ -211,7 +212,7 @@ def test_malformed_field_is_named(document: dict[str, Any], field: str, value: A
         field
         for field in FIELDS
         if not re.fullmatch(
-            r".*\]|tables\.crc32\..*|directions\.layers\.wide|attachments\.codebook(\.arrays\.a/b)?",
+            r".*\]|tables\.crc32\..*|directions\.layers\.wide|grids\.block|attachments\.codebook(\.arrays\.a/b)?",
             field,
         )
     ],

@@ -47,6 +47,7 @@ def test_layers_as_json(run: Call, world: World) -> None:
         "hyperpatch": [3, 1, 6],
         "patch": [4, 4],
         "grid": [6, 8],
+        "note": "",
         "tensor": "encoder_2",
     }
 
