@@ -45,6 +45,11 @@ class NumpyNetwork:
         other.num_threads = num_threads
         return other
 
+    def with_preprocessing(self, preprocessing: Preprocessing) -> NumpyNetwork:
+        other = copy.copy(self)
+        other.preprocessing = preprocessing
+        return other
+
     def tap_shape(self, name: str) -> tuple[int, int, int]:
         height, width = self.input_size or (16, 16)
         shapes = {"wide": (height, width, 48), "half": (height // 2, width // 2, 3)}

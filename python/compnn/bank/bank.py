@@ -753,6 +753,7 @@ def build(
     overwrite: bool = False,
     restart: bool = False,
     copy_network: bool = False,
+    check: bool = True,
     progress: Progress | None = None,
     say: Say | None = None,
 ) -> Bank:
@@ -783,11 +784,15 @@ def build(
         Discard what an interrupted build left instead of resuming it.
     copy_network
         Keep the network's file in the bank, too.
+    check
+        Compare what the network paints for up to 16 pairs with their targets, and stop where the
+        data read otherwise (labels one less, another range, mirrored, ...) would fit better by far.
     progress
         Called as `progress(done, total)` at the start and after each pair that has been written.
     say
-        Called with a line for each thing that is found out, or guessed, in a dry run on the first
-        pair: what the network's output is taken for, how long the build will take.
+        Called with a line for each thing that is found out, or guessed, in a dry run: what the
+        network's output is taken for, how much of its targets it reproduces, how long the build
+        will take.
 
     Raises
     ------
@@ -802,7 +807,8 @@ def build(
         If the network gives other numbers when it is run again: dropout is on.
     DatasetError
         If the dataset is empty, none of its pairs can be used, its targets are no kind of picture
-        that the network paints, or descriptors have different numbers of values.
+        that the network paints, the check says that they are read wrongly, or descriptors have
+        different numbers of values.
     """
     build_bank(
         Path(os.path.realpath(path)),
@@ -813,6 +819,7 @@ def build(
         overwrite=overwrite,
         restart=restart,
         copy_network=copy_network,
+        check=check,
         progress=progress,
         say=say,
     )

@@ -42,6 +42,7 @@ from compnn.bank.pairs import PairReader
 from compnn.bank.partial import WORK, BuildJournal, Entry, PartialShard, Plan, Record
 from compnn.bank.probe import probe
 from compnn.bank.rehearsal import rehearse
+from compnn.bank.self_check import check_pairs
 from compnn.bank.shard import ShardContents, ShardLayer, write_contents
 from compnn.bank.tables import Attributes, SkippedImage, write_tables
 from compnn.bank.writing import DiskFullError, disk_errors, fresh_folder, link_or_copy, sync_tree
@@ -77,6 +78,7 @@ def build_bank(
     overwrite: bool,
     restart: bool,
     copy_network: bool,
+    check: bool,
     progress: Progress | None,
     say: Say | None,
 ) -> None:
@@ -92,7 +94,14 @@ def build_bank(
     with Writer(path, create=True) as writer:
         check_place(path, overwrite=overwrite)
         build = _Build(
-            writer, network, dataset, dtype, skip_bad=skip_bad, progress=progress, say=say
+            writer,
+            network,
+            dataset,
+            dtype,
+            skip_bad=skip_bad,
+            check=check,
+            progress=progress,
+            say=say,
         )
         _run(build, restart=restart, copy_network=copy_network)
 
@@ -241,7 +250,7 @@ class _Build:
     ----------
     writer
         Of the bank's folder.
-    network, dataset, dtype, skip_bad, progress, say
+    network, dataset, dtype, skip_bad, check, progress, say
         As those of `compnn.bank.bank.build`.
     base
         The generation that is appended to. Default: a new bank is built.
@@ -256,6 +265,7 @@ class _Build:
         base: Generation | None = None,
         *,
         skip_bad: bool,
+        check: bool = False,
         progress: Progress | None,
         say: Say | None = None,
     ) -> None:
@@ -277,6 +287,7 @@ class _Build:
         self._network = network.with_threads(network.num_threads // self._workers)
         self._dataset = dataset
         self._dtype = dtype
+        self._check = check
         self._progress = progress
         self._say = say or (lambda line: None)
         self._reader = PairReader(dataset, network, skip_bad=skip_bad)
@@ -375,6 +386,8 @@ class _Build:
         notes = geometry_notes(self._layers.values())
         for line in (*self._network.assumptions, *notes, found.output):
             self._say(line)
+        if self._check:
+            check_pairs(self._network, self._dataset, self._taps, self._workers, self._say)
         left = found.seconds * len(self._dataset) / self._workers
         if left >= _WORTH_SAYING:
             self._say(f"{len(self._dataset)} pairs, about {math.ceil(left / 60)} min")

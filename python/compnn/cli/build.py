@@ -27,6 +27,7 @@ def build(
     limit: dataset_options.Limit = None,
     input_palette: dataset_options.InputPalette = None,
     target_palette: dataset_options.TargetPalette = None,
+    reduce_zero_label: dataset_options.ReduceZeroLabel = False,
     attributes: dataset_options.Attributes = None,
     layer: Annotated[
         list[str] | None,
@@ -61,6 +62,12 @@ def build(
         ),
     ] = False,
     skip_bad: options.SkipBad = False,
+    no_check: Annotated[
+        bool,
+        typer.Option(
+            "--no-check", help="Do not compare what the network paints with the targets first."
+        ),
+    ] = False,
     overwrite: options.Overwrite = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard an interrupted build instead of resuming.")
@@ -86,6 +93,7 @@ def build(
         split,
         input_palette,
         target_palette,
+        reduce_zero_label=reduce_zero_label,
         attributes=attributes,
         limit=limit,
     )
@@ -112,6 +120,7 @@ def build(
             overwrite=overwrite,
             restart=restart,
             copy_network=copy_network,
+            check=not no_check,
             progress=progress,
             say=None if json else console.print_note,
         )

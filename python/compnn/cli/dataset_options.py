@@ -73,6 +73,14 @@ TargetPalette = Annotated[
         help="Targets are label maps of this palette.",
     ),
 ]
+ReduceZeroLabel = Annotated[
+    bool,
+    typer.Option(
+        "--reduce-zero-label",
+        rich_help_panel=_KINDS,
+        help="Targets are label maps in which 0 is no class: it becomes void, 1 the first class.",
+    ),
+]
 Attributes = Annotated[
     Path | None,
     typer.Option(
@@ -94,6 +102,7 @@ def dataset_of(
     input_palette: str | None,
     target_palette: str | None,
     *,
+    reduce_zero_label: bool = False,
     attributes: Path | None = None,
     limit: int | None = None,
     default_kinds: tuple[Kind, Kind] = (Photo(), Photo()),
@@ -113,10 +122,10 @@ def dataset_of(
             "give the pairs of images once: --side-by-side, or --inputs with --targets, or "
             "--camvid, or --cityscapes"
         )
-    if (camvid or cityscapes) and (input_palette or target_palette):
+    if (camvid or cityscapes) and (input_palette or target_palette or reduce_zero_label):
         raise DatasetError(
-            "CamVid and Cityscapes have their own palettes; leave out --input-palette and "
-            "--target-palette"
+            "CamVid and Cityscapes have their own palettes; leave out --input-palette, "
+            "--target-palette and --reduce-zero-label"
         )
     input_kind, target_kind = (
         default if palette is None else Labels(palette)
@@ -127,13 +136,19 @@ def dataset_of(
         dataset = folders.SideBySide(
             side_by_side,
             input_half,
+            reduce_zero_label=reduce_zero_label,
             input_kind=input_kind,
             target_kind=target_kind,
             attributes=attributes,
         )
     elif inputs is not None and targets is not None:
         dataset = folders.PairedFolders(
-            inputs, targets, input_kind=input_kind, target_kind=target_kind, attributes=attributes
+            inputs,
+            targets,
+            reduce_zero_label=reduce_zero_label,
+            input_kind=input_kind,
+            target_kind=target_kind,
+            attributes=attributes,
         )
     elif camvid is not None:
         dataset = CamVid(camvid, split, attributes=attributes)

@@ -37,6 +37,7 @@ def figures(
     split: dataset_options.Split = "val",
     input_palette: dataset_options.InputPalette = None,
     target_palette: dataset_options.TargetPalette = None,
+    reduce_zero_label: dataset_options.ReduceZeroLabel = False,
     figure: Annotated[
         list[str] | None,
         typer.Option(
@@ -124,6 +125,7 @@ def figures(
             split,
             input_palette,
             target_palette,
+            reduce_zero_label=reduce_zero_label,
             default_kinds=(opened.input_kind, opened.target_kind),
         )
         folder = output or options.beside(bank, "figures")

@@ -157,6 +157,19 @@ class Dataset(ABC):
         }
         return smaller
 
+    def swapped(self: _Self) -> _Self | None:
+        """The same files with inputs and targets exchanged; None where that makes no sense."""
+        return None
+
+    def of_kinds(
+        self: _Self, *, input_kind: Kind | None = None, target_kind: Kind | None = None
+    ) -> _Self:
+        """The same files, taken for other kinds of pictures; default: as they are."""
+        other = copy.copy(self)
+        other._input_kind = self._input_kind if input_kind is None else _kind(input_kind)
+        other._target_kind = self._target_kind if target_kind is None else _kind(target_kind)
+        return other
+
     @abstractmethod
     def read(self, name: str) -> Pair:
         """Read the pair of a name, as `dataset[i]` does.

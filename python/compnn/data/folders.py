@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Literal
 from compnn.data.dataset import Dataset, Pair, natural_key
 from compnn.errors import DatasetError
 from compnn.images.files import IMAGE_EXTENSIONS, StoredImage
-from compnn.images.kinds import Kind
+from compnn.images.kinds import Kind, Labels
 
 
 class PairedFolders(Dataset):
@@ -20,13 +21,15 @@ class PairedFolders(Dataset):
     ----------
     inputs, targets
         The two folders.
+    reduce_zero_label
+        Targets are label maps in which 0 is no class: it becomes void, and k the label k - 1.
     input_kind, target_kind, attributes
         As in `Dataset`.
 
     Raises
     ------
     DatasetError
-        If a folder is missing or empty, or an image has no partner.
+        If a folder is missing or empty, an image has no partner, or is its own.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class PairedFolders(Dataset):
         inputs: str | Path,
         targets: str | Path,
         *,
+        reduce_zero_label: bool = False,
         input_kind: Kind | None = None,
         target_kind: Kind | None = None,
         attributes: str | Path | Mapping[str, Mapping[str, str]] | None = None,
@@ -48,18 +52,34 @@ class PairedFolders(Dataset):
                 f"{', '.join(lonely[:3])}{more} without a partner of the same name in the other "
                 f"folder ({inputs}, {targets}); add or remove files until both match"
             )
+        same = next((p for s, p in self._inputs.items() if p.samefile(self._targets[s])), None)
+        if same is not None:
+            raise DatasetError(
+                f"{same} is input and target of its pair: nothing would be explained. Give the "
+                f"folder of the targets; where a file holds both side by side, give it once"
+            )
+        self._reduce_zero_label = reduce_zero_label
         super().__init__(
             self._inputs,
             input_kind=input_kind,
             target_kind=target_kind,
             attributes=attributes,
         )
+        if reduce_zero_label:
+            reduced_ids(self.target_kind)
+
+    def swapped(self) -> PairedFolders:
+        """As `Dataset.swapped`."""
+        other = copy.copy(self)
+        other._inputs, other._targets = self._targets, self._inputs
+        return other
 
     def read(self, name: str) -> Pair:
         """As `Dataset.read`."""
         given = StoredImage.read(self._inputs[name])
         wanted = StoredImage.read(self._targets[name])
-        return Pair(name, self.input_kind.input_of(given), self.target_kind.target_of(wanted))
+        ids = reduced_ids(self.target_kind) if self._reduce_zero_label else None
+        return Pair(name, self.input_kind.input_of(given), self.target_kind.target_of(wanted, ids))
 
 
 class SideBySide(Dataset):
@@ -71,6 +91,8 @@ class SideBySide(Dataset):
         Folder of the images; a pair is named after its file's stem.
     input
         The half that is the input: "left" or "right".
+    reduce_zero_label
+        As in `PairedFolders`.
     input_kind, target_kind, attributes
         As in `Dataset`.
 
@@ -85,6 +107,7 @@ class SideBySide(Dataset):
         folder: str | Path,
         input: Literal["left", "right"] = "left",
         *,
+        reduce_zero_label: bool = False,
         input_kind: Kind | None = None,
         target_kind: Kind | None = None,
         attributes: str | Path | Mapping[str, Mapping[str, str]] | None = None,
@@ -93,18 +116,44 @@ class SideBySide(Dataset):
             raise DatasetError(f'the input is the "left" or the "right" half, not {input!r}')
         self._files = list_images(Path(folder))
         self._input_is_left = input == "left"
+        self._reduce_zero_label = reduce_zero_label
         super().__init__(
             self._files,
             input_kind=input_kind,
             target_kind=target_kind,
             attributes=attributes,
         )
+        if reduce_zero_label:
+            reduced_ids(self.target_kind)
+
+    def swapped(self) -> SideBySide:
+        """As `Dataset.swapped`."""
+        other = copy.copy(self)
+        other._input_is_left = not self._input_is_left
+        return other
 
     def read(self, name: str) -> Pair:
         """As `Dataset.read`."""
         left, right = StoredImage.read(self._files[name]).halves()
         given, wanted = (left, right) if self._input_is_left else (right, left)
-        return Pair(name, self.input_kind.input_of(given), self.target_kind.target_of(wanted))
+        ids = reduced_ids(self.target_kind) if self._reduce_zero_label else None
+        return Pair(name, self.input_kind.input_of(given), self.target_kind.target_of(wanted, ids))
+
+
+def reduced_ids(kind: Kind) -> dict[int, int]:
+    """The label of each index of files in which 0 is no class.
+
+    Raises
+    ------
+    DatasetError
+        If they are no label maps, or their palette has no void for it.
+    """
+    if not isinstance(kind, Labels) or kind.palette.void is None:
+        raise DatasetError(
+            f"targets are {kind.describe()}: where 0 is to be no class, give label maps, and a "
+            f"palette that has a void class"
+        )
+    return {label + 1: label for label in range(len(kind.palette))}
 
 
 def list_images(folder: Path) -> dict[str, Path]:

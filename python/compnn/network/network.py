@@ -132,6 +132,9 @@ class Network(Protocol):
     def with_threads(self: _Self, num_threads: int) -> _Self:
         """The same network, whose runs take another number of threads."""
 
+    def with_preprocessing(self: _Self, preprocessing: Preprocessing) -> _Self:
+        """The same network, that is given images otherwise; their size stays."""
+
     def layer(self, name: str, size: Size | None = None) -> Layer:
         """Any tap with its geometry, for images of `size` (height, width).
 

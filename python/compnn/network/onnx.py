@@ -284,6 +284,19 @@ class OnnxNetwork:
         other.__dict__ |= self.__dict__ | {"_sessions": self._sessions.with_threads(num_threads)}
         return other
 
+    def with_preprocessing(self, preprocessing: Preprocessing) -> OnnxNetwork:
+        """As `Network.with_preprocessing`.
+
+        Raises
+        ------
+        NetworkError
+            When it does not fit the network's channels.
+        """
+        preprocessing.scaling(self.input_channels)
+        other = object.__new__(type(self))
+        other.__dict__ |= self.__dict__ | {"preprocessing": preprocessing}
+        return other
+
     def layer(self, name: str, size: Size | None = None) -> Layer:
         """The tap `name` with its geometry, for images of `size`, which may be free.
 

@@ -191,6 +191,13 @@ class TorchNetwork:
         other.__dict__ |= self.__dict__ | {"num_threads": num_threads}
         return other
 
+    def with_preprocessing(self, preprocessing: Preprocessing) -> TorchNetwork:
+        """As `Network.with_preprocessing`."""
+        preprocessing.scaling(self.input_channels)
+        other = object.__new__(type(self))
+        other.__dict__ |= self.__dict__ | {"preprocessing": preprocessing}
+        return other
+
     def identity(self) -> Identity:
         """Which network it is: a hash of structure, weights and buffers as they are now."""
         digest = hashlib.sha256(f"{type(self.module).__qualname__}\n{self.module!r}".encode())
