@@ -80,7 +80,7 @@ def test_what_has_no_evidence_is_hatched_and_counted(kind: Kind, how: Compositio
         no_evidence(explanation.field, explanation.layer.paints, how), nothing
     )
     rows, cols = np.nonzero(nothing)
-    hatching = np.where((rows + cols) % 8 < 2, 96, 128)[:, np.newaxis].repeat(3, axis=1)
+    hatching = np.where((rows + cols) % 4 == 0, 96, 160)[:, np.newaxis].repeat(3, axis=1)
     for picture in (explanation.painted_output, explanation.input):
         np.testing.assert_array_equal(picture[nothing], hatching)
     known = ~nothing
