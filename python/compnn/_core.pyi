@@ -111,8 +111,8 @@ def exhaustive_search(
     similarity), each (matches, H - h + 1, W - w + 1), best first; equal similarities in the order
     of image, row, column. `progress` is called on the calling thread, about ten times a second,
     with the finished fraction in [0, 1]; what it raises ends the search. num_threads = -1 takes all
-    processors. Raises ValueError for arguments that do not fit, and where all candidates together
-    have fewer hyperpatches than `matches`.
+    processors. Where there are fewer than `matches`, image, row and column of the rest are -1, and
+    the similarity is 0. Raises ValueError for arguments that do not fit.
     """
 
 def hyperpatch_match(

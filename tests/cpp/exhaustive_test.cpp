@@ -255,7 +255,7 @@ TEST(wrong_queries_are_refused) {
   expect([](TestQuery& q) { q.candidates = {1, 0}; }, "ascend");
   expect([](TestQuery& q) { q.candidates = {1, 1}; }, "ascend");
   expect([](TestQuery& q) { q.matches = 0; }, "matches must be at least 1, not 0");
-  expect([](TestQuery& q) { q.matches = 25; }, "24 hyperpatches of 2x2 cells");
+  expect([](TestQuery& q) { q.matches = -1; }, "matches must be at least 1, not -1");
   expect([](TestQuery& q) { q.num_threads = 0; }, "num_threads");
   const TestCells large = TestCells::random({1, 5, 9, 3}, Precision::kFloat32, 24);
   expect(

@@ -194,7 +194,7 @@ Field exhaustive_search(const CellBank& bank, const Request& request, const Moni
     fields.push_back(search_basis(bank, queries[i], pool, part));
     done += share;
   }
-  if (fields.size() == 1) return std::move(fields.front());
+  if (fields.size() == 1) return widened(std::move(fields.front()), request.matches);
   return merged(fields, request.matches);
 }
 

@@ -320,7 +320,7 @@ Field hyperpatch_match(const CellBank& bank, const Request& request,
   for (std::size_t i = 0; i < queries.size(); ++i) {
     prepared.push_back({queries[i], numbers[i], subspaces[i]});
   }
-  return hyperpatch_match(bank, prepared, options, pool, monitor);
+  return widened(hyperpatch_match(bank, prepared, options, pool, monitor), request.matches);
 }
 
 Field hyperpatch_match(const CellBank& bank, const std::vector<PreparedQuery>& queries,

@@ -46,8 +46,7 @@ std::vector<Query> Request::in_bases(const CellBank& bank) const {
     all += here;
   }
   need(all >= 1, "a hyperpatch of " + hyperpatch_shape + " fits none of the candidates");
-  need(matches <= all, text(matches) + " matches were asked for, the candidates have " + text(all) +
-                           " hyperpatches of " + hyperpatch_shape);
+  for (Query& one : queries) one.matches = static_cast<int>(std::min<Index>(matches, all));
   const auto is_unused = [](const Query& one) { return one.candidates.empty(); };
   queries.erase(std::remove_if(queries.begin(), queries.end(), is_unused), queries.end());
   return queries;
@@ -71,6 +70,18 @@ QueryNumbers::QueryNumbers(const Query& query, ThreadPool& pool, Progress& progr
         cells_.widen(kernels(), row, 0, cells_.cols, copies_.data() + cells_.offset(row, 0));
       },
       progress);
+}
+
+Field widened(Field field, int matches) {
+  if (field.matches == matches) return field;
+  Field wide(field.rows, field.cols, matches);
+  std::fill(wide.best.begin(), wide.best.end(), kNoMatch);
+  for (Index row = 0; row < field.rows; ++row) {
+    for (Index col = 0; col < field.cols; ++col) {
+      std::copy_n(field.at(row, col), field.matches, wide.at(row, col));
+    }
+  }
+  return wide;
 }
 
 void scale_by_query_norms(Field& field, const Query& query) {

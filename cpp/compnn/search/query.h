@@ -26,7 +26,7 @@ struct Query : QueryCells {
   // once.
   std::vector<std::int32_t> candidates;
   HyperpatchSize hyperpatch;
-  int matches = 1;  // best matches kept for each hyperpatch
+  int matches = 1;  // best matches kept for each hyperpatch, no more than all candidates have
 };
 
 // What a search is asked.
@@ -34,7 +34,7 @@ struct Request {
   std::vector<QueryCells> query;         // in each basis of the bank
   std::vector<std::int32_t> candidates;  // ascending, each once
   HyperpatchSize hyperpatch;
-  int matches = 1;
+  int matches = 1;       // may be more than there are
   int num_threads = -1;  // -1: all processors
 
   // The queries in those bases that candidates are of. Candidates that are too small for a
@@ -59,6 +59,9 @@ class QueryNumbers {
   AlignedVector<float> copies_;
   const float* numbers_;
 };
+
+// The field with `matches` for each hyperpatch, at least as many as it has: the further are none.
+Field widened(Field field, int matches);
 
 // HyperPatch-Match leaves out the factor 1 / norm of the query's hyperpatch, which does not change
 // what is best; this puts it in, and keeps rounding from leaving [-1, 1].

@@ -20,7 +20,8 @@ def print_scores(
 ) -> None:
     """Print a row of scores for each layer, with its first source, and what the columns mean."""
     first = next(iter(scores.values()))
-    columns = ["layer", "patch", "similarity", "input"]
+    has_gaps = any(found.output_no_evidence > 0 for found in scores.values())
+    columns = ["layer", "patch", "similarity", *["no evidence"] * has_gaps, "input"]
     columns += ["output"] * (first.output_to_network is not None)
     columns += ["to target"] * (first.output_to_target is not None)
     rows = []
@@ -32,11 +33,16 @@ def print_scores(
                 name,
                 explanation.layer.patch_text,
                 f"{found.similarity:.4f}",
+                *[f"{found.output_no_evidence:.1%}"] * has_gaps,
                 *(str(one) for one in compared if one is not None),
                 f"{sources[0].name} {sources[0].share:.0%}" if sources else "none",
             ]
         )
     console.print_table(title, [*columns, "first source"], rows)
+    if has_gaps:
+        console.say(
+            "no evidence: share of the output's pixels that have no match; hatched in pictures"
+        )
     console.say(
         f"input: {MEASURES[first.input.measure]} of the input reconstruction against the query"
     )

@@ -221,6 +221,25 @@ def compose(
     )
 
 
+def no_evidence(field: Field, own: Placement, how: Composition) -> npt.NDArray[np.bool_]:
+    """bool (height, width): the pixels of the picture to which no match gives anything.
+
+    Parameters
+    ----------
+    field, own, how
+        As in `compose`.
+    """
+    if how == "copy":
+        rows, cols = own.owners()
+        alone: npt.NDArray[np.bool_] = (~field.matched[0]).take(rows, axis=0).take(cols, axis=1)
+        return alone
+    nothing = ~field.matched.any(axis=0)
+    found = np.ones(own.size, np.bool_)
+    for where, givers, _ in _covered(own):
+        found[where] &= nothing.take(givers[0], axis=0).take(givers[1], axis=1)
+    return found
+
+
 def check_composition(how: str) -> None:
     """Refuse what is no `Composition`.
 
@@ -243,6 +262,17 @@ def _windows(
     rectangle of the image that they fill: at the border not every cell is the (a, b) of one.
     """
     given = [_Given(field, own, sources, pictures, match) for match in range(field.matches)]
+    for where, givers, pixels in _covered(own):
+        for each in given:
+            yield where, each.to(givers, pixels)
+
+
+def _covered(
+    own: Placement,
+) -> Iterator[tuple[Rectangle, tuple[_Ints, _Ints], tuple[_Ints, _Ints]]]:
+    """For each cell (a, b) of a hyperpatch the pixels that it covers: as a rectangle, the rows and
+    the columns of the hyperpatches whose cell it is, and those of the pixels.
+    """
     cells = own.cells_of_pixels()
     for offset in np.ndindex(own.hyperpatch):
         givers, pixels = [], []
@@ -254,5 +284,4 @@ def _windows(
         if not (len(pixels[0]) and len(pixels[1])):
             continue
         where = slice(pixels[0][0], pixels[0][-1] + 1), slice(pixels[1][0], pixels[1][-1] + 1)
-        for each in given:
-            yield where, each.to((givers[0], givers[1]), (pixels[0], pixels[1]))
+        yield where, (givers[0], givers[1]), (pixels[0], pixels[1])

@@ -20,6 +20,7 @@ from compnn.explanation.composition import (
     Provenance,
     check_composition,
     compose,
+    no_evidence,
     provenance,
 )
 from compnn.explanation.saved import (
@@ -212,6 +213,24 @@ class Explanation(Shown):
         """The output reconstruction, from training targets: of their kind."""
         return self._composed(_paints, self.images.targets, self.target_kind)
 
+    @cached_property
+    def no_evidence(self) -> npt.NDArray[np.bool_]:
+        """Pixels of the output reconstruction without any match: bool, at the output's size."""
+        return no_evidence(self.field, self.layer.paints, self.composition)
+
+    @cached_property
+    def input_no_evidence(self) -> npt.NDArray[np.bool_]:
+        """Pixels of the input reconstruction without any match: bool (H, W)."""
+        return no_evidence(self.field, self.layer.looks, self.composition)
+
+    @property
+    def painted_output(self) -> npt.NDArray[np.uint8]:
+        """The output reconstruction as it is shown: RGB, hatched where there is no evidence."""
+        painted = self.target_kind.paint(self.output)
+        if painted is self.output or not self.no_evidence.any():
+            return painted
+        return self.target_kind.unmatched(painted, self.no_evidence)
+
     def _provenance(self, side: _Side, pictures: Pictures) -> Provenance:
         return provenance(self.field, side(self.layer), self._placements(side), pictures)
 
@@ -306,6 +325,7 @@ class Explanation(Shown):
             name: self.target_kind.paint(picture) if name in _OF_TARGETS else picture
             for name, picture in pictures.items()
         }
+        painted["output"] = self.painted_output
         known = set(np.unique(self.field.image).tolist()) - {-1}
         known.update(each.index for each in self.candidates[:1] if each.similarity is not None)
         with replacing_folder(folder, _DOCUMENT, _FILES) as new:

@@ -19,6 +19,9 @@ class Scores:
     ----------
     similarity
         Mean cosine similarity of the best matches, in [-1, 1].
+    input_no_evidence, output_no_evidence
+        Shares of the reconstructions' pixels that have no match, in [0, 1]: nothing is shown there.
+        Labels are wrong there, photos are compared as they are shown, values are left out.
     input
         Input reconstruction against the query.
     output_to_network
@@ -28,6 +31,8 @@ class Scores:
     """
 
     similarity: float
+    input_no_evidence: float
+    output_no_evidence: float
     input: Score
     output_to_network: Score | None
     output_to_target: Score | None
@@ -62,10 +67,13 @@ def score(explanation: Explanation, target: Picture | None = None) -> Scores:
         )
     kind = explanation.target_kind
     network, output = explanation.network_output, explanation.output
+    no_input, no_output = explanation.input_no_evidence, explanation.no_evidence
     return Scores(
         explanation.field.mean_similarity,
-        explanation.input_kind.compare(explanation.query, explanation.input),
-        None if network is None else kind.compare(network, output),
-        None if target is None else kind.compare(target, output),
+        float(no_input.mean()),
+        float(no_output.mean()),
+        explanation.input_kind.compare(explanation.query, explanation.input, no_input),
+        None if network is None else kind.compare(network, output, no_output),
+        None if target is None else kind.compare(target, output, no_output),
         None if target is None or network is None else kind.compare(target, network),
     )

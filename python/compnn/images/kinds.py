@@ -147,13 +147,15 @@ class Kind(ABC):
         """
 
     def unmatched(self, picture: Picture, where: npt.NDArray[np.bool_]) -> Picture:
-        """The picture with nothing shown where (H, W) `where` says so: grey, NaN, or void.
+        """The picture with nothing shown where (H, W) `where` says so.
 
-        Label maps of a palette without void get 255 there.
+        RGB, also of label maps and values, is grey under diagonal lines there; values are NaN,
+        label maps void, or 255 where the palette has none.
         """
-        nothing: float = 128 if picture.ndim == 3 else self._nothing
         shown: Picture = picture.copy()
-        shown[where] = nothing
+        if shown.ndim == 3:
+            return _hatched(shown, where)
+        shown[where] = self._nothing
         return shown
 
     @property
@@ -162,8 +164,13 @@ class Kind(ABC):
         return math.nan
 
     @abstractmethod
-    def compare(self, truth: Picture, other: Picture) -> Score:
+    def compare(
+        self, truth: Picture, other: Picture, nothing: npt.NDArray[np.bool_] | None = None
+    ) -> Score:
         """How near a picture is to the truth.
+
+        Where (H, W) `nothing` says so the picture is `unmatched`, which painted label maps do not
+        tell: there labels are wrong.
 
         Raises
         ------
@@ -219,8 +226,10 @@ class Photo(Kind):
         """The mean, rounded."""
         return _mean(self, size, pasted)
 
-    def compare(self, truth: Picture, other: Picture) -> Score:
-        """As `Kind.compare`, by PSNR."""
+    def compare(
+        self, truth: Picture, other: Picture, nothing: npt.NDArray[np.bool_] | None = None
+    ) -> Score:
+        """As `Kind.compare`, by PSNR of the whole picture."""
         return Score("psnr", psnr(truth, other))
 
     def comparison(self) -> Comparison:
@@ -347,9 +356,13 @@ class Labels(Kind):
         winner[nothing] = 0
         return self.unmatched(winner if copied.ndim == 2 else self.paint(winner), nothing)
 
-    def compare(self, truth: Picture, other: Picture) -> Score:
+    def compare(
+        self, truth: Picture, other: Picture, nothing: npt.NDArray[np.bool_] | None = None
+    ) -> Score:
         """As `Kind.compare`, by pixel accuracy; pixels that are truly void are not counted."""
         labels = self.labels(truth), self.labels(other)
+        if nothing is not None and labels[0].shape == labels[1].shape:
+            labels = labels[0], self.unmatched(labels[1], nothing)
         return Score("accuracy", pixel_accuracy(*labels, self.palette.void))
 
     def comparison(self) -> Comparison:
@@ -440,8 +453,13 @@ class Values(Kind):
         """The mean; inputs, which are RGB, stay so."""
         return _mean(self, size, pasted)
 
-    def compare(self, truth: Picture, other: Picture) -> Score:
-        """As `Kind.compare`, by the root of the mean squared error; inputs, RGB, by PSNR."""
+    def compare(
+        self, truth: Picture, other: Picture, nothing: npt.NDArray[np.bool_] | None = None
+    ) -> Score:
+        """As `Kind.compare`, by the root of the mean squared error; inputs, RGB, by PSNR.
+
+        What is not known, NaN, is left out of the error.
+        """
         if truth.ndim == 3:
             return Score("psnr", psnr(truth, other))
         return Score("rmse", rmse(truth, other), self.unit)
@@ -494,7 +512,8 @@ def kind_from_json(document: Mapping[str, object]) -> Kind:
 def _hatched(painted: npt.NDArray[np.uint8], where: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
     """A painted picture (H, W, 3), grey under diagonal lines where there is nothing to show."""
     rows, cols = np.nonzero(where)
-    painted[rows, cols] = np.where((rows + cols) % 8 < 2, 96, 128)[:, np.newaxis]
+    # Close lines, so that patches of few pixels have some; no grey is CamVid's sky, 128.
+    painted[rows, cols] = np.where((rows + cols) % 4 == 0, 96, 160)[:, np.newaxis]
     return painted
 
 

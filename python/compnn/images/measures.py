@@ -314,8 +314,13 @@ class Comparison(ABC):
     measures: tuple[str, ...]
 
     @abstractmethod
-    def observe(self, truth: npt.NDArray[Any], other: npt.NDArray[Any]) -> Observation:
-        """Compare two pictures."""
+    def observe(
+        self,
+        truth: npt.NDArray[Any],
+        other: npt.NDArray[Any],
+        nothing: npt.NDArray[np.bool_] | None = None,
+    ) -> Observation:
+        """Compare two pictures; `nothing` as in `Kind.compare`."""
 
     @abstractmethod
     def summarise(self, observations: Sequence[Observation]) -> dict[str, float]:
@@ -334,12 +339,20 @@ class LabelComparison(Comparison):
     def __init__(self, palette: Palette) -> None:
         self._palette = palette
 
-    def observe(self, truth: npt.NDArray[Any], other: npt.NDArray[Any]) -> Observation:
+    def observe(
+        self,
+        truth: npt.NDArray[Any],
+        other: npt.NDArray[Any],
+        nothing: npt.NDArray[np.bool_] | None = None,
+    ) -> Observation:
         """Count the pixels of each pair of classes: C x (C + 1) numbers, the last column void."""
         palette = self._palette
         # Where nothing is shown a palette without void has 255, see `Kind.unmatched`.
         void = 255 if palette.void is None and len(palette) < 256 else palette.void
-        counts = confusion_with_void(self._labels(truth), self._labels(other), len(palette), void)
+        labels = self._labels(other)
+        if nothing is not None and void is not None:
+            labels = np.where(nothing, np.uint8(void), labels)
+        counts = confusion_with_void(self._labels(truth), labels, len(palette), void)
         observation: Observation = counts.ravel().tolist()
         return observation
 
@@ -360,7 +373,12 @@ class PhotoComparison(Comparison):
 
     measures = ("psnr", "ssim")
 
-    def observe(self, truth: npt.NDArray[Any], other: npt.NDArray[Any]) -> Observation:
+    def observe(
+        self,
+        truth: npt.NDArray[Any],
+        other: npt.NDArray[Any],
+        nothing: npt.NDArray[np.bool_] | None = None,
+    ) -> Observation:
         """PSNR in dB and SSIM of two photos (H, W, 3)."""
         return [psnr(truth, other), ssim(truth, other)]
 
@@ -374,7 +392,12 @@ class ValueComparison(Comparison):
 
     measures = ("rmse", "mae")
 
-    def observe(self, truth: npt.NDArray[Any], other: npt.NDArray[Any]) -> Observation:
+    def observe(
+        self,
+        truth: npt.NDArray[Any],
+        other: npt.NDArray[Any],
+        nothing: npt.NDArray[np.bool_] | None = None,
+    ) -> Observation:
         """Root of the mean squared error, and mean absolute error, of values (H, W)."""
         return [rmse(truth, other), mae(truth, other)]
 

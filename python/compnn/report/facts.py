@@ -64,6 +64,9 @@ def score_words(score: Score) -> str:
 def caption_lines(scores: Scores) -> list[str]:
     """What stands under a layer's reconstructions."""
     lines = [f"similarity {scores.similarity:.3f}", f"input {score_words(scores.input)}"]
+    share = max(scores.input_no_evidence, scores.output_no_evidence)
+    if share > 0:
+        lines.insert(1, f"no evidence {share:.1%}")
     if scores.output is not None:
         lines.append(f"output {score_words(scores.output)}")
     return lines

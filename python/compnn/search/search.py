@@ -34,7 +34,7 @@ class Exhaustive:
     Attributes
     ----------
     matches
-        Number K of matches kept for each hyperpatch.
+        Number K of matches kept for each hyperpatch; those that there are not are none.
 
     Raises
     ------
@@ -86,8 +86,7 @@ class Exhaustive:
         Raises
         ------
         SearchError
-            When there are no candidates or fewer hyperpatches in them than `matches`, or shapes
-            do not fit.
+            When there are no candidates, or shapes do not fit.
         """
         try:
             return Field(

@@ -100,11 +100,14 @@ class Matching(Shown):
 
         Infinite where one of the two has no match.
         """
-        at = self.forward.row[0], self.forward.col[0]
-        rows, cols = np.indices(self.layer.grid)
-        returned = self.backward.row[0][at] - rows, self.backward.col[0][at] - cols
-        matched = (self.forward.image[0] >= 0) & (self.backward.image[0][at] >= 0)
-        return np.where(matched, np.hypot(*returned), np.inf).astype(np.float32)
+        exists = self.forward.matched[0]
+        at = self.forward.row[0][exists], self.forward.col[0][exists]
+        rows, cols = np.nonzero(exists)
+        back = self.backward
+        returned = np.hypot(back.row[0][at] - rows, back.col[0][at] - cols)
+        cycle = np.full(exists.shape, np.inf, np.float32)
+        cycle[exists] = np.where(back.matched[0][at], returned, np.inf)
+        return cycle
 
     def cycle_consistency(self, tolerance: float = 1.0) -> float:
         """Share, in [0, 1], of the hyperpatches of A that return to within `tolerance` cells."""
@@ -135,10 +138,12 @@ class Matching(Shown):
 
         Void, or 255 without a void, where there is no match.
         """
-        matched = self.classes_b[self.forward.row[0], self.forward.col[0]]
+        exists = self.forward.matched[0]
         void = None if self.palette is None else self.palette.void
         nothing = np.uint8(255 if void is None else void)
-        classes: npt.NDArray[np.uint8] = np.where(self.forward.image[0] >= 0, matched, nothing)
+        classes = np.full(exists.shape, nothing, np.uint8)
+        at = self.forward.row[0][exists], self.forward.col[0][exists]
+        classes[exists] = self.classes_b[at]
         return classes
 
     def class_counts(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -28,9 +28,11 @@ def test_json_has_no_nan() -> None:
     void = np.full((2, 2), 9, np.uint8)
     empty = Labels(VOID).compare(void, void)
     assert math.isnan(empty.value)
-    document = Scores(0.5, Score("psnr", 20.0), empty, None, None).to_json()
+    document = Scores(0.5, 0.0, 0.0, Score("psnr", 20.0), empty, None, None).to_json()
     assert json.loads(json.dumps(document, allow_nan=False)) == {
         "similarity": 0.5,
+        "input_no_evidence": 0.0,
+        "output_no_evidence": 0.0,
         "input": {"measure": "psnr", "value": 20.0, "unit": ""},
         "output_to_network": {"measure": "accuracy", "value": None, "unit": ""},
         "output_to_target": None,

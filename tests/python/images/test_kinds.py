@@ -347,7 +347,7 @@ def test_documents_of_no_kind_are_refused(document: dict[str, Any]) -> None:
 def test_what_is_not_known_is_not_shown() -> None:
     where = np.array([[True, False], [False, False]])
     photo = Photo().unmatched(np.zeros((2, 2, 3), np.uint8), where)
-    assert photo[..., 0].tolist() == [[128, 0], [0, 0]]
+    assert photo[..., 0].tolist() == [[96, 0], [0, 0]]
     labels = np.ones((2, 2), np.uint8)
     assert Labels("camvid").unmatched(labels, where).tolist() == [[11, 1], [1, 1]]
     assert Labels("facades").unmatched(labels, where).tolist() == [[255, 1], [1, 1]]

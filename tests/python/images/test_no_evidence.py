@@ -27,7 +27,7 @@ def test_void_that_a_palette_lacks_is_hatched() -> None:
     truth = np.full((8, 16), 2, np.uint8)
     painted = kind.paint(kind.unmatched(truth, HALF))
     np.testing.assert_array_equal(painted[4:], kind.paint(truth)[4:])
-    assert set(np.unique(painted[:4])) == {96, 128}
+    assert set(np.unique(painted[:4])) == {96, 160}
 
 
 def test_other_labels_that_a_palette_lacks_are_still_errors() -> None:
@@ -45,4 +45,4 @@ def test_values_without_evidence_are_left_out_and_hatched() -> None:
     assert np.isnan(kind.compare(truth, kind.unmatched(truth, np.ones_like(HALF))).value)
     painted = kind.paint(shown)
     np.testing.assert_array_equal(painted[4:], kind.paint(truth + 1)[4:])
-    assert set(np.unique(painted[:4])) == {96, 128}
+    assert set(np.unique(painted[:4])) == {96, 160}

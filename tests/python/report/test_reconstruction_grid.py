@@ -32,7 +32,9 @@ def rows_of(
             each.__dict__["output"] = np.full((*size, 3), shade, np.uint8)
             explanations.append(each)
         number = Score("psnr", 20.0)
-        scores = Scores(0.9, number, number, number if target else None, number if target else None)
+        scores = Scores(
+            0.9, 0, 0, number, number, number if target else None, number if target else None
+        )
         truth = np.full((*size, 3), 70, np.uint8) if target else None
         found.append(GridRow(f"query {query}", explanations, [scores] * count, truth))
     return found

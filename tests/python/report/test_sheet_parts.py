@@ -18,6 +18,13 @@ FACADES = Palette.named("facades")
 STYLE = Style(20)
 
 
+def test_the_hatching_is_explained() -> None:
+    width = 600
+    (hatching,) = legends(Photo(), Photo(), width, 16, hatched=True)
+    assert hatching.shape[1] == width
+    assert (hatching == 96).all(axis=2).any()
+
+
 def test_classes_of_a_label_map_have_different_shades() -> None:
     labels = np.arange(12, dtype=np.uint8)[None]
     of_labels = shades(labels, Labels(FACADES))
@@ -67,10 +74,10 @@ def test_what_cannot_be_shown_is_drawn_as_an_escape(name: str, meant: str) -> No
 
 def test_there_is_one_legend_for_one_kind_and_none_for_photos() -> None:
     facades, camvid = Labels(FACADES), Labels("camvid")
-    assert legends(Photo(), Photo(), 600, 16) == []
-    assert len(legends(facades, Photo(), 600, 16)) == 1
-    assert len(legends(facades, camvid, 600, 16)) == 2
-    (one,) = legends(facades, facades, 600, 16)
+    assert legends(Photo(), Photo(), 600, 16, hatched=False) == []
+    assert len(legends(facades, Photo(), 600, 16, hatched=False)) == 1
+    assert len(legends(facades, camvid, 600, 16, hatched=False)) == 2
+    (one,) = legends(facades, facades, 600, 16, hatched=False)
     assert one.shape[1] == 600
     for colour in FACADES.colours:
         assert (one == colour).all(axis=2).sum() >= 16 * 16
@@ -78,7 +85,7 @@ def test_there_is_one_legend_for_one_kind_and_none_for_photos() -> None:
 
 @pytest.mark.parametrize("width", [600, 60, 5])
 def test_the_scale_of_values_runs_from_black_to_white(width: int) -> None:
-    (scale,) = legends(Photo(), Values("m", (-2, 80)), width, 16)
+    (scale,) = legends(Photo(), Values("m", (-2, 80)), width, 16, hatched=False)
     assert scale.shape[1] == width
     if width == 600:
         row = scale[round(1.6 * 16) + 8]

@@ -154,7 +154,6 @@ def test_images_are_arrays_paths_or_queries_and_may_be_resized(
         ({"hyperpatch": (99, 1)}, LayerError, "99x1"),
         ({"palette": "camvid"}, PaletteError, "5 classes apart.*camvid"),
         ({"palette": "no-such"}, PaletteError, "no-such"),
-        ({"search": Exhaustive(matches=999)}, SearchError, "999"),
         ({"num_threads": 0}, SearchError, "thread"),
         ({"b": np.zeros((3, 3, 3), np.uint8)}, ImageError, "3x3"),
         ({"a": "missing.png"}, ImageError, "missing.png"),

@@ -13,7 +13,7 @@ from compnn.images.kinds import Picture
 from compnn.report.facts import layer_title, patch_words
 from compnn.report.sheets.canvas import Canvas, overlaid, stacked, with_margin
 from compnn.report.sheets.grid import Grid, GridKind, equal_rows
-from compnn.report.sheets.legends import legends
+from compnn.report.sheets.legends import is_hatched, legends
 from compnn.report.sheets.pictures import inside
 from compnn.report.sheets.reconstruction_columns import ReconstructionColumn, reconstruction_columns
 from compnn.report.sheets.text import BOLD, Style
@@ -79,7 +79,11 @@ def contact_sheet(
     grid = _KIND.fit(first.layer.image_size, max(len(heads), len(rows[0])))
     legend_left = grid.legend_left(len(heads))
     explained = legends(
-        first.input_kind, first.target_kind, grid.width - legend_left, grid.detail.size
+        first.input_kind,
+        first.target_kind,
+        grid.width - legend_left,
+        grid.detail.size,
+        hatched=is_hatched(explanations),
     )
     is_beside = legend_left > grid.left
     bands = [_title_band(grid, title)] if title else []

@@ -13,7 +13,7 @@ from compnn.report.facts import layer_title, most_changed, patch_words, quantity
 from compnn.report.sheets.canvas import Canvas, overlaid, stacked, with_margin
 from compnn.report.sheets.colours import MUTED
 from compnn.report.sheets.grid import Grid, GridKind, equal_rows
-from compnn.report.sheets.legends import legends
+from compnn.report.sheets.legends import is_hatched, legends
 from compnn.report.sheets.pictures import inside
 from compnn.report.sheets.reconstruction_columns import ReconstructionColumn, reconstruction_columns
 from compnn.report.sheets.text import BOLD, Style
@@ -89,7 +89,13 @@ def _head_band(
         canvas.text(name, 0, grid.column(index), grid.name, width=grid.cell[1])
         canvas.framed(inside(picture, grid.cell), top, grid.column(index))
     first, left = control.unrestricted, grid.legend_left(len(heads))
-    explained = legends(first.input_kind, first.target_kind, grid.width - left, grid.detail.size)
+    explained = legends(
+        first.input_kind,
+        first.target_kind,
+        grid.width - left,
+        grid.detail.size,
+        hatched=is_hatched([first, *control.explanations.values()]),
+    )
     if not explained:
         return canvas.pixels
     legend = stacked(explained, grid.gap)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from compnn.errors import SearchError
 from compnn.explanation.explanation import Explanation
-from compnn.images.kinds import Kind, Picture
+from compnn.images.kinds import Photo
 from compnn.report.facts import LegendRow, layer_title, legend_rows, patch_words
 from compnn.report.sheets.canvas import Canvas, beside, labelled, stacked, with_margin
 from compnn.report.sheets.colours import INK, MUTED, OTHERS, SOURCE_COLOURS, highlight
@@ -96,7 +96,7 @@ def _answer_panel(
     pictures = {
         "input": explanation.query,
         **({} if own is None else {"network output": paint(own)}),
-        "reconstruction": paint(explanation.output),
+        "reconstruction": explanation.painted_output,
     }
     small = (width - _GAP) // 3
     small_ones = [_labelled(label, resized(each, small)) for label, each in pictures.items()]
@@ -117,7 +117,10 @@ def _large_map(
     for rank, index in enumerate(shown):
         ranks[explanation.provenance.image == index] = rank
     patch = min(explanation.layer.patch)
-    tinted, ranks = _tinted(explanation.output, explanation.target_kind, ranks, width, patch)
+    shade = shades(explanation.output, explanation.target_kind)
+    if (nothing := explanation.no_evidence).any():
+        shade = np.where(nothing, shades(explanation.painted_output, Photo()), shade)
+    tinted, ranks = _tinted(shade, ranks, width, patch)
     canvas = Canvas(*ranks.shape)
     canvas.paste(tinted, 0, 0)
     for rank, centre in badge_centres(ranks, len(shown), _BADGE + 2):
@@ -139,7 +142,7 @@ def _card(explanation: Explanation, row: LegendRow, width: int) -> npt.NDArray[n
         used = given.image == row.index
         ranks = np.full(picture.shape[:2], -1, dtype=np.int32)
         ranks[given.row[used], given.col[used]] = row.rank - 1
-        tinted.append(_tinted(picture, kind, ranks, width, patch)[0])
+        tinted.append(_tinted(shades(picture, kind), ranks, width, patch)[0])
     output, input_ = tinted
     body = beside([_labelled("output", output), _labelled("input", input_)], _GAP // 2)
     heading = Canvas(2 * _BADGE + 6, body.shape[1])
@@ -148,8 +151,7 @@ def _card(explanation: Explanation, row: LegendRow, width: int) -> npt.NDArray[n
 
 
 def _tinted(
-    image: Picture,
-    kind: Kind,
+    shade: npt.NDArray[np.uint8],
     ranks: npt.NDArray[np.int32],
     width: int,
     patch: float,
@@ -158,7 +160,7 @@ def _tinted(
     scale = width / ranks.shape[1]
     size = (width, height_at((ranks.shape[0], ranks.shape[1]), width))
     ranks = np.asarray(cv2.resize(ranks, size, interpolation=cv2.INTER_NEAREST), dtype=np.int32)
-    picture = highlight(resized(shades(image, kind), width), ranks)
+    picture = highlight(resized(shade, width), ranks)
     # Lines around patches of a few pixels would hide what is in them; there the colours must do.
     thickness = min(2, int(patch * scale) // 6)
     picture[_borders(ranks, thickness)] = INK

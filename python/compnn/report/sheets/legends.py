@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
-from compnn.images.kinds import Kind, Labels, Values
+from compnn.explanation.explanation import Explanation
+from compnn.images.kinds import Kind, Labels, Photo, Values
 from compnn.images.palette import Palette
 from compnn.report.sheets.canvas import Canvas
 from compnn.report.sheets.colours import MUTED
@@ -13,12 +16,12 @@ from compnn.report.sheets.text import BOLD, Style, text_width
 
 
 def legends(
-    input_kind: Kind, target_kind: Kind, width: int, size: int
+    input_kind: Kind, target_kind: Kind, width: int, size: int, *, hatched: bool
 ) -> list[npt.NDArray[np.uint8]]:
     """The legends of inputs and outputs, each (h, `width`, 3) uint8 RGB, in font size `size`.
 
     One if they are the same, none for photos. Inputs that are values are shown as the network sees
-    them, which has no scale.
+    them, which has no scale. With `hatched`, one more says what the hatching is.
     """
     kinds = {"input classes": input_kind, "output classes": target_kind}
     if input_kind == target_kind:
@@ -30,7 +33,27 @@ def legends(
     ]
     if isinstance(target_kind, Values):
         drawn.append(_scale("output values", target_kind, width, size))
+    if hatched:
+        drawn.append(_hatching(width, size))
     return drawn
+
+
+def is_hatched(explanations: Iterable[Explanation]) -> bool:
+    """Whether a reconstruction has pixels without evidence."""
+    return any(each.no_evidence.any() or each.input_no_evidence.any() for each in explanations)
+
+
+def _hatching(width: int, size: int) -> npt.NDArray[np.uint8]:
+    """A hatched swatch, and what it means."""
+    style, line = Style(size), round(1.6 * size)
+    canvas = Canvas(line, width)
+    swatch = np.zeros((size, 2 * size, 3), np.uint8)
+    hatched = Photo().unmatched(swatch, np.ones(swatch.shape[:2], np.bool_))
+    canvas.framed(hatched, round(0.15 * size), 1)
+    left = round(2.5 * size)
+    text = "no evidence: no training patch matches"
+    canvas.text(text, 0, left, style, width=width - left)
+    return canvas.pixels
 
 
 def _classes(heading: str, palette: Palette, width: int, size: int) -> npt.NDArray[np.uint8]:

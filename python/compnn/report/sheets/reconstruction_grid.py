@@ -88,7 +88,7 @@ def reconstruction_grid(
     blocks = equal_rows(layers, -(-len(layers) // _MOST_LAYERS_IN_ONE_BLOCK))
     grid = _KIND.fit(first.layer.image_size, len(leads[0]) + len(blocks[0]))
     bands = [_block_band(grid, rows, leads, side, block) for block in blocks]
-    bands.append(_foot(grid, rows[0], side, leads[0], note))
+    bands.append(_foot(grid, rows, side, note))
     return with_margin(stacked(bands, grid.gap), grid.margin)
 
 
@@ -132,11 +132,9 @@ def _leads(row: GridRow, side: Side, has_target: bool) -> list[_Picture]:
 
 def _reconstruction(row: GridRow, layer: int, side: Side) -> _Picture:
     explanation, scores = row.explanations[layer], row.scores[layer]
-    if side == "input":
-        pixels = explanation.input
-    else:
-        pixels = explanation.target_kind.paint(explanation.output)
+    pixels = explanation.input if side == "input" else explanation.painted_output
     measured = _measured(scores, side)
+    share = _share(scores, side)
     return _Picture(
         layer_title(explanation.layer),
         patch_words(explanation.layer),
@@ -144,8 +142,13 @@ def _reconstruction(row: GridRow, layer: int, side: Side) -> _Picture:
         (
             f"similarity {scores.similarity:.3f}",
             *(() if measured is None else (_words(measured),)),
+            *((f"no evidence {share:.1%}",) if share else ()),
         ),
     )
+
+
+def _share(scores: Scores, side: Side) -> float:
+    return scores.input_no_evidence if side == "input" else scores.output_no_evidence
 
 
 def _measured(scores: Scores, side: Side) -> Score | None:
@@ -165,7 +168,9 @@ def _block_band(
 ) -> npt.NDArray[np.uint8]:
     """The columns of some layers, with their titles above and all rows below them."""
     head = grid.name.line_height + grid.detail.line_height + grid.gap // 2
-    row_height = grid.cell[0] + grid.gap // 3 + 2 * grid.detail.line_height + grid.gap
+    has_gaps = any(_share(scores, side) for row in rows for scores in row.scores)
+    lines = 2 + has_gaps
+    row_height = grid.cell[0] + grid.gap // 3 + lines * grid.detail.line_height + grid.gap
     canvas = Canvas(head + len(rows) * row_height, grid.width)
     for number, (row, lead) in enumerate(zip(rows, leads, strict=True)):
         top = head + number * row_height
@@ -183,15 +188,14 @@ def _block_band(
     return canvas.pixels
 
 
-def _foot(
-    grid: Grid, row: GridRow, side: Side, leads: Sequence[_Picture], note: str
-) -> npt.NDArray[np.uint8]:
+def _foot(grid: Grid, rows: Sequence[GridRow], side: Side, note: str) -> npt.NDArray[np.uint8]:
     """The classes of the label maps that are shown, what the numbers are, and the note."""
-    first = row.explanations[0]
+    first = rows[0].explanations[0]
     target_kind = first.target_kind if side == "output" else Photo()
     width = grid.width - grid.left
-    explained = legends(first.input_kind, target_kind, width, grid.detail.size)
-    lines = _wrapped(f"{_key(row, side)} {note}".strip(), grid.detail, width)
+    has_gaps = any(_share(scores, side) for row in rows for scores in row.scores)
+    explained = legends(first.input_kind, target_kind, width, grid.detail.size, hatched=has_gaps)
+    lines = _wrapped(f"{_key(rows[0], side)} {note}".strip(), grid.detail, width)
     words = Canvas(len(lines) * grid.detail.line_height, width)
     words.lines(lines, 0, 0, grid.detail, width)
     return grid.indented(stacked([*explained, words.pixels], grid.gap))

@@ -27,6 +27,9 @@ class Line:
         else empty.
     similarity
         Mean cosine similarity of the best matches (GR: of the nearest image); nan for the network.
+    no_evidence
+        Mean over images of the share of pixels that have no match; nan where nothing is put
+        together from matches (network, GR).
     seconds
         Median time of the search in one image; nan for the network.
     """
@@ -36,6 +39,7 @@ class Line:
     values: dict[str, float]
     changes: dict[str, float]
     similarity: float
+    no_evidence: float
     seconds: float
 
 
@@ -45,6 +49,7 @@ def lines_of(plan: Plan, records: Sequence[Record]) -> tuple[Line, ...]:
     for row in plan.rows():
         measured = [record.rows[str(row)] for record in records]
         similarities = [each.similarity for each in measured if each.similarity is not None]
+        shares = [each.no_evidence for each in measured if each.no_evidence is not None]
         seconds = [each.seconds for each in measured if each.seconds is not None]
         for against in plan.against(row):
             values = plan.comparison(against).summarise(
@@ -60,6 +65,7 @@ def lines_of(plan: Plan, records: Sequence[Record]) -> tuple[Line, ...]:
                     values,
                     changes,
                     statistics.fmean(similarities) if similarities else math.nan,
+                    statistics.fmean(shares) if shares else math.nan,
                     statistics.median(seconds) if seconds else math.nan,
                 )
             )

@@ -17,6 +17,11 @@ _LEGEND = """\
   and MAE, errors of values in their unit, of which smaller is nearer.
 - Similarity: mean cosine similarity of the best matches. Seconds: median time of a search.
 """
+_NO_EVIDENCE = """\
+- No evidence: mean share of the pixels that have no match, as their activations are all zero, or
+  those of all training images. Nothing is shown there: labels are wrong, photos are compared as
+  grey, values are left out of the errors.
+"""
 _NETWORK_LEGEND = """\
 - network: the network's own output, the baseline. In brackets: the difference to it (in percentage
   points; of PSNR, SSIM and errors as they are). As network: the first measure of the picture
@@ -37,7 +42,9 @@ def markdown(found: Evaluation) -> str:
         _table(output_table(found)),
         "## Input reconstructions, against the query\n",
         _table(input_table(found)),
-        (_NETWORK_LEGEND if found.plan.has_output else "") + _LEGEND,
+        (_NETWORK_LEGEND if found.plan.has_output else "")
+        + _LEGEND
+        + _NO_EVIDENCE * any(line.no_evidence > 0 for line in found.lines),
     ]
     return "\n".join(parts)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
+import numpy.typing as npt
+
 from compnn.data.dataset import Pair
 from compnn.explanation.composition import Composition
 from compnn.explanation.explainer import Explainer
@@ -66,9 +69,11 @@ class Measuring:
         if reading.painted is not None:
             truths["network"] = reading.painted
 
-        def observe(row: Row, picture: Picture) -> dict[Against, Observation]:
+        def observe(
+            row: Row, picture: Picture, nothing: npt.NDArray[np.bool_] | None = None
+        ) -> dict[Against, Observation]:
             return {
-                against: plan.comparison(against).observe(truths[against], picture)
+                against: plan.comparison(against).observe(truths[against], picture, nothing)
                 for against in plan.against(row)
             }
 
@@ -84,7 +89,7 @@ class Measuring:
             # Where images have many sizes, the nearest one is brought to that of the query.
             size = pair.target.shape[0], pair.target.shape[1]
             picture = plan.training.target_kind.fit(explainer.bank.pair(nearest.index)[1], size)
-            measured[row] = Measured(observe(row, picture), nearest.similarity, seconds)
+            measured[row] = Measured(observe(row, picture), nearest.similarity, None, seconds)
         for layer, top_k in plan.searches():
             start = time.perf_counter()
             found = explainer.explain(
@@ -100,9 +105,13 @@ class Measuring:
             similarity = found.field.mean_similarity
             used = {source.index: source.pixels for source in found.sources()}
             row = Row("OR", layer, top_k)
-            measured[row] = Measured(observe(row, found.output), similarity, seconds, used)
+            nothing = found.no_evidence
+            seen, share = observe(row, found.output, nothing), float(nothing.mean())
+            measured[row] = Measured(seen, similarity, share, seconds, used)
             row = Row("IR", layer, top_k)
-            measured[row] = Measured(observe(row, found.input), similarity, seconds)
+            nothing = found.input_no_evidence
+            seen, share = observe(row, found.input, nothing), float(nothing.mean())
+            measured[row] = Measured(seen, similarity, share, seconds)
         return Record(pair.name, {str(row): each for row, each in measured.items()})
 
 

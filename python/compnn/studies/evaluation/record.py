@@ -19,6 +19,8 @@ class Measured:
         The comparison with each truth.
     similarity
         Mean similarity of the best matches; None where nothing is searched.
+    no_evidence
+        Share of the pixels that have no match; None where nothing is put together.
     seconds
         Time of the search; None where nothing is searched.
     used
@@ -27,6 +29,7 @@ class Measured:
 
     observations: Mapping[Against, Observation]
     similarity: float | None = None
+    no_evidence: float | None = None
     seconds: float | None = None
     used: Mapping[int, int] = field(default_factory=dict)
 
@@ -35,6 +38,7 @@ class Measured:
         return {
             "observations": dict(self.observations),
             "similarity": self.similarity,
+            "no_evidence": self.no_evidence,
             "seconds": self.seconds,
             "used": list(map(list, self.used.items())),
         }
@@ -46,10 +50,11 @@ class Measured:
             case {
                 "observations": dict(observations),
                 "similarity": float() | None as similarity,
+                "no_evidence": float() | None as no_evidence,
                 "seconds": float() | None as seconds,
                 "used": list(used),
             } if all(isinstance(pair, list) and [*map(type, pair)] == [int, int] for pair in used):
-                return cls(observations, similarity, seconds, dict(used))
+                return cls(observations, similarity, no_evidence, seconds, dict(used))
         return None
 
 

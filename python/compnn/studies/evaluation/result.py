@@ -108,6 +108,7 @@ def line_json(line: Line) -> dict[str, object]:
     """A line as JSON values; None where there is no number."""
     numbers = {
         "similarity": line.similarity,
+        "no_evidence": line.no_evidence,
         "seconds": line.seconds,
         **line.values,
         **{f"{name}_change": change for name, change in line.changes.items()},

@@ -21,6 +21,7 @@ WORDS = {
     "mae": "MAE",
 }
 _SEARCH = ("similarity", "seconds")
+_NO_EVIDENCE = "no evidence"
 _BRIEF = ("pixel_accuracy", "mean_iou", "psnr", "ssim", "rmse", "mae")
 _ERRORS = ("rmse", "mae")
 
@@ -44,14 +45,15 @@ def output_table(found: Evaluation, *, brief: bool = False) -> Table:
     kind = found.plan.training.target_kind
     unit = kind.unit if isinstance(kind, Values) else ""
     beside = ("as network",) if as_network else ()
-    columns = ("output", *_words(measures, unit), *beside, *_SEARCH)
+    searched = _search_columns(lines)
+    columns = ("output", *_words(measures, unit), *beside, *searched)
     rows = []
     for line in lines:
         row = [str(line.row), *_cells(line, measures, brief)]
         if line.row in as_network:
             row += _cells(as_network[line.row], measures[:1], brief)
         if line.row.kind != "network":
-            row += _search_cells(line)
+            row += _search_cells(line, searched)
         rows.append(row + [""] * (len(columns) - len(row)))
     return _table(columns, rows, brief)
 
@@ -60,8 +62,12 @@ def input_table(found: Evaluation, *, brief: bool = False) -> Table:
     """Input reconstructions against the query, as `output_table`."""
     lines = [line for line in found.lines if line.against == "input"]
     measures = _measures(lines[0], brief)
-    rows = [[str(line.row), *_cells(line, measures, brief), *_search_cells(line)] for line in lines]
-    return _table(("input", *_words(measures), *_SEARCH), rows, brief)
+    searched = _search_columns(lines)
+    rows = [
+        [str(line.row), *_cells(line, measures, brief), *_search_cells(line, searched)]
+        for line in lines
+    ]
+    return _table(("input", *_words(measures), *searched), rows, brief)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], brief: bool) -> Table:
@@ -99,5 +105,11 @@ def _words(measures: list[str], unit: str = "") -> list[str]:
     ]
 
 
-def _search_cells(line: Line) -> list[str]:
-    return [f"{line.similarity:.4f}", f"{line.seconds:.2f}"]
+def _search_columns(lines: Sequence[Line]) -> tuple[str, ...]:
+    """What is told of searches; pixels without evidence only where there are any."""
+    return (_NO_EVIDENCE,) * any(line.no_evidence > 0 for line in lines) + _SEARCH
+
+
+def _search_cells(line: Line, columns: Sequence[str]) -> list[str]:
+    share = "-" if math.isnan(line.no_evidence) else f"{line.no_evidence:.1%}"
+    return [share] * (_NO_EVIDENCE in columns) + [f"{line.similarity:.4f}", f"{line.seconds:.2f}"]
