@@ -27,6 +27,7 @@ def build(
     limit: dataset_options.Limit = None,
     input_palette: dataset_options.InputPalette = None,
     target_palette: dataset_options.TargetPalette = None,
+    nearest_colour: dataset_options.NearestColour = False,
     reduce_zero_label: dataset_options.ReduceZeroLabel = False,
     attributes: dataset_options.Attributes = None,
     layer: Annotated[
@@ -93,6 +94,7 @@ def build(
         split,
         input_palette,
         target_palette,
+        nearest_colour=nearest_colour,
         reduce_zero_label=reduce_zero_label,
         attributes=attributes,
         limit=limit,

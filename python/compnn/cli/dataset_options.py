@@ -73,6 +73,15 @@ TargetPalette = Annotated[
         help="Targets are label maps of this palette.",
     ),
 ]
+NearestColour = Annotated[
+    bool,
+    typer.Option(
+        "--nearest-colour",
+        rich_help_panel=_KINDS,
+        help="Colours of label maps that their palette does not have are taken for its nearest; in "
+        "JPEG files they always are.",
+    ),
+]
 ReduceZeroLabel = Annotated[
     bool,
     typer.Option(
@@ -103,6 +112,7 @@ def dataset_of(
     target_palette: str | None,
     *,
     reduce_zero_label: bool = False,
+    nearest_colour: bool = False,
     attributes: Path | None = None,
     limit: int | None = None,
     default_kinds: tuple[Kind, Kind] = (Photo(), Photo()),
@@ -128,7 +138,7 @@ def dataset_of(
             "--target-palette and --reduce-zero-label"
         )
     input_kind, target_kind = (
-        default if palette is None else Labels(palette)
+        default if palette is None else Labels(palette, nearest_colour=nearest_colour)
         for palette, default in zip((input_palette, target_palette), default_kinds, strict=True)
     )
     dataset: Dataset

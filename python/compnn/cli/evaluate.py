@@ -39,6 +39,7 @@ def evaluate(
     limit: dataset_options.Limit = None,
     input_palette: dataset_options.InputPalette = None,
     target_palette: dataset_options.TargetPalette = None,
+    nearest_colour: dataset_options.NearestColour = False,
     reduce_zero_label: dataset_options.ReduceZeroLabel = False,
     layer: options.Layers = None,
     output: Annotated[
@@ -109,6 +110,7 @@ def evaluate(
             split,
             input_palette,
             target_palette,
+            nearest_colour=nearest_colour,
             reduce_zero_label=reduce_zero_label,
             limit=limit,
             default_kinds=(opened.input_kind, opened.target_kind),

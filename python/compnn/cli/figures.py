@@ -37,6 +37,7 @@ def figures(
     split: dataset_options.Split = "val",
     input_palette: dataset_options.InputPalette = None,
     target_palette: dataset_options.TargetPalette = None,
+    nearest_colour: dataset_options.NearestColour = False,
     reduce_zero_label: dataset_options.ReduceZeroLabel = False,
     figure: Annotated[
         list[str] | None,
@@ -125,6 +126,7 @@ def figures(
             split,
             input_palette,
             target_palette,
+            nearest_colour=nearest_colour,
             reduce_zero_label=reduce_zero_label,
             default_kinds=(opened.input_kind, opened.target_kind),
         )

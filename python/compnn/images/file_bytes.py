@@ -75,6 +75,12 @@ def grey_step(data: bytes) -> int:
     return 255 // (2**depth - 1) if colour_type == _GREY and depth < 8 else 1
 
 
+def is_lossy(data: bytes) -> bool:
+    """Return whether a file's compression changes colours: JPEG, and WebP unless it is lossless."""
+    webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    return data.startswith(_JPEG) or (webp and b"VP8L" not in data[12:64])
+
+
 def has_colour_table(data: bytes) -> bool:
     """Return whether the file is a PNG whose pixels are indices into a colour table of its own."""
     return data.startswith(_PNG) and data[25] == _COLOUR_TABLE

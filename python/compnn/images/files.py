@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from compnn.errors import ImageError
 from compnn.files import read_file, write_file
-from compnn.images.file_bytes import find_damage, grey_step, has_colour_table
+from compnn.images.file_bytes import find_damage, grey_step, has_colour_table, is_lossy
 from compnn.images.palette import Palette
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
@@ -33,12 +33,15 @@ class StoredImage:
         8 bits.
     colour_table
         Whether the file stores indices into a colour table of its own.
+    lossy
+        Whether the file's compression changes colours.
     """
 
     path: Path
     pixels: npt.NDArray[np.uint8]
     step: int
     colour_table: bool
+    lossy: bool
 
     @classmethod
     def read(cls, path: str | Path) -> StoredImage:
@@ -74,7 +77,7 @@ class StoredImage:
         stored = pixels.astype(np.uint8, copy=False)
         if stored.ndim == 3:
             stored = np.asarray(cv2.cvtColor(stored, cv2.COLOR_BGR2RGB), np.uint8)
-        return cls(path, stored, grey_step(data), has_colour_table(data))
+        return cls(path, stored, grey_step(data), has_colour_table(data), is_lossy(data))
 
     def halves(self) -> tuple[StoredImage, StoredImage]:
         """Return the left and the right half.
@@ -103,11 +106,16 @@ class StoredImage:
         return np.repeat(self.pixels[:, :, None], 3, axis=2)
 
     def labels(
-        self, palette: Palette, ids: Mapping[int, int] | None = None
+        self,
+        palette: Palette,
+        ids: Mapping[int, int] | None = None,
+        *,
+        nearest_colour: bool = False,
     ) -> npt.NDArray[np.uint8]:
         """Return the label map as (H, W) uint8.
 
-        One channel is an index image, taken as it is; colours are quantised to the palette.
+        One channel is an index image, taken as it is; in colours each pixel has the class of that
+        colour, or of the nearest where the file's compression changes colours.
 
         Parameters
         ----------
@@ -115,42 +123,50 @@ class StoredImage:
             Gives the labels and their colours.
         ids
             Label of each index of the file, if it counts otherwise; indices not in it become void.
+        nearest_colour
+            Whether to take the nearest colour in files of exact colours, too.
 
         Raises
         ------
         ImageError
-            If an index is not a label of the palette, or the file holds indices stored as colours.
+            If an index is not one of the palette's, or a colour is not, or the file holds indices
+            stored as colours.
         """
         if self.pixels.ndim == 3:
-            return self._labels_of_colours(palette)
-        labels: npt.NDArray[np.uint8] = self.pixels // np.uint8(self.step)
+            return self._labels_of_colours(palette, nearest_colour)
+        stored: npt.NDArray[np.uint8] = self.pixels // np.uint8(self.step)
+        table = palette.label_of_index()
         if ids is not None:
-            table = np.full(256, 255 if palette.void is None else palette.void, dtype=np.uint8)
-            for stored, label in ids.items():
-                table[stored] = label
-            labels = table[labels]
-        known = palette.is_label()
-        if not known[labels].all():
-            stray = int(labels[~known[labels]].min())
+            table = np.full(256, -1 if palette.void is None else palette.void, np.int16)
+            table[list(ids)] = list(ids.values())
+        labels = table[stored]
+        if (labels < 0).any():
+            stray = int(stored[labels < 0].min())
             raise ImageError(
                 f"label map {self.path} holds the label {stray}, which is not in "
-                f"{palette.describe_labels()}; correct the file or choose another palette"
+                f"{palette.describe_indices()}; correct the file or choose another palette"
             )
-        return labels
+        return labels.astype(np.uint8)
 
-    def _labels_of_colours(self, palette: Palette) -> npt.NDArray[np.uint8]:
+    def _labels_of_colours(self, palette: Palette, nearest_colour: bool) -> npt.NDArray[np.uint8]:
         labels = palette.quantise(self.pixels)
         red, green, blue = (self.pixels[:, :, channel] for channel in range(3))
         # Greys, or a colour table of the file's own, are often indices rather than colours: nearest
-        # colours would then give wrong labels unnoticed, so that only exact colours are believed.
-        if self.colour_table or (np.array_equal(red, green) and np.array_equal(green, blue)):
+        # colours would then give wrong labels unnoticed, and so they do of another palette.
+        indices = self.colour_table or (np.array_equal(red, green) and np.array_equal(green, blue))
+        if indices or not (self.lossy or nearest_colour):
             wrong = (palette.colourise(labels) != self.pixels).any(axis=2)
             if wrong.any():
                 colour = tuple(self.pixels[wrong][0].tolist())
                 raise ImageError(
                     f"label map {self.path} holds the colour {colour}, which palette "
-                    f"{palette.name!r} does not have; store the indices as an 8-bit grey PNG, "
-                    f"or choose another palette"
+                    f"{palette.name!r} does not have; choose another palette"
+                    + (
+                        ", or store the indices as an 8-bit grey PNG"
+                        if indices
+                        else ", or take the nearest colours with `--nearest-colour` "
+                        "(nearest_colour=True)"
+                    )
                 )
         return labels
 

@@ -259,6 +259,9 @@ class Labels(Kind):
     ----------
     palette
         `Palette`, name of a built-in one, or path of a palette file.
+    nearest_colour
+        Whether colours of lossless files that the palette does not have are taken for its nearest;
+        otherwise they are refused. Those of JPEG files always are: it changes colours.
 
     Raises
     ------
@@ -275,8 +278,9 @@ class Labels(Kind):
     dtype: ClassVar[str] = "uint8"
     trailing: ClassVar[tuple[int, ...]] = ()
 
-    def __init__(self, palette: str | Path | Palette) -> None:
+    def __init__(self, palette: str | Path | Palette, *, nearest_colour: bool = False) -> None:
         self._palette = resolve_palette(palette)
+        self.nearest_colour = nearest_colour
 
     @property
     def palette(self) -> Palette:
@@ -300,7 +304,7 @@ class Labels(Kind):
         self, stored: StoredImage, ids: Mapping[int, int] | None = None
     ) -> npt.NDArray[np.uint8]:
         """As `Kind.target_of`."""
-        return stored.labels(self.palette, ids)
+        return stored.labels(self.palette, ids, nearest_colour=self.nearest_colour)
 
     def check(self, picture: Picture, name: str) -> Picture:
         """As `Kind.check`; every label must be one of the palette's."""
@@ -386,7 +390,11 @@ class Labels(Kind):
 
     def to_json(self) -> dict[str, object]:
         """As `Kind.to_json`."""
-        return {"kind": self.name, "palette": self.palette.to_json()}
+        return {
+            "kind": self.name,
+            "palette": self.palette.to_json(),
+            "nearest_colour": self.nearest_colour,
+        }
 
 
 @dataclass(frozen=True)
@@ -498,8 +506,12 @@ def kind_from_json(document: Mapping[str, object]) -> Kind:
     match document:
         case {"kind": "photo"}:
             return Photo()
-        case {"kind": "labels", "palette": Mapping() as palette}:
-            return Labels(Palette.from_json(palette))
+        case {
+            "kind": "labels",
+            "palette": Mapping() as palette,
+            "nearest_colour": bool() as nearest,
+        }:
+            return Labels(Palette.from_json(palette), nearest_colour=nearest)
         case {
             "kind": "values",
             "unit": str(unit),

@@ -21,6 +21,8 @@ BUILT_IN = ("facades", "cmp-facades", "camvid", "cityscapes")
 
 _FOLDER = resources.files("compnn.images") / "palettes"
 _BLACK = (0, 0, 0)
+_BYTES = frozenset(range(256))
+_LAST = 255
 _COLUMNS = ("index", "name", "r", "g", "b")
 # Pixels quantised at a time, so that the temporary arrays stay in the processor's cache.
 _CHUNK = 1 << 15
@@ -39,19 +41,28 @@ class Palette:
     colours
         (C, 3) uint8 RGB, one distinct colour for each class; kept as a read-only copy.
     void
-        Label in C..255 of pixels that are not counted, painted black; None if there is none.
+        Label in C..255 of pixels that are not counted; None if there is none.
+    void_colour
+        What void is painted in. In pictures of a colour that a class has, too, that is the class.
+    indices
+        The index of each class in files that hold indices; default: its label.
+    void_index
+        That of void; default: `void`.
 
     Raises
     ------
     PaletteError
-        If classes and colours do not agree, two classes share a name or colour, or `void` is the
-        label of a class.
+        If classes and colours do not agree, two classes share a name, colour or index, or `void` is
+        the label of a class.
     """
 
     name: str
     classes: tuple[str, ...]
     colours: npt.NDArray[np.uint8]
     void: int | None = None
+    void_colour: tuple[int, int, int] = _BLACK
+    indices: tuple[int, ...] | None = None
+    void_index: int | None = None
 
     def __post_init__(self) -> None:
         colours = np.array(self.colours)
@@ -68,6 +79,24 @@ class Palette:
                 f"palette {self.name!r}: void is {self.void}, but it must be a label "
                 f"that no class has, in {count}..255"
             )
+        indices = tuple(range(count)) if self.indices is None else tuple(self.indices)
+        void_index = self.void if self.void_index is None else self.void_index
+        used = [*indices, *([] if void_index is None else [void_index])]
+        if len(indices) != count or len(set(used)) != len(used) or not set(used) <= _BYTES:
+            raise PaletteError(
+                f"palette {self.name!r}: the indices of its {count} classes are {list(indices)}, "
+                f"that of void {void_index}; give each one of its own in 0..255"
+            )
+        if void_index is not None and self.void is None:
+            raise PaletteError(f"palette {self.name!r} has an index of void, but no label for it")
+        void_colour = tuple(int(value) for value in self.void_colour)
+        if len(void_colour) != 3 or not set(void_colour) <= _BYTES:
+            raise PaletteError(
+                f"palette {self.name!r}: the colour of void is {void_colour}, not r, g, b in 0..255"
+            )
+        object.__setattr__(self, "indices", indices)
+        object.__setattr__(self, "void_index", void_index)
+        object.__setattr__(self, "void_colour", void_colour)
         colours = colours.astype(np.uint8)
         colours.setflags(write=False)
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -76,7 +105,7 @@ class Palette:
 
     def _check_distinct(self) -> None:
         names: dict[str, int] = {}
-        seen: dict[tuple[int, ...], str] = {} if self.void is None else {_BLACK: "void"}
+        seen: dict[tuple[int, ...], str] = {}
         colours = self.colours.tolist()
         for index, (name, colour) in enumerate(zip(self.classes, colours, strict=True)):
             if name in names:
@@ -106,7 +135,8 @@ class Palette:
 
     def __reduce__(self) -> tuple[Callable[..., Palette], tuple[object, ...]]:
         # Built anew: NumPy forgets that an array was read-only.
-        return Palette, (self.name, self.classes, self.colours, self.void)
+        parts = self.void_colour, self.indices, self.void_index
+        return Palette, (self.name, self.classes, self.colours, self.void, *parts)
 
     def __repr__(self) -> str:
         void = "" if self.void is None else f", void {self.void}"
@@ -120,11 +150,20 @@ class Palette:
             known[self.void] = True
         return known
 
+    def label_of_index(self) -> npt.NDArray[np.int16]:
+        """Return (256,) int16: the label that each index in a file stands for, -1 for none."""
+        labels = np.full(256, -1, np.int16)
+        assert self.indices is not None
+        labels[list(self.indices)] = np.arange(len(self.classes))
+        if self.void is not None:
+            labels[self.void_index] = self.void
+        return labels
+
     def quantise(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return the label of the nearest colour of every pixel.
 
-        Nearest by squared RGB distance, exactly; ties go to the lowest label. Void, where the
-        palette has it, takes part as black.
+        Nearest by squared RGB distance, exactly; ties go to the lowest label. Void takes part by
+        its colour, unless that is a class's, too.
 
         Parameters
         ----------
@@ -168,13 +207,13 @@ class Palette:
         """Return the colours that a pixel can be nearest to, and their labels, ascending."""
         labels = list(range(len(self.classes)))
         colours = self.colours.tolist()
-        if self.void is not None:
+        if self.void is not None and list(self.void_colour) not in colours:
             labels.append(self.void)
-            colours.append(list(_BLACK))
+            colours.append(list(self.void_colour))
         return np.array(colours, dtype=np.int32), np.array(labels, dtype=np.uint8)
 
     def colourise(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Paint a label map: (H, W) uint8 labels to (H, W, 3) uint8 RGB; void is black.
+        """Paint a label map: (H, W) uint8 labels to (H, W, 3) uint8 RGB.
 
         Raises
         ------
@@ -189,7 +228,7 @@ class Palette:
         if not known[labels].all():
             stray = int(labels[~known[labels]].min())
             raise PaletteError(f"label {stray} is not in {self.describe_labels()}")
-        table = np.zeros((256, 3), dtype=np.uint8)
+        table = np.full((256, 3), self.void_colour, dtype=np.uint8)
         table[: len(self.classes)] = self.colours
         return table[labels]
 
@@ -198,6 +237,16 @@ class Palette:
         void = "" if self.void is None else f", void {self.void}"
         return f"palette {self.name!r} (labels 0..{len(self.classes) - 1}{void})"
 
+    def describe_indices(self) -> str:
+        """Return what files hold in words: as `describe_labels`, or the indices where they differ.
+
+        `palette 'mask' (indices 0, 255)`.
+        """
+        if self.indices == tuple(range(len(self.classes))) and self.void_index == self.void:
+            return self.describe_labels()
+        void = "" if self.void is None else f", void {self.void_index}"
+        return f"palette {self.name!r} (indices {', '.join(map(str, self.indices or ()))}{void})"
+
     def to_json(self) -> dict[str, object]:
         """Return a dictionary that JSON can hold and `from_json` reads."""
         return {
@@ -205,6 +254,9 @@ class Palette:
             "classes": list(self.classes),
             "colours": self.colours.tolist(),
             "void": self.void,
+            "void_colour": list(self.void_colour),
+            "indices": list(self.indices or ()),
+            "void_index": self.void_index,
         }
 
     @classmethod
@@ -223,13 +275,25 @@ class Palette:
                 "classes": [*classes],
                 "colours": [*colours],
                 "void": int() | None as void,
+                "void_colour": [int() as red, int() as green, int() as blue],
+                "indices": [*indices],
+                "void_index": int() | None as void_index,
             } if all(isinstance(each, str) for each in classes):
                 try:
-                    return cls(name, tuple(map(str, classes)), _colour_array(colours), void)
+                    return cls(
+                        name,
+                        tuple(map(str, classes)),
+                        _colour_array(colours),
+                        void,
+                        (red, green, blue),
+                        tuple(index for index in indices if isinstance(index, int)),
+                        void_index,
+                    )
                 except (TypeError, ValueError) as error:
                     wrong = error
         raise PaletteError(
-            f"a palette needs name, classes, colours and void; this one is malformed: {wrong!r}"
+            f"a palette needs name, classes, colours, void, void_colour, indices and void_index; "
+            f"this one is malformed: {wrong!r}"
         )
 
     @classmethod
@@ -254,8 +318,9 @@ class Palette:
     def load(cls, path: str | Path) -> Palette:
         """Return the palette in a CSV file with the header `index,name,r,g,b`.
 
-        The rows' indices run from 0 without gaps, in any order; a row named `void`, which may have
-        any other index, must be black (0,0,0). The palette is named after the file's stem.
+        An index is what files of indices hold; labels are counted from 0 in the order of the
+        classes' indices, which may have gaps (0 and 255 in a mask). A row named `void` is of pixels
+        that are not counted, of any index and colour. The palette is named after the file's stem.
 
         Raises
         ------
@@ -270,7 +335,7 @@ class Palette:
         except ValueError as error:
             raise PaletteError(f"palette file {path} cannot be read: {error}") from error
         classes: dict[int, tuple[str, list[int]]] = {}
-        void: int | None = None
+        void: tuple[int, tuple[int, int, int]] | None = None
         header = [cell.lower() for cell in rows[0][1]] if rows else []
         if header != list(_COLUMNS):
             raise PaletteError(
@@ -280,26 +345,25 @@ class Palette:
         for line, cells in rows[1:]:
             where = f"palette file {path}, line {line}"
             index, name, colour = _parse_row(cells, where)
-            if index in classes or index == void:
+            if index in classes or (void is not None and index == void[0]):
                 raise PaletteError(f"{where}: index {index} is used twice; give each row its own")
             if name != "void":
                 classes[index] = (name, colour)
                 continue
             if void is not None:
                 raise PaletteError(f"{where}: there are two rows named void; keep one")
-            if colour != list(_BLACK):
-                raise PaletteError(
-                    f"{where}: void is always painted black; write {index},void,0,0,0"
-                )
-            void = index
-        if not classes or sorted(classes) != list(range(len(classes))):
-            raise PaletteError(
-                f"palette file {path}: the indices of its classes are {sorted(classes)}, "
-                f"but they must run 0, 1, 2, ... without gaps"
-            )
-        ordered = [classes[index] for index in range(len(classes))]
+            red, green, blue = colour
+            void = index, (red, green, blue)
+        if not classes:
+            raise PaletteError(f"palette file {path} has no classes; give a row for each")
+        ordered = [classes[index] for index in sorted(classes)]
         colours = _colour_array([colour for _, colour in ordered])
-        return cls(path.stem, tuple(name for name, _ in ordered), colours, void)
+        names = tuple(name for name, _ in ordered)
+        if void is None:
+            return cls(path.stem, names, colours, indices=tuple(sorted(classes)))
+        # The label of void is its index, where no class has that label.
+        label = void[0] if void[0] >= len(classes) else _LAST
+        return cls(path.stem, names, colours, label, void[1], tuple(sorted(classes)), void[0])
 
 
 def _colour_array(colours: Iterable[Any]) -> npt.NDArray[np.uint8]:

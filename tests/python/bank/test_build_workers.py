@@ -237,8 +237,8 @@ def test_interruption_while_workers_are_slow_ends_soon(
 ) -> None:
     slow = SlowDataset(dict.fromkeys(range(2, COUNT), 0.1))
     reads = patch_call(monkeypatch, slow, "read", lambda read, name: read(name))
+    stopped = stop_at(1, KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
-        stopped = stop_at(1, KeyboardInterrupt)
         build(path, networks[2], slow, dtype="float32", check=False, progress=stopped)
     # Images that are being computed come to their end; none is begun after that.
     assert {name for (name,) in reads} <= {"img_0", "img_1", "img_2"}

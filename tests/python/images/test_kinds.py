@@ -124,7 +124,15 @@ def test_files_are_read_as_inputs_and_as_targets(tmp_path: Path) -> None:
     np.testing.assert_array_equal(CAMVID.input_of(colours), photo())
     np.testing.assert_array_equal(Photo().target_of(colours), photo())
     np.testing.assert_array_equal(CAMVID.target_of(index), labels())
-    np.testing.assert_array_equal(CAMVID.target_of(colours), CAMVID.palette.quantise(photo()))
+    with pytest.raises(ImageError, match=r"holds the colour .*`--nearest-colour`"):
+        CAMVID.target_of(colours)
+    nearest = kind_from_json(Labels("camvid", nearest_colour=True).to_json())
+    np.testing.assert_array_equal(nearest.target_of(colours), CAMVID.palette.quantise(photo()))
+    assert nearest.is_like(CAMVID)
+    painted = CAMVID.palette.colourise(labels())
+    write_image(tmp_path / "painted.png", painted)
+    exact = StoredImage.read(tmp_path / "painted.png")
+    np.testing.assert_array_equal(CAMVID.target_of(exact), labels())
     ids = {label: 11 - label for label in range(12)}
     np.testing.assert_array_equal(CAMVID.target_of(index, ids), 11 - labels())
     values = DEPTH.check(DEPTH.target_of(index), "a")

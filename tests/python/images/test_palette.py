@@ -9,6 +9,7 @@ import pickle
 import re
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from compnn.errors import PaletteError
+from compnn.errors import ImageError, PaletteError
+from compnn.images.files import read_labels, write_image
 from compnn.images.palette import BUILT_IN, Palette, resolve_palette
 from memory_dataset import patch_call
 
@@ -26,11 +28,15 @@ _colour = st.tuples(*[st.integers(0, 255)] * 3)
 
 @st.composite
 def palettes(draw: st.DrawFn) -> Palette:
-    void = draw(st.none() | st.integers(30, 255))
-    allowed = _colour if void is None else _colour.filter(any)
+    void, black = draw(st.none() | st.integers(30, 255)), draw(_colour)
+    allowed = _colour if void is None else _colour.filter(lambda colour: colour != black)
     colours = draw(st.lists(allowed, min_size=1, max_size=30, unique=True))
     classes = tuple(f"class {index}" for index in range(len(colours)))
-    return Palette("drawn", classes, np.array(colours, dtype=np.uint8), void)
+    count = len(colours) + 1
+    indices = draw(st.lists(st.integers(0, 255), min_size=count, max_size=count, unique=True))
+    last = None if void is None else indices[-1]
+    ids = tuple(indices[:-1])
+    return Palette("drawn", classes, np.array(colours, dtype=np.uint8), void, black, ids, last)
 
 
 @st.composite
@@ -48,7 +54,7 @@ def brute_force(palette: Palette, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.
     colours = palette.colours.astype(np.int64)
     labels = np.arange(len(palette))
     if palette.void is not None:
-        colours = np.vstack([colours, np.zeros(3, np.int64)])
+        colours = np.vstack([colours, np.array(palette.void_colour, np.int64)])
         labels = np.append(labels, palette.void)
     differences = rgb[:, :, None, :].astype(np.int64) - colours
     nearest: npt.NDArray[np.intp] = (differences**2).sum(axis=-1).argmin(axis=-1)
@@ -131,7 +137,7 @@ def test_the_files_are_those_that_are_built_in() -> None:
     assert sorted(file.name for file in files) == sorted(f"{name}.csv" for name in BUILT_IN)
 
 
-def test_void_is_painted_black_and_strays_are_refused() -> None:
+def test_void_has_its_colour_and_strays_are_refused() -> None:
     camvid = Palette.named("camvid")
     assert camvid.colourise(np.array([[11, 0]], np.uint8)).tolist() == [[[0, 0, 0], [128] * 3]]
     with pytest.raises(PaletteError, match=r"label 12 is not in .*camvid.*0\.\.10, void 11"):
@@ -190,10 +196,16 @@ def test_equality_looks_at_the_colours() -> None:
         {"void": "black"},
         {"void": "11"},
         {"void": math.inf},
+        {"void_colour": [1, 2]},
+        {"void_colour": [1, 2, 256]},
+        {"indices": []},
+        {"indices": [256]},
+        {"indices": ["0"]},
+        {"void_index": 3},
     ],
 )
 def test_malformed_json_is_refused(change: dict[str, object]) -> None:
-    data: dict[str, object] = {"name": "p", "classes": ["a"], "colours": [[1, 2, 3]], "void": None}
+    data = Palette("p", ("a",), np.array([[1, 2, 3]])).to_json()
     Palette.from_json(data)
     with pytest.raises(PaletteError):
         Palette.from_json(data | change)
@@ -207,7 +219,6 @@ def test_malformed_json_is_refused(change: dict[str, object]) -> None:
     [
         (("a", "b"), [[0, 0, 1], [0, 0, 1]], None, "'a' and 'b' have the same colour"),
         (("a", "a"), [[0, 0, 1], [0, 0, 2]], None, "0 and 1 are both named 'a'"),
-        (("a",), [[0, 0, 0]], 1, "'void' and 'a' have the same colour"),
         (("a",), [[0, 0, 300]], None, r"0\.\.255"),
         (("a",), [[0, 0, 0.5]], None, "whole numbers"),
         (("a", "b"), [[0, 0, 1], [0, 0, 2]], 1, r"void is 1.*2\.\.255"),
@@ -233,18 +244,59 @@ def test_load(tmp_path: Path) -> None:
     assert resolve_palette(palette) is palette
 
 
+def test_indices_of_files_need_not_be_labels(tmp_path: Path) -> None:
+    """0 for no class, as in ADE20K; 255 for the one class of a mask; void of the first's colour."""
+    path = tmp_path / "some.csv"
+    path.write_text("index,name,r,g,b\n0,void,5,5,5\n7,car,1,1,1\n255,sky,5,5,5\n")
+    palette = Palette.load(path)
+    assert palette.classes == ("car", "sky")
+    assert (palette.void, palette.void_index, palette.indices) == (255, 0, (7, 255))
+    found = palette.label_of_index()
+    assert (found[0], found[7], found[255]) == (255, 0, 1)
+    assert (np.delete(found, [0, 7, 255]) == -1).all()
+    assert palette.colourise(np.array([[255, 0, 1]], np.uint8)).tolist() == [
+        [[5] * 3, [1] * 3, [5] * 3]
+    ]
+    assert palette.quantise(np.array([[[5, 5, 5], [1, 1, 1]]], np.uint8)).tolist() == [[1, 0]]
+    assert palette.describe_indices() == "palette 'some' (indices 7, 255, void 0)"
+    assert Palette.named("camvid").describe_indices() == Palette.named("camvid").describe_labels()
+    write_image(tmp_path / "map.png", np.array([[0, 7, 255]], np.uint8))
+    assert read_labels(tmp_path / "map.png", palette).tolist() == [[255, 0, 1]]
+    write_image(tmp_path / "map.png", np.array([[0, 7, 1]], np.uint8))
+    with pytest.raises(ImageError, match=r"holds the label 1, .*\(indices 7, 255, void 0\)"):
+        read_labels(tmp_path / "map.png", palette)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"indices": (0,)},
+        {"indices": (0, 0)},
+        {"indices": (0, 256)},
+        {"indices": (0, 9), "void": 9},
+        {"indices": (0, 1), "void": 9, "void_index": 1},
+        {"void_index": 9},
+        {"void": 9, "void_colour": (0, 0)},
+        {"void": 9, "void_colour": (0, 0, 256)},
+    ],
+)
+def test_indices_that_make_no_sense_are_refused(parts: dict[str, Any]) -> None:
+    with pytest.raises(PaletteError, match="palette 'p'"):
+        Palette("p", ("a", "b"), np.array([[1, 1, 1], [2, 2, 2]]), **parts)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "header index,name,r,g,b"),
         ("name,r,g,b\napple,1,2,3\n", "header index,name,r,g,b"),
-        ("index,name,r,g,b\n", "without gaps"),
-        ("index,name,r,g,b\n0,apple,1,2,3\n2,pear,4,5,6\n", r"\[0, 2\].*without gaps"),
+        ("index,name,r,g,b\n", "has no classes"),
+        ("index,name,r,g,b\n0,void,1,2,3\n", "has no classes"),
         ("index,name,r,g,b\n0,apple,1,2,3\n0,pear,4,5,6\n", "line 3: index 0 is used twice"),
         ("index,name,r,g,b\n0,apple,1,2,256\n", r"line 2.*0\.\.255"),
         ("index,name,r,g,b\n0,apple,1,2,red\n", "line 2.*whole numbers"),
         ("index,name,r,g,b\n0,apple,1,2\n", "line 2: has 4 cells"),
-        ("index,name,r,g,b\n0,apple,1,2,3\n9,void,9,9,9\n", "line 3.*9,void,0,0,0"),
+        ("index,name,r,g,b\n0,void,1,2,3\n0,apple,9,9,9\n", "line 3: index 0 is used twice"),
         ("index,name,r,g,b\n0,a,1,2,3\n8,void,0,0,0\n9,void,0,0,0\n", "line 4.*two rows"),
     ],
 )

@@ -64,7 +64,7 @@ def _classes(heading: str, palette: Palette, width: int, size: int) -> npt.NDArr
         for name, (red, green, blue) in zip(palette.classes, palette.colours, strict=True)
     ]
     if palette.void is not None:
-        entries.append(("void", (0, 0, 0)))
+        entries.append(("void", palette.void_colour))
     column = round(1.5 * size) + max(text_width(name, names) for name, _ in entries) + size
     columns = max(1, min(len(entries), width // column))
     rows = -(-len(entries) // columns)
