@@ -280,7 +280,7 @@ class _Check:
                 yield self._reading(
                     f"with the {what} palette {palette.name}",
                     f"give `--{what}-palette {palette.name}`",
-                    self._dataset.of_kinds(**{f"{what}_kind": Labels(palette)}),
+                    self._dataset.of_kinds(**{f"{what}_kind": _with_palette(kind, palette)}),
                 )
 
     def _reading(self, words: str, remedy: str, dataset: Dataset) -> _Alternative:
@@ -375,3 +375,8 @@ def _like(kind: Kind) -> Iterator[Palette]:
                 palette.colours, kind.palette.colours
             ):
                 yield palette
+
+
+def _with_palette(kind: Kind, palette: Palette) -> Labels:
+    assert isinstance(kind, Labels)
+    return Labels(palette, nearest_colour=kind.nearest_colour)

@@ -62,7 +62,8 @@ InputPalette = Annotated[
         metavar="NAME|FILE",
         rich_help_panel=_KINDS,
         help="Inputs are label maps of this palette: facades, cmp-facades, camvid, cityscapes, "
-        "or a CSV file (index,name,r,g,b).",
+        "voc, ade20k, or a file: CSV (index,name,r,g,b), CVAT's labelmap.txt, Roboflow's "
+        "_classes.csv, JSON (id2label), a name a line.",
     ),
 ]
 TargetPalette = Annotated[

@@ -13,17 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import PaletteError
-from compnn.files import read_file
-from compnn.names import csv_rows
+from compnn.images.palette_files import COLUMNS, ClassRow, default_colour, read_classes
 
-BUILT_IN = ("facades", "cmp-facades", "camvid", "cityscapes")
+BUILT_IN = ("facades", "cmp-facades", "camvid", "cityscapes", "voc", "ade20k")
 """Names of the palettes that come with compnn."""
 
 _FOLDER = resources.files("compnn.images") / "palettes"
 _BLACK = (0, 0, 0)
 _BYTES = frozenset(range(256))
 _LAST = 255
-_COLUMNS = ("index", "name", "r", "g", "b")
 # Pixels quantised at a time, so that the temporary arrays stay in the processor's cache.
 _CHUNK = 1 << 15
 
@@ -301,8 +299,9 @@ class Palette:
         """Return a built-in palette.
 
         They are facades (12 classes; the colours in the files of the Pix2Pix layout, measured),
-        cmp-facades (the same in CMP's own colours), camvid (11, void 11) and cityscapes (19, void
-        255): the files in `compnn/images/palettes`.
+        cmp-facades (the same in CMP's own colours), camvid (11, void 11), cityscapes (19, void
+        255), voc (21, void 255) and ade20k (150 from index 1 on, void 0 in files; colours are of
+        compnn's own choice): the files in `compnn/images/palettes`.
 
         Raises
         ------
@@ -316,7 +315,10 @@ class Palette:
 
     @classmethod
     def load(cls, path: str | Path) -> Palette:
-        """Return the palette in a CSV file with the header `index,name,r,g,b`.
+        """Return the palette in a file: CSV with the header `index,name,r,g,b`, or another form.
+
+        The forms are those of `compnn.images.palette_files.read_classes`. Classes that the file
+        gives no colour have Pascal VOC's of their index.
 
         An index is what files of indices hold; labels are counted from 0 in the order of the
         classes' indices, which may have gaps (0 and 255 in a mask). A row named `void` is of pixels
@@ -328,62 +330,36 @@ class Palette:
             If the file is missing or malformed; the message gives the line.
         """
         path = Path(path)
-        try:
-            rows = csv_rows(read_file(path))
-        except OSError as error:
-            raise PaletteError(f"palette file {path} cannot be read: {error.strerror}") from error
-        except ValueError as error:
-            raise PaletteError(f"palette file {path} cannot be read: {error}") from error
-        classes: dict[int, tuple[str, list[int]]] = {}
-        void: tuple[int, tuple[int, int, int]] | None = None
-        header = [cell.lower() for cell in rows[0][1]] if rows else []
-        if header != list(_COLUMNS):
-            raise PaletteError(
-                f"palette file {path} must begin with the header {','.join(_COLUMNS)}, "
-                f"not {','.join(header)!r}"
-            )
-        for line, cells in rows[1:]:
-            where = f"palette file {path}, line {line}"
-            index, name, colour = _parse_row(cells, where)
-            if index in classes or (void is not None and index == void[0]):
-                raise PaletteError(f"{where}: index {index} is used twice; give each row its own")
-            if name != "void":
-                classes[index] = (name, colour)
+        classes: dict[int, ClassRow] = {}
+        void: ClassRow | None = None
+        for row in read_classes(path):
+            if row.index in classes or (void is not None and row.index == void.index):
+                raise PaletteError(
+                    f"{row.where}: index {row.index} is used twice; give each row its own"
+                )
+            if not row.void:
+                classes[row.index] = row
                 continue
             if void is not None:
-                raise PaletteError(f"{where}: there are two rows named void; keep one")
-            red, green, blue = colour
-            void = index, (red, green, blue)
+                raise PaletteError(f"{row.where}: there are two rows named void; keep one")
+            void = row
         if not classes:
             raise PaletteError(f"palette file {path} has no classes; give a row for each")
-        ordered = [classes[index] for index in sorted(classes)]
-        colours = _colour_array([colour for _, colour in ordered])
-        names = tuple(name for name, _ in ordered)
+        indices = tuple(sorted(classes))
+        names = tuple(classes[index].name for index in indices)
+        colours = _colour_array(classes[index].colour or default_colour(index) for index in indices)
         if void is None:
-            return cls(path.stem, names, colours, indices=tuple(sorted(classes)))
+            return cls(path.stem, names, colours, indices=indices)
         # The label of void is its index, where no class has that label.
-        label = void[0] if void[0] >= len(classes) else _LAST
-        return cls(path.stem, names, colours, label, void[1], tuple(sorted(classes)), void[0])
+        label = void.index if void.index >= len(classes) else _LAST
+        void_colour = void.colour or default_colour(void.index)
+        return cls(path.stem, names, colours, label, void_colour, indices, void.index)
 
 
 def _colour_array(colours: Iterable[Any]) -> npt.NDArray[np.uint8]:
     """Return (C, 3) uint8; ValueError or TypeError unless they are whole numbers in 0..255."""
     values = bytes(value for colour in colours for value in colour)
     return np.frombuffer(values, dtype=np.uint8).reshape(-1, 3)
-
-
-def _parse_row(cells: list[str], where: str) -> tuple[int, str, list[int]]:
-    if len(cells) != len(_COLUMNS):
-        raise PaletteError(f"{where}: has {len(cells)} cells, not the 5 of {','.join(_COLUMNS)}")
-    try:
-        index, *colour = (int(cell) for cell in (cells[0], *cells[2:]))
-    except ValueError:
-        raise PaletteError(
-            f"{where}: index, r, g and b must be whole numbers, not {','.join(cells)!r}"
-        ) from None
-    if not all(0 <= value <= 255 for value in (index, *colour)):
-        raise PaletteError(f"{where}: index, r, g and b must be in 0..255, not {','.join(cells)!r}")
-    return index, cells[1], colour
 
 
 def resolve_palette(spec: str | Path | Palette) -> Palette:
@@ -401,6 +377,6 @@ def resolve_palette(spec: str | Path | Palette) -> Palette:
     if not os.path.isfile(spec):
         raise PaletteError(
             f"{str(spec)!r} is neither a built-in palette ({', '.join(BUILT_IN)}) nor a file; "
-            f"give one of these names, or a CSV file with the header {','.join(_COLUMNS)}"
+            f"give one of these names, or a CSV file with the header {','.join(COLUMNS)}"
         )
     return Palette.load(spec)

@@ -98,11 +98,15 @@ def test_quantise_takes_views() -> None:
 
 
 def test_built_in_palettes() -> None:
-    assert BUILT_IN == ("facades", "cmp-facades", "camvid", "cityscapes")
-    facades, cmp, camvid, cityscapes = (Palette.named(name) for name in BUILT_IN)
+    assert BUILT_IN == ("facades", "cmp-facades", "camvid", "cityscapes", "voc", "ade20k")
+    facades, cmp, camvid, cityscapes, voc, ade20k = (Palette.named(name) for name in BUILT_IN)
     assert (len(facades), facades.void) == (12, None)
     assert (len(camvid), camvid.void) == (11, 11)
     assert (len(cityscapes), cityscapes.void) == (19, 255)
+    assert (len(voc), voc.void, voc.void_colour) == (21, 255, (224, 224, 192))
+    assert voc.colours[voc.classes.index("person")].tolist() == [192, 128, 128]
+    assert (len(ade20k), ade20k.void, ade20k.void_index) == (150, 255, 0)
+    assert ade20k.indices == tuple(range(1, 151))
     assert facades.classes == cmp.classes
     assert facades.colours[facades.classes.index("sill")].tolist() == [112, 255, 142]
     assert cmp.colours[cmp.classes.index("sill")].tolist() == [85, 255, 170]
@@ -124,12 +128,13 @@ def test_built_in_palettes_are_files_like_those_of_users(
     assert [Path(path).name for (path,) in loaded] == [f"{name}.csv"]
     assert palette.name == name
     void = [int(index) for index, each, *_ in rows if each == "void"]
-    assert void == ([] if palette.void is None else [palette.void])
+    assert void == ([] if palette.void_index is None else [palette.void_index])
     classes = {int(index): row for index, *row in rows if int(index) not in void}
-    assert sorted(classes) == list(range(len(palette)))
+    assert tuple(sorted(classes)) == palette.indices
+    labels = palette.label_of_index()
     for index, (class_name, *colour) in classes.items():
-        assert palette.classes[index] == class_name
-        assert palette.colours[index].tolist() == [int(value) for value in colour]
+        assert palette.classes[labels[index]] == class_name
+        assert palette.colours[labels[index]].tolist() == [int(value) for value in colour]
 
 
 def test_the_files_are_those_that_are_built_in() -> None:
@@ -339,6 +344,6 @@ def test_unknown_palettes_list_the_built_in_ones(spec: str | Path) -> None:
 
 def test_unknown_name_lists_the_built_in_ones() -> None:
     with pytest.raises(
-        PaletteError, match="'ade20k'; built in are facades, cmp-facades, camvid, cityscapes"
+        PaletteError, match="'coco'; built in are facades, cmp-facades, camvid, cityscapes"
     ):
-        Palette.named("ade20k")
+        Palette.named("coco")
