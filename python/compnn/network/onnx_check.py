@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -37,6 +37,8 @@ _MOST_RUNS = 300
 _LEAST_CELLS, _LEAST_STEPS = 9, 3
 # Stairs along an axis, of cells finer than a tensor on their path; those at both ends are left out.
 _STAIRS = _LEAST_STEPS + 2
+# Pixels by which what is seen may differ from the maps.
+_FINE = Fraction(1, 2)
 # Their statistics reach over places: held, they pass on each element as it is.
 _NORMALISATIONS = {
     "GroupNorm",
@@ -75,7 +77,7 @@ class Verdict:
     @property
     def agrees(self) -> bool:
         """Whether it was seen, to half a pixel, that the maps are right."""
-        return self.cells > 0 and self.difference <= Fraction(1, 2)
+        return self.cells > 0 and self.difference <= _FINE
 
     def __str__(self) -> str:
         if not self.cells:
@@ -131,14 +133,33 @@ def check_tap(
     output, maps = trace.output, traced.paints
     if output is None or maps is None:
         return TapCheck(looks, None)
+    leads = _leading(trace, tap)
     paints = _verdict(
-        lambda: _Path(graph, trace.paints_path(tap), tap, output.name, image),
-        traced.to_chw,
+        lambda: _Path(graph, trace.paints_path(leads), leads, output.name, image),
+        trace.taps[leads].to_chw,
         output.to_chw,
         maps,
         of_cells=False,
     )
     return TapCheck(looks, paints)
+
+
+def _leading(trace: GraphTrace, tap: str) -> str:
+    """The tap that is perturbed to see where `tap` paints.
+
+    What stands beside the path to the output (a copy that has a name, a head for training) lies
+    over it as that which it is made of: the nearest tensor of the same cells that leads there.
+    """
+    if trace.paints_path(tap):
+        return tap
+    for step in reversed(trace.looks_path(tap)):
+        for name in trace.read_by(step):
+            made_of = trace.taps.get(name)
+            if made_of is None or made_of.paints != trace.taps[tap].paints:
+                continue
+            if trace.paints_path(name):
+                return name
+    return tap
 
 
 class _NotRun(Exception):
@@ -180,6 +201,9 @@ class _Path:
         self._perturb(source, 0)
         self._operators: list[_Operator] = []
         for step, node, inputs in zip(steps, nodes, varying, strict=True):
+            for name in inputs:
+                if name not in self._base:
+                    raise _NotRun(f"what leads from {source!r} to {name!r} is not followed")
             operator = _Operator(graph, node, step.varies, inputs, values)
             results = operator.run([self._base[name] for name in inputs])
             for name, result in zip(operator.outputs, results, strict=True):
@@ -189,7 +213,7 @@ class _Path:
                     self._perturb(name, step.node + 1)
             self._operators.append(operator)
         if target not in self._base:
-            raise _NotRun("its path does not lead to it")
+            raise _NotRun(f"no operators that are followed lead from {source!r} to {target!r}")
 
     @property
     def base(self) -> _Array:
@@ -463,10 +487,13 @@ def _check_axis(
             for cell, (first, last) in sorted(found.items())
             if first > least and last < most
         }
+        compared = _compare(middles, axis_map)
         steps = len(set(middles.values()))
+        # Three cells around a narrow stair look like cells of another stride.
+        enough = steps >= _STAIRS or (steps == count and compared[1] <= _FINE)
         # Those farther out are nearer to a border.
-        if steps == count or steps >= _STAIRS or len(middles) < count or count == cells:
-            return _compare(middles, axis_map)
+        if enough or len(middles) < count or count == cells:
+            return compared
         count = min(2 * count, cells)
 
 
@@ -474,7 +501,9 @@ def _compare(middles: Mapping[int, Fraction], axis_map: AxisMap) -> tuple[int, F
     """How many cells have middles, and how far these lie from where the map says.
 
     Cells finer than a tensor on their path have the middles of that tensor's cells: a staircase
-    around the map. A cell may lie off it by half of what a stair is higher than the slope, and the
+    around the map. A cell may lie off it by half of what a stair is higher than the slope, or the
+    map must pass through the middle of each stair: where kernels overlap, wide stairs, of cells
+    that reach two of the coarser ones, alternate with narrow ones, of cells that reach one. The
     stairs together must lie on it. Stairs of which only a part is seen are left out.
     """
     cells = list(middles)
@@ -492,4 +521,6 @@ def _compare(middles: Mapping[int, Fraction], axis_map: AxisMap) -> tuple[int, F
     stair = max(Fraction(0), max(steps) - slope)
     together = abs(max(off) + min(off)) / 2
     alone = max(map(abs, off)) - stair / 2
-    return len(cells), max(together, alone)
+    stairs = [list(same) for _, same in groupby(range(len(cells)), key=values.__getitem__)]
+    through = max(abs(off[same[0]] + off[same[-1]]) / 2 for same in stairs)
+    return len(cells), max(together, min(alone, through))

@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from compnn.network.geometry import AxisMap, Maps
+from compnn.network.onnx import OnnxNetwork
 from compnn.network.onnx_check import TapCheck, check_tap
 from compnn.network.onnx_graph import OnnxGraph
-from tiny_networks import save_network
+from compnn.network.output import OutputChoice
+from compnn.network.preprocessing import Preprocessing
+from tiny_networks import save_network, tiny_unet
 
 HALF = Fraction(1, 2)
 
@@ -329,4 +332,70 @@ def test_a_path_that_does_not_arrive_says_so(tmp_path: Path) -> None:
     name = net.add("Relu", [x])
     verdict = check(tmp_path, net, Tap(name, both(1)), (24, 24), [Step(0)]).looks
     assert not verdict.agrees
-    assert str(verdict) == "cannot be seen at this size: its path does not lead to it"
+    why = f"no operators that are followed lead from 'input' to {name!r}"
+    assert str(verdict) == f"cannot be seen at this size: {why}"
+
+
+def test_a_path_that_begins_elsewhere_says_so(tmp_path: Path) -> None:
+    """As behind an If: where what it gives comes from is not followed."""
+    net = Net()
+    x = net.conv("input", 3, 3, 3)
+    name = net.add("Relu", [x])
+    verdict = check(tmp_path, net, Tap(name, both(1)), (24, 24), [Step(1)]).looks
+    assert not verdict.agrees
+    why = f"what leads from 'input' to {x!r} is not followed"
+    assert str(verdict) == f"cannot be seen at this size: {why}"
+
+
+def test_what_stands_beside_the_path_is_checked_by_what_it_is_made_of(tmp_path: Path) -> None:
+    """As the joined tensors of Pix2Pix's file, which are computed twice: once to have a name."""
+    model = onnx.load(tiny_unet(tmp_path / "net.onnx", size=(64, 64)))
+    for node in list(model.graph.node):
+        if node.output[0] == "decoder_2":
+            model.graph.node.append(helper.make_node("Relu", ["decoder_2"], ["copy"]))
+            model.graph.node.append(helper.make_node("Concat", ["copy", "relu_1"], ["w"], axis=1))
+    pool = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    model.graph.node.append(helper.make_node("MaxPool", ["copy"], ["coarser"], **pool))
+    onnx.save(model, tmp_path / "copied.onnx")
+    network = OnnxNetwork(tmp_path / "copied.onnx")
+    for name in ("copy", "w"):
+        found, original = network.check(name).paints, network.check("decoder_2").paints
+        assert found is not None
+        assert original is not None
+        assert found.agrees
+        assert found.cells == original.cells
+        assert found.difference == original.difference
+    coarser = network.check("coarser").paints
+    assert coarser is not None
+    assert str(coarser).endswith("no operators that are followed lead from 'coarser' to 'output'")
+
+
+@pytest.mark.parametrize("size", [(256, 256), (256, 200)])
+def test_wide_stairs_between_narrow_ones(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Kernels of 3 that overlap: one fine cell of 16 reaches one coarse cell, the others two."""
+    net = Net()
+    x, into = "input", 3
+    for _ in range(5):
+        x = net.add("Relu", [net.conv(x, into, 4, 3, 2, [1, 1, 1, 1])])
+        into = 4
+    shape = net.constant([1, 4, *size], np.int64)
+    net.add("Resize", [x, "", "", shape], mode="nearest", nearest_mode="floor")
+    path = net.graph(tmp_path, size).path
+    network = OnnxNetwork(
+        path, preprocessing=Preprocessing(range=(0, 1)), output=OutputChoice(kind="logits")
+    )
+    image = picture(*size)
+    trace = network._traced(size)
+    for name in ("Relu_1", "Relu_3", "Relu_5"):
+        found = check_tap(network._graph, trace, name, image)
+        assert found.looks.agrees
+        assert found.paints is not None
+        assert found.paints.agrees
+        rows, cols = trace.taps[name].paints or both(1)
+        pixels = rows.scale * trace.taps[name].shape[0]
+        steeper = AxisMap(rows.scale * Fraction(6, 5), rows.offset - pixels / 10)
+        for wrong in (replace(rows, offset=rows.offset + 2), steeper):
+            taps = {**trace.taps, name: replace(trace.taps[name], paints=(wrong, cols))}
+            denied = check_tap(network._graph, replace(trace, taps=taps), name, image).paints
+            assert denied is not None
+            assert str(denied).startswith("differs by")
