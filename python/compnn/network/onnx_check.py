@@ -10,9 +10,11 @@ perturbed anew, at full strength. What is left is the support: the elements that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import groupby, pairwise
 from typing import Any, TypeAlias
 
@@ -225,15 +227,17 @@ class _Path:
 
     def _perturb(self, name: str, number: int) -> None:
         value = self._base[name]
+        finite = np.isfinite(value)
+        spread = value if finite.all() else value[finite]
         draws = []
         for draw in range(_DRAWS):
             rng = np.random.default_rng([draw, number])
             if not np.issubdtype(value.dtype, np.floating):  # pixels: any other value
                 draws.append(value + rng.integers(64, 192, value.shape).astype(value.dtype))
                 continue
-            strength = _STRENGTH * float(np.std(value, dtype=np.float64)) or 1.0
+            strength = _STRENGTH * float(np.std(spread, dtype=np.float64)) if spread.size else 0.0
             noise = rng.uniform(0.5, 1.5, value.shape) * rng.choice((-1, 1), value.shape)
-            draws.append((value + strength * noise).astype(value.dtype))
+            draws.append((value + (strength or 1.0) * noise).astype(value.dtype))
         self._perturbed[name] = draws
 
     def reached(self, where: _Mask) -> _Mask:
@@ -375,49 +379,75 @@ def _differ(values: _Array, base: _Array, rounding: float) -> _Mask:
 
 _Extents: TypeAlias = dict[int, tuple[int, int]]
 """First and last of the rows that belong to a cell, by its index."""
-_Reaches: TypeAlias = Callable[[slice], npt.NDArray[np.bool_]]
-"""Which indices of the target a slice of the source's reaches."""
+_Reaches: TypeAlias = Callable[[int, int], _Mask]
+"""Which indices of the target those of the source from one up to another one reach."""
 _ALL = -1  # The index of all cells together.
 
 
-def _extents_of_cells(reaches: _Reaches, size: int, cells: range) -> _Extents:
-    """For each cell of the target the first and last index of the source that it depends on."""
+def _extents_of_cells(reaches: _Reaches, size: int, cells: range, axis_map: AxisMap) -> _Extents:
+    """For each cell of the target the first and last index of the source that it depends on.
 
-    def cells_and_all(part: slice) -> npt.NDArray[np.bool_]:
-        mask = reaches(part)
-        return np.append(mask, mask.any())
+    Of cells that the first index reaches, only that is told: they say nothing about the map.
+    """
 
-    everything = cells_and_all(slice(0, size))
-    seen = [cell for cell in (*cells, _ALL) if everything[cell]]
-    first = _bisect(seen, size, lambda p: cells_and_all(slice(0, p + 1)))
-    last = _bisect(seen, size, lambda p: cells_and_all(slice(size - 1 - p, size)))
-    return {cell: (first[cell], size - 1 - last[cell]) for cell in seen}
+    def at_first(settled: Mapping[int, int], cell: int) -> int | None:
+        if not settled:
+            return None
+        near = min(settled, key=lambda each: abs(each - cell))
+        return settled[near] + round(axis_map.scale * (cell - near))
+
+    def at_last(settled: Mapping[int, int], cell: int) -> int | None:
+        middle = axis_map(cell + Fraction(1, 2))
+        return size - 1 - math.ceil(2 * middle - first[cell] - 1)
+
+    everything = reaches(0, size)
+    seen = [cell for cell in cells if everything[cell]]
+    if not seen:
+        return {}
+    first = _bisect([*seen, _ALL], size, lambda p: reaches(0, p + 1), at_first)
+    inside = [cell for cell in seen if first[cell] > first[_ALL]]
+    last = _bisect([*inside, _ALL], size, lambda p: reaches(size - 1 - p, size), at_last)
+    border = {cell: (first[cell], size - 1) for cell in seen if cell not in inside}
+    return border | {cell: (first[cell], size - 1 - last[cell]) for cell in (*inside, _ALL)}
 
 
 def _bisect(
-    cells: Sequence[int], size: int, reached: Callable[[int], npt.NDArray[np.bool_]]
+    cells: Sequence[int],
+    size: int,
+    reached: Callable[[int], _Mask],
+    expected: Callable[[Mapping[int, int], int], int | None],
 ) -> dict[int, int]:
-    """For each cell the least index at which it is reached; it is at all larger ones, too."""
+    """For each cell the least index at which it is reached; it is at all larger ones, too.
+
+    `expected`: what is tried first for a cell, by what is known of others, so that few runs are
+    needed where the map is right; the result is the same where it is not.
+    """
     low, high = dict.fromkeys(cells, 0), dict.fromkeys(cells, size - 1)
     middle = 0  # first, since it settles where all of them begin
-    while any(low[cell] < high[cell] for cell in cells):
+    while True:
         mask = reached(middle)  # it tells something of every cell
         for cell in cells:
-            if mask[cell]:
+            if mask.any() if cell == _ALL else mask[cell]:
                 high[cell] = min(high[cell], middle)
             else:
                 low[cell] = max(low[cell], middle + 1)
                 high[cell] = max(high[cell], low[cell])
-        widest = max(cells, key=lambda cell: high[cell] - low[cell])
-        middle = (low[widest] + high[widest]) // 2
-    return low
+        open_ = [cell for cell in cells if low[cell] < high[cell]]
+        if not open_:
+            return low
+        cell = min(open_, key=lambda cell: high[cell] - low[cell])
+        middle = (low[cell] + high[cell]) // 2
+        settled = {c: low[c] for c in cells if c != _ALL and 0 < low[c] == high[c]}
+        guess = None if cell == _ALL else expected(settled, cell)
+        if guess is not None:
+            middle = next((p for p in (guess - 1, guess) if low[cell] <= p < high[cell]), middle)
 
 
-def _extents_on_output(reaches: _Reaches, size: int, cells: range) -> _Extents:
+def _extents_on_output(reaches: _Reaches, size: int, cells: range, axis_map: AxisMap) -> _Extents:
     """For each cell of the source the first and last index of the target that depends on it."""
     extents = {}
     for cell in (*cells, _ALL):
-        changed = np.flatnonzero(reaches(slice(0, size) if cell == _ALL else slice(cell, cell + 1)))
+        changed = np.flatnonzero(reaches(0, size) if cell == _ALL else reaches(cell, cell + 1))
         if changed.size:
             extents[cell] = (int(changed[0]), int(changed[-1]))
     return extents
@@ -437,9 +467,12 @@ def _verdict(
         # Where each (channel, row, column) lies in the tensors as they are.
         source = source_chw(np.arange(run.base.size).reshape(run.base.shape))
         target = target_chw(np.arange(run.result.size).reshape(run.result.shape))
-        found = [
-            _check_axis(run, source, target, axis, maps[axis], of_cells=of_cells) for axis in (0, 1)
-        ]
+        found = []
+        for axis in (0, 1):
+            found.append(_check_axis(run, source, target, axis, maps[axis], of_cells=of_cells))
+            if found[-1][0] == 0:  # columns alone would not tell
+                found.append((0, Fraction(0)))
+                break
     except _NotRun as error:
         return Verdict(0, reason=str(error))
     cells = found[0][0] * found[1][0]
@@ -463,13 +496,14 @@ def _check_axis(
     source, target = np.moveaxis(source, axis + 1, 0), np.moveaxis(target, axis + 1, 0)
     runs = 0
 
-    def reaches(part: slice) -> npt.NDArray[np.bool_]:
+    @cache  # more cells are looked at by the same runs
+    def reaches(start: int, stop: int) -> _Mask:
         nonlocal runs
         runs += 1
         if runs > _MOST_RUNS:
             raise _NotRun(f"more than {_MOST_RUNS} runs are needed")
         where = np.zeros(path.base.size, np.bool_)
-        where[source[part].ravel()] = True
+        where[source[start:stop].ravel()] = True
         reached = path.reached(where.reshape(path.base.shape)).ravel()
         return np.asarray(reached[target.reshape(len(target), -1)].any(axis=1))
 
@@ -478,7 +512,7 @@ def _check_axis(
     count = min(_LEAST_STEPS, cells)
     while True:
         start = (cells - count) // 2
-        found = extents(reaches, len(source), range(start, start + count))
+        found = extents(reaches, len(source), range(start, start + count), axis_map)
         # The border is that of what is reached at all: the last pixels may be read by no cell, and
         # a cell whose window a padding has clipped further on does not touch them.
         least, most = found.pop(_ALL, (0, 0))

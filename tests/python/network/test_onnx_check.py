@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compnn.network.geometry import AxisMap, Maps
 from compnn.network.onnx import OnnxNetwork
-from compnn.network.onnx_check import TapCheck, check_tap
+from compnn.network.onnx_check import TapCheck, _extents_of_cells, check_tap
 from compnn.network.onnx_graph import OnnxGraph
 from compnn.network.output import OutputChoice
 from compnn.network.preprocessing import Preprocessing
@@ -399,3 +399,34 @@ def test_wide_stairs_between_narrow_ones(tmp_path: Path, size: tuple[int, int]) 
             denied = check_tap(network._graph, replace(trace, taps=taps), name, image).paints
             assert denied is not None
             assert str(denied).startswith("differs by")
+
+
+@given(
+    lines=st.lists(st.lists(st.booleans(), min_size=24, max_size=24), min_size=1, max_size=5),
+    scale=st.fractions(Fraction(1, 4), 4, max_denominator=4),
+    offset=st.integers(-9, 30),
+)
+def test_extents_do_not_depend_on_what_the_map_says(
+    lines: list[list[bool]], scale: Fraction, offset: int
+) -> None:
+    """What is expected only orders the runs: beside those that are found by looking everywhere."""
+    reached = np.array(lines)  # (cells, rows of the source)
+
+    def reaches(start: int, stop: int) -> npt.NDArray[np.bool_]:
+        return np.asarray(reached[:, start:stop].any(axis=1))
+
+    found = _extents_of_cells(reaches, 24, range(len(lines)), AxisMap(scale, Fraction(offset)))
+    ends = {
+        cell: (int(np.flatnonzero(line)[0]), int(np.flatnonzero(line)[-1]))
+        for cell, line in enumerate(reached)
+        if line.any()
+    }
+    if not ends:
+        assert found == {}
+        return
+    everything = min(e[0] for e in ends.values()), max(e[1] for e in ends.values())
+    assert found.pop(-1) == everything
+    assert found.keys() == ends.keys()
+    for cell, (first, last) in ends.items():
+        assert found[cell][0] == first
+        assert found[cell][1] == last or first == everything[0]
