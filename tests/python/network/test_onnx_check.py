@@ -430,3 +430,31 @@ def test_extents_do_not_depend_on_what_the_map_says(
     for cell, (first, last) in ends.items():
         assert found[cell][0] == first
         assert found[cell][1] == last or first == everything[0]
+
+
+@pytest.mark.parametrize("end", ["conv", "transposed", "shuffled", "tokens"])
+@pytest.mark.parametrize("off", [Fraction(0), Fraction(1)])
+def test_a_few_channels_show_what_all_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, off: Fraction
+) -> None:
+    net, size = Net(), (40, 48)
+    x = net.add("Relu", [net.conv("input", 3, 40, 3, 2, [1, 1, 1, 1])])
+    x = net.conv(x, 40, 40, 5)
+    scale, offset = Fraction(2), Fraction(-1, 2)
+    if end == "transposed":
+        where = {"kernel_shape": [4, 4], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+        x = net.add("ConvTranspose", [x, net.random(40, 20, 4, 4), net.random(20)], **where)
+        scale = Fraction(1)
+    elif end == "shuffled":
+        x = net.add("DepthToSpace", [net.conv(x, 40, 80, 1)], blocksize=2)
+        scale = Fraction(1)
+    elif end == "tokens":
+        x = net.add("Transpose", [x], perm=[0, 2, 3, 1])
+        x = net.add("MatMul", [x, net.random(40, 60)])
+    tap = Tap(x, both(scale, offset + off), order=(2, 0, 1) if end == "tokens" else None)
+    path = steps(0, len(net.nodes))
+    found = check(tmp_path, net, tap, size, path).looks
+    monkeypatch.setattr("compnn.network.onnx_check._FEW_CHANNELS", 1000)
+    assert check(tmp_path, net, tap, size, path).looks == found
+    assert found.cells > 0
+    assert found.agrees == (off == 0)
