@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, product
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -132,7 +132,8 @@ def check_tap(
         steps = trace.looks_path(tap)
         return _Path(graph, steps, graph.input.name, tap, image, few=few)
 
-    looks = _verdict(looks_path, image_chw, traced.to_chw, traced.looks, of_cells=True)
+    slack = _slack(graph, trace, trace.looks_path(tap), of_cells=True)
+    looks = _verdict(looks_path, image_chw, traced.to_chw, traced.looks, slack, of_cells=True)
     output, maps = trace.output, traced.paints
     if output is None or maps is None:
         return TapCheck(looks, None)
@@ -141,8 +142,38 @@ def check_tap(
     def paints_path(few: bool) -> _Path:
         return _Path(graph, trace.paints_path(leads), leads, end, image, few=few)
 
+    slack = _slack(graph, trace, trace.paints_path(leads), of_cells=False)
     cells = trace.taps[leads].to_chw
-    return TapCheck(looks, _verdict(paints_path, cells, output.to_chw, maps, of_cells=False))
+    paints = _verdict(paints_path, cells, output.to_chw, maps, slack, of_cells=False)
+    return TapCheck(looks, paints)
+
+
+_Slack: TypeAlias = tuple[Fraction, Fraction]
+
+
+def _slack(graph: OnnxGraph, trace: GraphTrace, steps: Sequence[Step], *, of_cells: bool) -> _Slack:
+    """Pixels by which the middles of extents may lie off maps that are right, along each axis.
+
+    Extents are whole cells: where cells of one tensor lie over those of the next by a fraction, as
+    after an enlargement with aligned corners, each end is rounded, by half a cell.
+    """
+    rounded: tuple[set[AxisMap], set[AxisMap]] = set(), set()
+    for step in steps:
+        node = graph.proto.graph.node[step.node]
+        before = [trace.taps[node.input[i]] for i in step.varies if node.input[i] in trace.taps]
+        after = [trace.taps[name] for name in node.output if name in trace.taps]
+        for one, other in product(before, after):
+            maps = one.looks, other.looks
+            if not of_cells:
+                if one.paints is None or other.paints is None:
+                    continue
+                maps = other.paints, one.paints
+            for axis in (0, 1):
+                ratio = maps[0][axis].scale / maps[1][axis].scale
+                if 1 not in (ratio.numerator, ratio.denominator):
+                    rounded[axis].add(maps[0][axis])
+    rows, cols = (sum((each.scale for each in found), Fraction(0)) / 2 for found in rounded)
+    return rows, cols
 
 
 def _leading(trace: GraphTrace, tap: str) -> str:
@@ -505,6 +536,7 @@ def _verdict(
     source_chw: Callable[[_Array], _Array],
     target_chw: Callable[[_Array], _Array],
     maps: Maps,
+    slack: _Slack,
     *,
     of_cells: bool,
 ) -> Verdict:
@@ -514,7 +546,7 @@ def _verdict(
     """
     found = Verdict(0)
     for few in (True, False):
-        found = _verdict_by(path, source_chw, target_chw, maps, few=few, of_cells=of_cells)
+        found = _verdict_by(path, source_chw, target_chw, maps, slack, few=few, of_cells=of_cells)
         if found.agrees:
             break
     return found
@@ -525,6 +557,7 @@ def _verdict_by(
     source_chw: Callable[[_Array], _Array],
     target_chw: Callable[[_Array], _Array],
     maps: Maps,
+    slack: _Slack,
     *,
     few: bool,
     of_cells: bool,
@@ -536,7 +569,10 @@ def _verdict_by(
         target = target_chw(np.arange(run.result.size).reshape(run.result.shape))
         found = []
         for axis in (0, 1):
-            found.append(_check_axis(run, source, target, axis, maps[axis], of_cells=of_cells))
+            checked = _check_axis(
+                run, source, target, axis, maps[axis], slack[axis], of_cells=of_cells
+            )
+            found.append(checked)
             if found[-1][0] == 0:  # columns alone would not tell
                 found.append((0, Fraction(0)))
                 break
@@ -556,6 +592,7 @@ def _check_axis(
     target: npt.NDArray[np.int64],
     axis: int,
     axis_map: AxisMap,
+    slack: Fraction,
     *,
     of_cells: bool,
 ) -> tuple[int, Fraction]:
@@ -588,7 +625,7 @@ def _check_axis(
             for cell, (first, last) in sorted(found.items())
             if first > least and last < most
         }
-        compared = _compare(middles, axis_map)
+        compared = _compare(middles, axis_map, slack)
         steps = len(set(middles.values()))
         # Three cells around a narrow stair look like cells of another stride.
         enough = steps >= _STAIRS or (steps == count and compared[1] <= _FINE)
@@ -598,14 +635,17 @@ def _check_axis(
         count = min(2 * count, cells)
 
 
-def _compare(middles: Mapping[int, Fraction], axis_map: AxisMap) -> tuple[int, Fraction]:
+def _compare(
+    middles: Mapping[int, Fraction], axis_map: AxisMap, slack: Fraction
+) -> tuple[int, Fraction]:
     """How many cells have middles, and how far these lie from where the map says.
 
     Cells finer than a tensor on their path have the middles of that tensor's cells: a staircase
     around the map. A cell may lie off it by half of what a stair is higher than the slope, or the
     map must pass through the middle of each stair: where kernels overlap, wide stairs, of cells
     that reach two of the coarser ones, alternate with narrow ones, of cells that reach one. The
-    stairs together must lie on it. Stairs of which only a part is seen are left out.
+    cells together must lie on it, and each by `slack` pixels less or more. Stairs of which only a
+    part is seen are left out.
     """
     cells = list(middles)
     values = list(middles.values())
@@ -624,4 +664,4 @@ def _compare(middles: Mapping[int, Fraction], axis_map: AxisMap) -> tuple[int, F
     alone = max(map(abs, off)) - stair / 2
     stairs = [list(same) for _, same in groupby(range(len(cells)), key=values.__getitem__)]
     through = max(abs(off[same[0]] + off[same[-1]]) / 2 for same in stairs)
-    return len(cells), max(together, min(alone, through))
+    return len(cells), max(together, min(alone, through) - slack)

@@ -458,3 +458,27 @@ def test_a_few_channels_show_what_all_do(
     assert check(tmp_path, net, tap, size, path).looks == found
     assert found.cells > 0
     assert found.agrees == (off == 0)
+
+
+def test_enlargements_by_fractions_one_after_the_other(tmp_path: Path) -> None:
+    """As in PAN and FPN, with aligned corners: each rounds the ends of extents to whole cells."""
+    net, size = Net(), (160, 192)
+    x = net.conv("input", 3, 4, 16, 16, [0, 0, 0, 0])
+    for factor in (8, 4, 1):
+        shape = net.constant([1, 4, size[0] // factor, size[1] // factor], np.int64)
+        where = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
+        x = net.add("Resize", [x, "", "", shape], **where)
+    network = OnnxNetwork(
+        net.graph(tmp_path, size).path,
+        preprocessing=Preprocessing(range=(0, 1)),
+        output=OutputChoice(kind="logits"),
+    )
+    found = network.check("Conv_0").paints
+    assert found is not None
+    assert found.agrees
+    trace, image = network._traced(size), picture(*size)
+    rows, cols = trace.taps["Conv_0"].paints or both(1)
+    shifted = replace(rows, offset=rows.offset + 2)
+    taps = {**trace.taps, "Conv_0": replace(trace.taps["Conv_0"], paints=(shifted, cols))}
+    denied = check_tap(network._graph, replace(trace, taps=taps), "Conv_0", image).paints
+    assert str(denied) == "differs by 2 pixels"
