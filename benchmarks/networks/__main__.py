@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from pathlib import Path
 
 from benchmarks.networks import document, files
-from benchmarks.networks.reading import Row
+from benchmarks.networks.reading import Row, Rows
 
 
 def main() -> None:
@@ -25,26 +24,29 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="four architectures")
     parser.add_argument("--shared", type=Path, help="folder of data/networks and models to read")
     parser.add_argument("--document", type=Path, help="a Markdown file to write")
+    parser.add_argument(
+        "--kept", type=Path, help="a file that keeps what is found, to resume what was interrupted"
+    )
     options = parser.parse_args()
-    reasons: Counter[str] = Counter()
+    kept = Rows(options.kept)
     tiny, models = [], []
     if options.shared is not None:
-        tiny = files.rows(options.shared / "data" / "networks", reasons)
-        models = files.rows(options.shared / "models", reasons)
-    found = document.Found(tiny, models, _architectures(options.short, reasons), reasons)
+        tiny = files.rows(options.shared / "data" / "networks", kept)
+        models = files.rows(options.shared / "models", kept)
+    found = document.Found(tiny, models, _architectures(options.short, kept))
     if options.document:
         options.document.write_text(document.text(found), encoding="utf-8")
     print(document.summary(found.rows))
     sys.exit(any(row.is_wrong for row in found.rows) or not found.rows)
 
 
-def _architectures(short: bool, reasons: Counter[str]) -> list[Row]:
+def _architectures(short: bool, kept: Rows) -> list[Row]:
     try:
         from benchmarks.networks import zoo
     except ImportError as error:
         print(f"no architectures: {error}", file=sys.stderr)
         return []
-    return zoo.rows(short, reasons)
+    return zoo.rows(short, kept)
 
 
 if __name__ == "__main__":

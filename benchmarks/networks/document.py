@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -18,12 +18,11 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Found:
-    """Rows of each table, and why maps could not be seen, with how often."""
+    """Rows of each table."""
 
     tiny: Sequence[Row]
     models: Sequence[Row]
     architectures: Sequence[Row]
-    reasons: Counter[str]
 
     @property
     def rows(self) -> list[Row]:
@@ -81,17 +80,18 @@ def text(found: Found) -> str:
             *_refusals(found.architectures),
         ]
     parts += ["## What the figures do not show", _LIMITS]
-    if found.reasons:
-        listed = "\n".join(
-            f"- {count} times: {reason}" for reason, count in _grouped(found.reasons).most_common()
-        )
-        parts += ["Why maps could not be seen by perturbing (looks and paints apart):", listed]
+    reasons = sorted({_general(each) for row in found.rows for each in row.reasons})
+    if reasons:
+        parts += [
+            "Why maps could not be seen by perturbing:",
+            "\n".join(f"- {reason}" for reason in reasons),
+        ]
     return paragraphs(*parts) + "\n"
 
 
 _INTRODUCTION = """\
-Written by `python -m benchmarks.networks`, in one run; no number or verdict is typed in. It reads
-networks with compnn and compares all that it says of them with numbers from elsewhere:
+Written by `python -m benchmarks.networks`; no number or verdict is typed in. It reads networks with
+compnn and compares all that it says of them with numbers from elsewhere:
 
     pip install '.[torch]' torchvision timm segmentation-models-pytorch
     python -m benchmarks.networks --shared ../shared --document docs/networks.md
@@ -123,8 +123,10 @@ _LIMITS = """\
 - Weights are random, except of the trained networks: nothing is said about what an explanation of
   them is worth.
 - Each network is tried at one size of image (the tiny ones that take any size at more). Of the
-  trained networks three layers are perturbed, of each exported file one that compnn suggests: the
-  last, or one in the middle.
+  tiny ones all layers are perturbed, of each other file one that it names or that compnn suggests:
+  one in the middle, or the last.
+- `unet-camvid-128.pt` is no network by itself; `tests/python/network/test_torch.py` reads its
+  module beside its file.
 - Perturbing follows the local path: what attention, pooling and statistics bring from afar is held,
   as it is in the maps.
 - Only what PyTorch exports can be compared; no other framework is tried."""
@@ -161,10 +163,6 @@ def _refusals(rows: Iterable[Row]) -> list[str]:
     return ["What compnn says of those that it refuses:", "\n".join(lines)] if lines else []
 
 
-def _grouped(reasons: Counter[str]) -> Counter[str]:
-    """Reasons without the names of tensors."""
-    found: Counter[str] = Counter()
-    for reason, count in reasons.items():
-        words = [("'…'" if word.startswith("'") else word) for word in reason.split(" ")]
-        found[" ".join(words)] += count
-    return found
+def _general(reason: str) -> str:
+    """A reason without the names of tensors."""
+    return re.sub("'[^']*'", "'…'", reason)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +24,15 @@ _TAPS_A_RUN = 64
 
 @dataclass(frozen=True)
 class Row:
-    """One network in a table: its cells between the name and the verdict, and the verdict."""
+    """One network in a table: its cells between the name and the verdict, and the verdict.
+
+    `reasons`: why maps could not be seen.
+    """
 
     name: str
     cells: tuple[str, ...]
     verdict: str
+    reasons: tuple[str, ...] = ()
 
     @property
     def is_wrong(self) -> bool:
@@ -39,6 +45,36 @@ class Row:
     @property
     def is_left_out(self) -> bool:
         return self.verdict.startswith(NOT_EXPORTED)
+
+
+class Rows:
+    """Rows as they are found; with a file they are kept there, and not made again.
+
+    Parameters
+    ----------
+    kept : a file of JSON lines, which need not exist
+    """
+
+    def __init__(self, kept: Path | None = None) -> None:
+        self._kept = kept
+        self._found: dict[str, Row] = {}
+        if kept is not None and kept.is_file():
+            for line in kept.read_text(encoding="utf-8").splitlines():
+                fields = json.loads(line)
+                cells, reasons = tuple(fields["cells"]), tuple(fields["reasons"])
+                row = Row(fields["name"], cells, fields["verdict"], reasons)
+                self._found[fields["key"]] = row
+
+    def row(self, key: str, make: Callable[[], Row]) -> Row:
+        """The row of a key, made if there is none; it is printed."""
+        if key not in self._found:
+            row = self._found[key] = make()
+            if self._kept is not None:
+                with self._kept.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"key": key, **asdict(row)}) + "\n")
+        row = self._found[key]
+        print(row.name, *row.cells, row.verdict, sep=" | ", flush=True)
+        return row
 
 
 def verdict_of(faults: Sequence[str]) -> str:
@@ -99,13 +135,13 @@ def close(truth: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> boo
 class Seen:
     """What perturbing says about both maps of some layers.
 
-    `reasons`: why maps could not be seen, and how often.
+    `reasons`: why maps could not be seen.
     """
 
     looks: Counter[str] = field(default_factory=Counter)
     paints: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
-    reasons: Counter[str] = field(default_factory=Counter)
+    reasons: set[str] = field(default_factory=set)
 
     def cells(self) -> tuple[str, str]:
         return _counted(self.looks), _counted(self.paints)
@@ -122,7 +158,7 @@ def checked(network: OnnxNetwork, names: Iterable[str]) -> Seen:
         ):
             counts[_kind_of(verdict, note)] += 1
             if verdict is not None and verdict.cells == 0:
-                seen.reasons[one_line(verdict.reason)] += 1
+                seen.reasons.add(one_line(verdict.reason))
             elif verdict is not None and not verdict.agrees:
                 seen.faults.append(f"{name} {which} elsewhere: {verdict}")
     return seen

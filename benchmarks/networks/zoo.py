@@ -13,6 +13,7 @@ import tempfile
 import warnings
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from benchmarks.networks import architectures, plain
 from benchmarks.networks.reading import (
     NOT_EXPORTED,
     Row,
+    Rows,
     checked,
     close,
     described,
@@ -50,8 +52,8 @@ class _File:
     tap_of: dict[str, str]
 
 
-def rows(short: bool, reasons: Counter[str]) -> list[Row]:
-    """Two rows for each architecture, one for each exporter; `reasons` as `files.rows`."""
+def rows(short: bool, kept: Rows) -> list[Row]:
+    """Two rows for each architecture, one for each exporter."""
     found = []
     for architecture in architectures.ARCHITECTURES:
         if short and not architecture.short:
@@ -62,9 +64,8 @@ def rows(short: bool, reasons: Counter[str]) -> list[Row]:
             print(f"{architecture.name} is left out: {error}", file=sys.stderr)
             continue
         for exporter in architectures.EXPORTERS:
-            row = _row(architecture, module, exporter, reasons)
-            print(*(row.name, *row.cells, row.verdict), sep=" | ", flush=True)
-            found.append(row)
+            name = f"{architecture.name}, {exporter}"
+            found.append(kept.row(name, partial(_row, architecture, module, exporter)))
     return found
 
 
@@ -72,7 +73,6 @@ def _row(
     architecture: architectures.Architecture,
     module: torch.nn.Module,
     exporter: str,
-    reasons: Counter[str],
 ) -> Row:
     name = f"{architecture.name}, {exporter}"
     pixels = architectures.picture(architecture.size)
@@ -86,6 +86,7 @@ def _row(
             reason = one_line(str(error)).split(".")[0]
             return Row(name, ("",) * 5, f"{NOT_EXPORTED}: {reason}")
         faults: list[str] = []
+        reasons: set[str] = set()
         cells = ("",) * 5
         try:
             file, taps, output = _compared(path, pixels, truth, faults)
@@ -93,14 +94,14 @@ def _row(
             # Another one of the two files: maps do not depend on who has written them.
             place = -1 if exporter == _LIVE_BESIDE else len(suggested) // 2
             seen = checked(file.network, suggested[place:][:1])
-            reasons += seen.reasons
+            reasons |= seen.reasons
             faults += seen.faults
             cells = (taps, output, *seen.cells(), "-")
             if exporter == _LIVE_BESIDE:
                 cells = (*cells[:4], _live(module, file, pixels, truth, faults))
         except Exception as error:  # what this program looks for
             return Row(name, cells, described(error))
-    return Row(name, cells, verdict_of(faults))
+    return Row(name, cells, verdict_of(faults), tuple(sorted(reasons)))
 
 
 def _compared(

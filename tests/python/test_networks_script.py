@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from benchmarks.networks import document, files, plain
-from benchmarks.networks.reading import Row, described, same
+from benchmarks.networks.reading import Row, Rows, described, same
 
 from compnn import OnnxNetwork
 from compnn.errors import NetworkError
@@ -18,7 +17,7 @@ from tiny_networks import tiny_unet
 
 def test_a_network_that_is_read_rightly(tmp_path: Path) -> None:
     tiny_unet(tmp_path / "net.onnx", size=(64, 64))
-    (row,) = files.rows(tmp_path, Counter())
+    (row,) = files.rows(tmp_path, Rows())
     assert row.verdict == "right"
     taps = len(OnnxNetwork(tmp_path / "net.onnx", []).taps())
     assert row.cells[1] == f"{taps} of {taps}"
@@ -30,7 +29,7 @@ def test_other_numbers_are_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     other = tiny_unet(tmp_path / "other.txt", size=(64, 64), seed=1)
     truth = plain.tensors
     monkeypatch.setattr(plain, "tensors", lambda _, *more: truth(other, *more))
-    (row,) = files.rows(tmp_path, Counter())
+    (row,) = files.rows(tmp_path, Rows())
     assert row.is_wrong
     for name in ("encoder_1 holds other numbers", "decoder_2 holds", "its output is another"):
         assert name in row.verdict
@@ -42,7 +41,7 @@ def test_a_refusal_is_right_only_where_it_is_expected(tmp_path: Path) -> None:
     tiny_unet(tmp_path / "plain.onnx")
     (tmp_path / "ir99.onnx").write_bytes(b"nothing")
     (tmp_path / "unknown.onnx").write_bytes(b"nothing")
-    newest, usual, unexpected = files.rows(tmp_path, Counter())
+    newest, usual, unexpected = files.rows(tmp_path, Rows())
     assert "names no remedy" in newest.verdict
     assert "though it can be read" in usual.verdict
     assert unexpected.is_refused
