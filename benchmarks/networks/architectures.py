@@ -5,6 +5,7 @@ They come from timm, segmentation-models-pytorch and torchvision, where these ar
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,29 @@ EXPORTERS = ("dynamo", "script")
 _MOST_ACTIVATIONS = 8
 # Above that an activation is left out, to keep the files small.
 _LARGEST = 4_000_000
+
+
+def _complete_torchvision() -> torch.library.Library | None:
+    """What lets torchvision be imported where its library wants another PyTorch.
+
+    PyPI's torchvision wants a PyTorch with CUDA. Beside one without it, its import stumbles over
+    two operators that are not there. Nothing here calls them.
+    """
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return None
+    try:
+        for library in Path(spec.origin).parent.glob("_C*.so"):
+            torch.ops.load_library(library)
+    except OSError:
+        defined = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            defined.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        return defined
+    return None
+
+
+_TORCHVISION = _complete_torchvision()  # forgotten when it is collected
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,12 @@ perturbed anew, at full strength. What is left is the support: the elements that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from functools import cache
+from itertools import groupby, pairwise, product
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -29,6 +31,8 @@ from compnn.network.onnx_trace import GraphTrace, Step
 
 # Perturbations of each operator: of both signs in all channels, so that few are needed.
 _DRAWS = 2
+# Channels that a convolution or a product computes where a part may do: it is what takes time.
+_FEW_CHANNELS = 8
 # A perturbation is as large as this many standard deviations of what it is added to.
 _STRENGTH = 4.0
 # Runs of a path for one axis of one map: a bisection takes about 10 for each cell.
@@ -37,6 +41,8 @@ _MOST_RUNS = 300
 _LEAST_CELLS, _LEAST_STEPS = 9, 3
 # Stairs along an axis, of cells finer than a tensor on their path; those at both ends are left out.
 _STAIRS = _LEAST_STEPS + 2
+# Pixels by which what is seen may differ from the maps.
+_FINE = Fraction(1, 2)
 # Their statistics reach over places: held, they pass on each element as it is.
 _NORMALISATIONS = {
     "GroupNorm",
@@ -75,7 +81,7 @@ class Verdict:
     @property
     def agrees(self) -> bool:
         """Whether it was seen, to half a pixel, that the maps are right."""
-        return self.cells > 0 and self.difference <= Fraction(1, 2)
+        return self.cells > 0 and self.difference <= _FINE
 
     def __str__(self) -> str:
         if not self.cells:
@@ -121,24 +127,71 @@ def check_tap(
         return np.asarray(np.transpose(value, (0, *graph.input.axes))[0])
 
     traced = trace.taps[tap]
-    looks = _verdict(
-        lambda: _Path(graph, trace.looks_path(tap), graph.input.name, tap, image),
-        image_chw,
-        traced.to_chw,
-        traced.looks,
-        of_cells=True,
-    )
+
+    def looks_path(few: bool) -> _Path:
+        steps = trace.looks_path(tap)
+        return _Path(graph, steps, graph.input.name, tap, image, few=few)
+
+    slack = _slack(graph, trace, trace.looks_path(tap), of_cells=True)
+    looks = _verdict(looks_path, image_chw, traced.to_chw, traced.looks, slack, of_cells=True)
     output, maps = trace.output, traced.paints
     if output is None or maps is None:
         return TapCheck(looks, None)
-    paints = _verdict(
-        lambda: _Path(graph, trace.paints_path(tap), tap, output.name, image),
-        traced.to_chw,
-        output.to_chw,
-        maps,
-        of_cells=False,
-    )
+    end, leads = output.name, _leading(trace, tap)
+
+    def paints_path(few: bool) -> _Path:
+        return _Path(graph, trace.paints_path(leads), leads, end, image, few=few)
+
+    slack = _slack(graph, trace, trace.paints_path(leads), of_cells=False)
+    cells = trace.taps[leads].to_chw
+    paints = _verdict(paints_path, cells, output.to_chw, maps, slack, of_cells=False)
     return TapCheck(looks, paints)
+
+
+_Slack: TypeAlias = tuple[Fraction, Fraction]
+
+
+def _slack(graph: OnnxGraph, trace: GraphTrace, steps: Sequence[Step], *, of_cells: bool) -> _Slack:
+    """Pixels by which the middles of extents may lie off maps that are right, along each axis.
+
+    Extents are whole cells: where cells of one tensor lie over those of the next by a fraction, as
+    after an enlargement with aligned corners, each end is rounded, by half a cell.
+    """
+    rounded: tuple[set[AxisMap], set[AxisMap]] = set(), set()
+    for step in steps:
+        node = graph.proto.graph.node[step.node]
+        before = [trace.taps[node.input[i]] for i in step.varies if node.input[i] in trace.taps]
+        after = [trace.taps[name] for name in node.output if name in trace.taps]
+        for one, other in product(before, after):
+            maps = one.looks, other.looks
+            if not of_cells:
+                if one.paints is None or other.paints is None:
+                    continue
+                maps = other.paints, one.paints
+            for axis in (0, 1):
+                ratio = maps[0][axis].scale / maps[1][axis].scale
+                if 1 not in (ratio.numerator, ratio.denominator):
+                    rounded[axis].add(maps[0][axis])
+    rows, cols = (sum((each.scale for each in found), Fraction(0)) / 2 for found in rounded)
+    return rows, cols
+
+
+def _leading(trace: GraphTrace, tap: str) -> str:
+    """The tap that is perturbed to see where `tap` paints.
+
+    What stands beside the path to the output (a copy that has a name, a head for training) lies
+    over it as that which it is made of: the nearest tensor of the same cells that leads there.
+    """
+    if trace.paints_path(tap):
+        return tap
+    for step in reversed(trace.looks_path(tap)):
+        for name in trace.read_by(step):
+            made_of = trace.taps.get(name)
+            if made_of is None or made_of.paints != trace.taps[tap].paints:
+                continue
+            if trace.paints_path(name):
+                return name
+    return tap
 
 
 class _NotRun(Exception):
@@ -148,7 +201,8 @@ class _NotRun(Exception):
 class _Path:
     """The operators from the tensor `source` to the tensor `target`, ready to be perturbed.
 
-    `base`: the source's unperturbed value; `result`: the target's.
+    `base`: the source's unperturbed value; `result`: the target's. `few`: whether convolutions
+    compute a few of their channels only, which shows the same support where channels are alike.
     """
 
     def __init__(
@@ -158,6 +212,8 @@ class _Path:
         source: str,
         target: str,
         image: npt.NDArray[np.floating[Any] | np.uint8],
+        *,
+        few: bool,
     ) -> None:
         nodes = [graph.proto.graph.node[step.node] for step in steps]
         varying = [[node.input[i] for i in s.varies] for node, s in zip(nodes, steps, strict=True)]
@@ -180,8 +236,14 @@ class _Path:
         self._perturb(source, 0)
         self._operators: list[_Operator] = []
         for step, node, inputs in zip(steps, nodes, varying, strict=True):
+            for name in inputs:
+                if name not in self._base:
+                    raise _NotRun(f"what leads from {source!r} to {name!r} is not followed")
             operator = _Operator(graph, node, step.varies, inputs, values)
-            results = operator.run([self._base[name] for name in inputs])
+            given = [self._base[name] for name in inputs]
+            results = operator.run(given)
+            if few and operator.take_few():
+                operator.put(results[0], operator.run(given)[0])
             for name, result in zip(operator.outputs, results, strict=True):
                 self._base[name] = result
                 self._rounding[name] = _rounding(result)
@@ -189,7 +251,7 @@ class _Path:
                     self._perturb(name, step.node + 1)
             self._operators.append(operator)
         if target not in self._base:
-            raise _NotRun("its path does not lead to it")
+            raise _NotRun(f"no operators that are followed lead from {source!r} to {target!r}")
 
     @property
     def base(self) -> _Array:
@@ -201,15 +263,17 @@ class _Path:
 
     def _perturb(self, name: str, number: int) -> None:
         value = self._base[name]
+        finite = np.isfinite(value)
+        spread = value if finite.all() else value[finite]
         draws = []
         for draw in range(_DRAWS):
             rng = np.random.default_rng([draw, number])
             if not np.issubdtype(value.dtype, np.floating):  # pixels: any other value
                 draws.append(value + rng.integers(64, 192, value.shape).astype(value.dtype))
                 continue
-            strength = _STRENGTH * float(np.std(value, dtype=np.float64)) or 1.0
+            strength = _STRENGTH * float(np.std(spread, dtype=np.float64)) if spread.size else 0.0
             noise = rng.uniform(0.5, 1.5, value.shape) * rng.choice((-1, 1), value.shape)
-            draws.append((value + strength * noise).astype(value.dtype))
+            draws.append((value + (strength or 1.0) * noise).astype(value.dtype))
         self._perturbed[name] = draws
 
     def reached(self, where: _Mask) -> _Mask:
@@ -235,9 +299,11 @@ class _Path:
                     ]
                 )
                 for i, (name, result) in enumerate(zip(operator.outputs, results, strict=True)):
-                    if result.shape != found[i].shape:
+                    base = operator.part(self._base[name])
+                    if result.shape != base.shape:
                         raise _NotRun(f"the shape of {name!r} depends on the values of the image")
-                    found[i] |= _differ(result, self._base[name], self._rounding[name])
+                    mask = operator.part(found[i])
+                    operator.put(found[i], mask | _differ(result, base, self._rounding[name]))
                     came[i].append(result)
             for name, mask, results in zip(operator.outputs, found, came, strict=True):
                 masks[name] = mask
@@ -250,7 +316,8 @@ class _Operator:
     """One node that runs alone, with all inputs but those that vary inside it.
 
     `inputs`: the tensors that vary, by position; `outputs`: the names it gives; `passes`: whether
-    each element stays what it is, as in a normalisation whose statistics are held.
+    each element stays what it is, as in a normalisation whose statistics are held. Once it takes
+    few of its channels, a run gives these only: `part` of the whole, where `put` puts them.
     """
 
     def __init__(
@@ -267,6 +334,37 @@ class _Operator:
         self._graph, self._node, self._varies = graph, node, varies
         self._values = {name: values[name] for name in _held_names(node, varies)}
         self._session: onnxruntime.InferenceSession | None = None
+        self._axis, self._few = 0, np.arange(0)
+
+    def take_few(self) -> bool:
+        """Compute a few of many channels from now on, if that is possible."""
+        node, weights = self._node, [self._values.get(name) for name in self._node.input[1:]]
+        axes = _channel_axes(node)
+        if axes is None or self._varies != (0,) or not weights:
+            return False
+        weight = weights[0]
+        if weight is None or weight.ndim < 2 or weight.shape[axes[0]] <= 2 * _FEW_CHANNELS:
+            return False
+        if node.op_type == "MatMul" and weight.ndim != 2:
+            return False
+        count = weight.shape[axes[0]]
+        # Not evenly spread: of channels that become places, all would be of one place.
+        few = np.random.default_rng(count).choice(count, _FEW_CHANNELS, replace=False)
+        self._values[node.input[1]] = np.take(weight, few, axes[0])
+        for name, bias in zip(node.input[2:], weights[1:], strict=True):
+            if bias is not None:
+                self._values[name] = np.take(bias, few)
+        self._axis, self._few, self._session = axes[1], few, None
+        return True
+
+    def part(self, value: _Array) -> _Array:
+        return np.take(value, self._few, self._axis) if self._few.size else value
+
+    def put(self, value: _Array, part: _Array) -> None:
+        if self._few.size:
+            np.moveaxis(value, self._axis, 0)[self._few] = np.moveaxis(part, self._axis, 0)
+        else:
+            value[...] = part
 
     def run(self, varying: Sequence[_Array]) -> list[_Array]:
         if self._session is None:
@@ -311,6 +409,14 @@ class _Operator:
             raise _NotRun(f"{self._node.op_type} does not run alone: {error}") from error
 
 
+def _channel_axes(node: onnx.NodeProto) -> tuple[int, int] | None:
+    """Where the channels that a node gives lie in its weight, and in what it gives."""
+    groups = next((each.i for each in node.attribute if each.name == "group"), 1)
+    if node.domain not in ("", "ai.onnx") or groups != 1:
+        return None
+    return {"Conv": (0, 1), "ConvTranspose": (1, 1), "MatMul": (1, -1)}.get(node.op_type)
+
+
 def _held_names(node: onnx.NodeProto, varies: tuple[int, ...]) -> Iterator[str]:
     """The tensors that a node reads and that do not vary, in its branches too."""
     yield from (name for i, name in enumerate(node.input) if name and i not in varies)
@@ -351,71 +457,125 @@ def _differ(values: _Array, base: _Array, rounding: float) -> _Mask:
 
 _Extents: TypeAlias = dict[int, tuple[int, int]]
 """First and last of the rows that belong to a cell, by its index."""
-_Reaches: TypeAlias = Callable[[slice], npt.NDArray[np.bool_]]
-"""Which indices of the target a slice of the source's reaches."""
+_Reaches: TypeAlias = Callable[[int, int], _Mask]
+"""Which indices of the target those of the source from one up to another one reach."""
 _ALL = -1  # The index of all cells together.
 
 
-def _extents_of_cells(reaches: _Reaches, size: int, cells: range) -> _Extents:
-    """For each cell of the target the first and last index of the source that it depends on."""
+def _extents_of_cells(reaches: _Reaches, size: int, cells: range, axis_map: AxisMap) -> _Extents:
+    """For each cell of the target the first and last index of the source that it depends on.
 
-    def cells_and_all(part: slice) -> npt.NDArray[np.bool_]:
-        mask = reaches(part)
-        return np.append(mask, mask.any())
+    Of cells that the first index reaches, only that is told: they say nothing about the map.
+    """
 
-    everything = cells_and_all(slice(0, size))
-    seen = [cell for cell in (*cells, _ALL) if everything[cell]]
-    first = _bisect(seen, size, lambda p: cells_and_all(slice(0, p + 1)))
-    last = _bisect(seen, size, lambda p: cells_and_all(slice(size - 1 - p, size)))
-    return {cell: (first[cell], size - 1 - last[cell]) for cell in seen}
+    def at_first(settled: Mapping[int, int], cell: int) -> int | None:
+        if not settled:
+            return None
+        near = min(settled, key=lambda each: abs(each - cell))
+        return settled[near] + round(axis_map.scale * (cell - near))
+
+    def at_last(settled: Mapping[int, int], cell: int) -> int | None:
+        middle = axis_map(cell + Fraction(1, 2))
+        return size - 1 - math.ceil(2 * middle - first[cell] - 1)
+
+    everything = reaches(0, size)
+    seen = [cell for cell in cells if everything[cell]]
+    if not seen:
+        return {}
+    first = _bisect([*seen, _ALL], size, lambda p: reaches(0, p + 1), at_first)
+    inside = [cell for cell in seen if first[cell] > first[_ALL]]
+    last = _bisect([*inside, _ALL], size, lambda p: reaches(size - 1 - p, size), at_last)
+    border = {cell: (first[cell], size - 1) for cell in seen if cell not in inside}
+    return border | {cell: (first[cell], size - 1 - last[cell]) for cell in (*inside, _ALL)}
 
 
 def _bisect(
-    cells: Sequence[int], size: int, reached: Callable[[int], npt.NDArray[np.bool_]]
+    cells: Sequence[int],
+    size: int,
+    reached: Callable[[int], _Mask],
+    expected: Callable[[Mapping[int, int], int], int | None],
 ) -> dict[int, int]:
-    """For each cell the least index at which it is reached; it is at all larger ones, too."""
+    """For each cell the least index at which it is reached; it is at all larger ones, too.
+
+    `expected`: what is tried first for a cell, by what is known of others, so that few runs are
+    needed where the map is right; the result is the same where it is not.
+    """
     low, high = dict.fromkeys(cells, 0), dict.fromkeys(cells, size - 1)
     middle = 0  # first, since it settles where all of them begin
-    while any(low[cell] < high[cell] for cell in cells):
+    while True:
         mask = reached(middle)  # it tells something of every cell
         for cell in cells:
-            if mask[cell]:
+            if mask.any() if cell == _ALL else mask[cell]:
                 high[cell] = min(high[cell], middle)
             else:
                 low[cell] = max(low[cell], middle + 1)
                 high[cell] = max(high[cell], low[cell])
-        widest = max(cells, key=lambda cell: high[cell] - low[cell])
-        middle = (low[widest] + high[widest]) // 2
-    return low
+        open_ = [cell for cell in cells if low[cell] < high[cell]]
+        if not open_:
+            return low
+        cell = min(open_, key=lambda cell: high[cell] - low[cell])
+        middle = (low[cell] + high[cell]) // 2
+        settled = {c: low[c] for c in cells if c != _ALL and 0 < low[c] == high[c]}
+        guess = None if cell == _ALL else expected(settled, cell)
+        if guess is not None:
+            middle = next((p for p in (guess - 1, guess) if low[cell] <= p < high[cell]), middle)
 
 
-def _extents_on_output(reaches: _Reaches, size: int, cells: range) -> _Extents:
+def _extents_on_output(reaches: _Reaches, size: int, cells: range, axis_map: AxisMap) -> _Extents:
     """For each cell of the source the first and last index of the target that depends on it."""
     extents = {}
     for cell in (*cells, _ALL):
-        changed = np.flatnonzero(reaches(slice(0, size) if cell == _ALL else slice(cell, cell + 1)))
+        changed = np.flatnonzero(reaches(0, size) if cell == _ALL else reaches(cell, cell + 1))
         if changed.size:
             extents[cell] = (int(changed[0]), int(changed[-1]))
     return extents
 
 
 def _verdict(
-    path: Callable[[], _Path],
+    path: Callable[[bool], _Path],
     source_chw: Callable[[_Array], _Array],
     target_chw: Callable[[_Array], _Array],
     maps: Maps,
+    slack: _Slack,
     *,
     of_cells: bool,
 ) -> Verdict:
-    """Of the maps from the cells of the target to the source, or of those of the source."""
+    """Of the maps from the cells of the target to the source, or of those of the source.
+
+    `path`: of few channels or of all; these are run where those do not show that the maps agree.
+    """
+    found = Verdict(0)
+    for few in (True, False):
+        found = _verdict_by(path, source_chw, target_chw, maps, slack, few=few, of_cells=of_cells)
+        if found.agrees:
+            break
+    return found
+
+
+def _verdict_by(
+    path: Callable[[bool], _Path],
+    source_chw: Callable[[_Array], _Array],
+    target_chw: Callable[[_Array], _Array],
+    maps: Maps,
+    slack: _Slack,
+    *,
+    few: bool,
+    of_cells: bool,
+) -> Verdict:
     try:
-        run = path()
+        run = path(few)
         # Where each (channel, row, column) lies in the tensors as they are.
         source = source_chw(np.arange(run.base.size).reshape(run.base.shape))
         target = target_chw(np.arange(run.result.size).reshape(run.result.shape))
-        found = [
-            _check_axis(run, source, target, axis, maps[axis], of_cells=of_cells) for axis in (0, 1)
-        ]
+        found = []
+        for axis in (0, 1):
+            checked = _check_axis(
+                run, source, target, axis, maps[axis], slack[axis], of_cells=of_cells
+            )
+            found.append(checked)
+            if found[-1][0] == 0:  # columns alone would not tell
+                found.append((0, Fraction(0)))
+                break
     except _NotRun as error:
         return Verdict(0, reason=str(error))
     cells = found[0][0] * found[1][0]
@@ -432,6 +592,7 @@ def _check_axis(
     target: npt.NDArray[np.int64],
     axis: int,
     axis_map: AxisMap,
+    slack: Fraction,
     *,
     of_cells: bool,
 ) -> tuple[int, Fraction]:
@@ -439,13 +600,14 @@ def _check_axis(
     source, target = np.moveaxis(source, axis + 1, 0), np.moveaxis(target, axis + 1, 0)
     runs = 0
 
-    def reaches(part: slice) -> npt.NDArray[np.bool_]:
+    @cache  # more cells are looked at by the same runs
+    def reaches(start: int, stop: int) -> _Mask:
         nonlocal runs
         runs += 1
         if runs > _MOST_RUNS:
             raise _NotRun(f"more than {_MOST_RUNS} runs are needed")
         where = np.zeros(path.base.size, np.bool_)
-        where[source[part].ravel()] = True
+        where[source[start:stop].ravel()] = True
         reached = path.reached(where.reshape(path.base.shape)).ravel()
         return np.asarray(reached[target.reshape(len(target), -1)].any(axis=1))
 
@@ -454,7 +616,7 @@ def _check_axis(
     count = min(_LEAST_STEPS, cells)
     while True:
         start = (cells - count) // 2
-        found = extents(reaches, len(source), range(start, start + count))
+        found = extents(reaches, len(source), range(start, start + count), axis_map)
         # The border is that of what is reached at all: the last pixels may be read by no cell, and
         # a cell whose window a padding has clipped further on does not touch them.
         least, most = found.pop(_ALL, (0, 0))
@@ -463,19 +625,27 @@ def _check_axis(
             for cell, (first, last) in sorted(found.items())
             if first > least and last < most
         }
+        compared = _compare(middles, axis_map, slack)
         steps = len(set(middles.values()))
+        # Three cells around a narrow stair look like cells of another stride.
+        enough = steps >= _STAIRS or (steps == count and compared[1] <= _FINE)
         # Those farther out are nearer to a border.
-        if steps == count or steps >= _STAIRS or len(middles) < count or count == cells:
-            return _compare(middles, axis_map)
+        if enough or len(middles) < count or count == cells:
+            return compared
         count = min(2 * count, cells)
 
 
-def _compare(middles: Mapping[int, Fraction], axis_map: AxisMap) -> tuple[int, Fraction]:
+def _compare(
+    middles: Mapping[int, Fraction], axis_map: AxisMap, slack: Fraction
+) -> tuple[int, Fraction]:
     """How many cells have middles, and how far these lie from where the map says.
 
     Cells finer than a tensor on their path have the middles of that tensor's cells: a staircase
-    around the map. A cell may lie off it by half of what a stair is higher than the slope, and the
-    stairs together must lie on it. Stairs of which only a part is seen are left out.
+    around the map. A cell may lie off it by half of what a stair is higher than the slope, or the
+    map must pass through the middle of each stair: where kernels overlap, wide stairs, of cells
+    that reach two of the coarser ones, alternate with narrow ones, of cells that reach one. The
+    cells together must lie on it, and each by `slack` pixels less or more. Stairs of which only a
+    part is seen are left out.
     """
     cells = list(middles)
     values = list(middles.values())
@@ -492,4 +662,6 @@ def _compare(middles: Mapping[int, Fraction], axis_map: AxisMap) -> tuple[int, F
     stair = max(Fraction(0), max(steps) - slope)
     together = abs(max(off) + min(off)) / 2
     alone = max(map(abs, off)) - stair / 2
-    return len(cells), max(together, alone)
+    stairs = [list(same) for _, same in groupby(range(len(cells)), key=values.__getitem__)]
+    through = max(abs(off[same[0]] + off[same[-1]]) / 2 for same in stairs)
+    return len(cells), max(together, min(alone, through) - slack)

@@ -141,8 +141,12 @@ class GraphTrace:
             step = self._looks_from.get(waiting.pop())
             if step is not None and step.node not in steps:
                 steps[step.node] = step
-                waiting += [self._inputs[step.node][place] for place in step.varies]
+                waiting += self.read_by(step)
         return [steps[node] for node in sorted(steps)]
+
+    def read_by(self, step: Step) -> list[str]:
+        """The tensors that a step of a path reads on it."""
+        return [self._inputs[step.node][place] for place in step.varies]
 
     def paints_path(self, tap: str) -> list[Step]:
         """The nodes that lead from a tap to the output, as `looks_path`."""

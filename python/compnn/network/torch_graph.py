@@ -36,6 +36,12 @@ class _Tapped(torch.nn.Module):  # type: ignore[misc]
         record = Record(self.calls)
         with recording(self.module, record):
             found = dict(tensors_in(self.module(image)))
+        for path, _ in set(self.calls) - record.tensors.keys():
+            # As of modules that ask `torch.onnx.is_in_onnx_export()`.
+            raise NetworkError(
+                f"{path!r} is called when it runs, but not when it is exported; leave it out of "
+                f"the layers"
+            )
         results = [*(record.tensors[call] for call in self.calls), *map(found.get, self.outputs)]
         return tuple(results)
 
@@ -91,6 +97,10 @@ def graph_of(
             tapped.training = False  # not `eval`, which is for the submodules, too, and for good
             with recording(plain, Record(())):
                 model = _exported(tapped, image, [*results, *outputs], dynamo, free_size, opset)
+        except NetworkError as error:  # of `_Tapped`
+            raise NetworkError(
+                f"PyTorch cannot export {type(module).__name__} to ONNX: {error}"
+            ) from error
         except Exception as error:  # exporters raise whatever they like
             reason = (str(error).strip().splitlines() or [""])[0]
             reasons.append(f"{type(error).__name__}: {reason}")

@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from compnn.network.geometry import AxisMap, Maps
-from compnn.network.onnx_check import TapCheck, check_tap
+from compnn.network.onnx import OnnxNetwork
+from compnn.network.onnx_check import TapCheck, _extents_of_cells, check_tap
 from compnn.network.onnx_graph import OnnxGraph
-from tiny_networks import save_network
+from compnn.network.output import OutputChoice
+from compnn.network.preprocessing import Preprocessing
+from tiny_networks import save_network, tiny_unet
 
 HALF = Fraction(1, 2)
 
@@ -329,4 +332,153 @@ def test_a_path_that_does_not_arrive_says_so(tmp_path: Path) -> None:
     name = net.add("Relu", [x])
     verdict = check(tmp_path, net, Tap(name, both(1)), (24, 24), [Step(0)]).looks
     assert not verdict.agrees
-    assert str(verdict) == "cannot be seen at this size: its path does not lead to it"
+    why = f"no operators that are followed lead from 'input' to {name!r}"
+    assert str(verdict) == f"cannot be seen at this size: {why}"
+
+
+def test_a_path_that_begins_elsewhere_says_so(tmp_path: Path) -> None:
+    """As behind an If: where what it gives comes from is not followed."""
+    net = Net()
+    x = net.conv("input", 3, 3, 3)
+    name = net.add("Relu", [x])
+    verdict = check(tmp_path, net, Tap(name, both(1)), (24, 24), [Step(1)]).looks
+    assert not verdict.agrees
+    why = f"what leads from 'input' to {x!r} is not followed"
+    assert str(verdict) == f"cannot be seen at this size: {why}"
+
+
+def test_what_stands_beside_the_path_is_checked_by_what_it_is_made_of(tmp_path: Path) -> None:
+    """As the joined tensors of Pix2Pix's file, which are computed twice: once to have a name."""
+    model = onnx.load(tiny_unet(tmp_path / "net.onnx", size=(64, 64)))
+    for node in list(model.graph.node):
+        if node.output[0] == "decoder_2":
+            model.graph.node.append(helper.make_node("Relu", ["decoder_2"], ["copy"]))
+            model.graph.node.append(helper.make_node("Concat", ["copy", "relu_1"], ["w"], axis=1))
+    pool = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    model.graph.node.append(helper.make_node("MaxPool", ["copy"], ["coarser"], **pool))
+    onnx.save(model, tmp_path / "copied.onnx")
+    network = OnnxNetwork(tmp_path / "copied.onnx")
+    for name in ("copy", "w"):
+        found, original = network.check(name).paints, network.check("decoder_2").paints
+        assert found is not None
+        assert original is not None
+        assert found.agrees
+        assert found.cells == original.cells
+        assert found.difference == original.difference
+    coarser = network.check("coarser").paints
+    assert coarser is not None
+    assert str(coarser).endswith("no operators that are followed lead from 'coarser' to 'output'")
+
+
+@pytest.mark.parametrize("size", [(256, 256), (256, 200)])
+def test_wide_stairs_between_narrow_ones(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Kernels of 3 that overlap: one fine cell of 16 reaches one coarse cell, the others two."""
+    net = Net()
+    x, into = "input", 3
+    for _ in range(5):
+        x = net.add("Relu", [net.conv(x, into, 4, 3, 2, [1, 1, 1, 1])])
+        into = 4
+    shape = net.constant([1, 4, *size], np.int64)
+    net.add("Resize", [x, "", "", shape], mode="nearest", nearest_mode="floor")
+    path = net.graph(tmp_path, size).path
+    network = OnnxNetwork(
+        path, preprocessing=Preprocessing(range=(0, 1)), output=OutputChoice(kind="logits")
+    )
+    image = picture(*size)
+    trace = network._traced(size)
+    for name in ("Relu_1", "Relu_3", "Relu_5"):
+        found = check_tap(network._graph, trace, name, image)
+        assert found.looks.agrees
+        assert found.paints is not None
+        assert found.paints.agrees
+        rows, cols = trace.taps[name].paints or both(1)
+        pixels = rows.scale * trace.taps[name].shape[0]
+        steeper = AxisMap(rows.scale * Fraction(6, 5), rows.offset - pixels / 10)
+        for wrong in (replace(rows, offset=rows.offset + 2), steeper):
+            taps = {**trace.taps, name: replace(trace.taps[name], paints=(wrong, cols))}
+            denied = check_tap(network._graph, replace(trace, taps=taps), name, image).paints
+            assert denied is not None
+            assert str(denied).startswith("differs by")
+
+
+@given(
+    lines=st.lists(st.lists(st.booleans(), min_size=24, max_size=24), min_size=1, max_size=5),
+    scale=st.fractions(Fraction(1, 4), 4, max_denominator=4),
+    offset=st.integers(-9, 30),
+)
+def test_extents_do_not_depend_on_what_the_map_says(
+    lines: list[list[bool]], scale: Fraction, offset: int
+) -> None:
+    """What is expected only orders the runs: beside those that are found by looking everywhere."""
+    reached = np.array(lines)  # (cells, rows of the source)
+
+    def reaches(start: int, stop: int) -> npt.NDArray[np.bool_]:
+        return np.asarray(reached[:, start:stop].any(axis=1))
+
+    found = _extents_of_cells(reaches, 24, range(len(lines)), AxisMap(scale, Fraction(offset)))
+    ends = {
+        cell: (int(np.flatnonzero(line)[0]), int(np.flatnonzero(line)[-1]))
+        for cell, line in enumerate(reached)
+        if line.any()
+    }
+    if not ends:
+        assert found == {}
+        return
+    everything = min(e[0] for e in ends.values()), max(e[1] for e in ends.values())
+    assert found.pop(-1) == everything
+    assert found.keys() == ends.keys()
+    for cell, (first, last) in ends.items():
+        assert found[cell][0] == first
+        assert found[cell][1] == last or first == everything[0]
+
+
+@pytest.mark.parametrize("end", ["conv", "transposed", "shuffled", "tokens"])
+@pytest.mark.parametrize("off", [Fraction(0), Fraction(1)])
+def test_a_few_channels_show_what_all_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, off: Fraction
+) -> None:
+    net, size = Net(), (40, 48)
+    x = net.add("Relu", [net.conv("input", 3, 40, 3, 2, [1, 1, 1, 1])])
+    x = net.conv(x, 40, 40, 5)
+    scale, offset = Fraction(2), Fraction(-1, 2)
+    if end == "transposed":
+        where = {"kernel_shape": [4, 4], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+        x = net.add("ConvTranspose", [x, net.random(40, 20, 4, 4), net.random(20)], **where)
+        scale = Fraction(1)
+    elif end == "shuffled":
+        x = net.add("DepthToSpace", [net.conv(x, 40, 80, 1)], blocksize=2)
+        scale = Fraction(1)
+    elif end == "tokens":
+        x = net.add("Transpose", [x], perm=[0, 2, 3, 1])
+        x = net.add("MatMul", [x, net.random(40, 60)])
+    tap = Tap(x, both(scale, offset + off), order=(2, 0, 1) if end == "tokens" else None)
+    path = steps(0, len(net.nodes))
+    found = check(tmp_path, net, tap, size, path).looks
+    monkeypatch.setattr("compnn.network.onnx_check._FEW_CHANNELS", 1000)
+    assert check(tmp_path, net, tap, size, path).looks == found
+    assert found.cells > 0
+    assert found.agrees == (off == 0)
+
+
+def test_enlargements_by_fractions_one_after_the_other(tmp_path: Path) -> None:
+    """As in PAN and FPN, with aligned corners: each rounds the ends of extents to whole cells."""
+    net, size = Net(), (160, 192)
+    x = net.conv("input", 3, 4, 16, 16, [0, 0, 0, 0])
+    for factor in (8, 4, 1):
+        shape = net.constant([1, 4, size[0] // factor, size[1] // factor], np.int64)
+        where = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
+        x = net.add("Resize", [x, "", "", shape], **where)
+    network = OnnxNetwork(
+        net.graph(tmp_path, size).path,
+        preprocessing=Preprocessing(range=(0, 1)),
+        output=OutputChoice(kind="logits"),
+    )
+    found = network.check("Conv_0").paints
+    assert found is not None
+    assert found.agrees
+    trace, image = network._traced(size), picture(*size)
+    rows, cols = trace.taps["Conv_0"].paints or both(1)
+    shifted = replace(rows, offset=rows.offset + 2)
+    taps = {**trace.taps, "Conv_0": replace(trace.taps["Conv_0"], paints=(shifted, cols))}
+    denied = check_tap(network._graph, replace(trace, taps=taps), "Conv_0", image).paints
+    assert str(denied) == "differs by 2 pixels"

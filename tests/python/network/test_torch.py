@@ -271,6 +271,25 @@ def test_where_the_module_cannot_be_exported_sizes_tell() -> None:
     np.testing.assert_allclose(reading.taps["deep"], expected.taps["deep"], atol=1e-5)
 
 
+def test_what_is_called_only_where_nothing_is_exported_is_named() -> None:
+    """As the pyramid of segmentation-models-pytorch's PSPNet, which asks whether it is exported."""
+
+    class Asking(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.live = nn.Conv2d(3, 3, 1)
+
+        def forward(self, image: Any) -> Any:
+            exported = torch.onnx.is_in_onnx_export()
+            return super().forward(image if exported else self.live(image))
+
+    said = "'live' is called when it runs, but not when it is exported; leave it out of the layers"
+    with pytest.warns(UserWarning, match=f"cannot export Asking to ONNX: {said}.* sizes only"):
+        net = network(Asking(), ["live", "deep"])
+    assert net.layers["deep"].geometry.note == "by sizes only"
+    assert network(Asking(), ["deep"]).layers["deep"].geometry.note == ""
+
+
 def test_identity_is_of_weights_buffers_and_structure() -> None:
     module = Net()
     first = network(module, ["deep"]).identity()
