@@ -262,7 +262,7 @@ def _read(
 ) -> tuple[tuple[str, str, str, str], list[str]]:
     """Cells of the table, and what is wrong: taps and output by value, maps by perturbing."""
     faults = []
-    names = [layer.name for layer in network.taps()]
+    names = [network.tensor(layer.name) for layer in network.taps()]
     pixels = _pixels(network)
     image = (pixels[np.newaxis, ..., : network.input_channels] / 255).astype(np.float32)
     if network.preprocessing.range == (0, 1):
