@@ -96,8 +96,8 @@ compnn and compares all that it says of them with numbers from elsewhere:
     pip install '.[torch]' torchvision timm segmentation-models-pytorch
     python -m benchmarks.networks --shared ../shared --document docs/networks.md
 
-It takes about half an hour on 2 cores. `--short` tries four architectures in a few minutes, as CI
-does."""
+It takes about half an hour on 2 cores. `python -m benchmarks.networks --short` tries four
+architectures in a few minutes, as CI does."""
 
 _HOW = """\
 - *Taps* and *output* are compared by value, within a thousandth of the largest number: those of

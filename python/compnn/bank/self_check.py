@@ -210,6 +210,16 @@ class _Check:
                 "transpose them",
                 lambda target: target.swapaxes(0, 1),
             ),
+            (
+                "with targets turned by 90 degrees",
+                "turn them (orientation in EXIF?)",
+                lambda target: np.rot90(target),
+            ),
+            (
+                "with targets turned by 90 degrees clockwise",
+                "turn them (orientation in EXIF?)",
+                lambda target: np.rot90(target, -1),
+            ),
         ]
         if isinstance(self._kind, Labels):
             changes = [
@@ -379,4 +389,4 @@ def _like(kind: Kind) -> Iterator[Palette]:
 
 def _with_palette(kind: Kind, palette: Palette) -> Labels:
     assert isinstance(kind, Labels)
-    return Labels(palette, nearest_colour=kind.nearest_colour)
+    return Labels(palette, nearest_colour=kind.nearest_colour, indices=kind.indices)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from compnn.cli import console
 from compnn.data import folders
 from compnn.data.camvid import CamVid
 from compnn.data.cityscapes import Cityscapes
@@ -74,6 +75,35 @@ TargetPalette = Annotated[
         help="Targets are label maps of this palette.",
     ),
 ]
+Names = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=_PAIRS,
+        help="Of --inputs and --targets only these pairs: a name a line, or the paths of both.",
+    ),
+]
+InputSuffix = Annotated[
+    str,
+    typer.Option(
+        rich_help_panel=_PAIRS, help="What the names of inputs end with, such as _leftImg8bit."
+    ),
+]
+TargetSuffix = Annotated[
+    str,
+    typer.Option(rich_help_panel=_PAIRS, help="What the names of targets end with, such as _mask."),
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", rich_help_panel=_PAIRS, help="Look into subfolders, too.")
+]
+IgnoreUnpaired = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-unpaired",
+        rich_help_panel=_PAIRS,
+        help="Leave out images of --inputs and --targets without a partner.",
+    ),
+]
 NearestColour = Annotated[
     bool,
     typer.Option(
@@ -81,6 +111,15 @@ NearestColour = Annotated[
         rich_help_panel=_KINDS,
         help="Colours of label maps that their palette does not have are taken for its nearest; in "
         "JPEG files they always are.",
+    ),
+]
+Indices = Annotated[
+    bool,
+    typer.Option(
+        "--indices",
+        rich_help_panel=_KINDS,
+        help="Label maps with a colour table of their own (palette PNG) hold indices, whatever its "
+        "colours are.",
     ),
 ]
 ReduceZeroLabel = Annotated[
@@ -112,8 +151,14 @@ def dataset_of(
     input_palette: str | None,
     target_palette: str | None,
     *,
+    names: Path | None = None,
+    input_suffix: str = "",
+    target_suffix: str = "",
+    recursive: bool = False,
+    ignore_unpaired: bool = False,
     reduce_zero_label: bool = False,
     nearest_colour: bool = False,
+    indices: bool = False,
     attributes: Path | None = None,
     limit: int | None = None,
     default_kinds: tuple[Kind, Kind] = (Photo(), Photo()),
@@ -138,8 +183,16 @@ def dataset_of(
             "CamVid and Cityscapes have their own palettes; leave out --input-palette, "
             "--target-palette and --reduce-zero-label"
         )
+    folders_only = names or input_suffix or target_suffix or recursive or ignore_unpaired
+    if folders_only and inputs is None:
+        raise DatasetError(
+            "--names, --input-suffix, --target-suffix, --recursive and --ignore-unpaired are for "
+            "--inputs with --targets"
+        )
     input_kind, target_kind = (
-        default if palette is None else Labels(palette, nearest_colour=nearest_colour)
+        default
+        if palette is None
+        else Labels(palette, nearest_colour=nearest_colour, indices=indices)
         for palette, default in zip((input_palette, target_palette), default_kinds, strict=True)
     )
     dataset: Dataset
@@ -153,14 +206,22 @@ def dataset_of(
             attributes=attributes,
         )
     elif inputs is not None and targets is not None:
-        dataset = folders.PairedFolders(
+        paired = folders.PairedFolders(
             inputs,
             targets,
+            names=names,
+            input_suffix=input_suffix,
+            target_suffix=target_suffix,
+            recursive=recursive,
+            ignore_unpaired=ignore_unpaired,
             reduce_zero_label=reduce_zero_label,
             input_kind=input_kind,
             target_kind=target_kind,
             attributes=attributes,
         )
+        if paired.unpaired:
+            console.print_note(f"images without a partner that are left out: {paired.unpaired}")
+        dataset = paired
     elif camvid is not None:
         dataset = CamVid(camvid, split, attributes=attributes)
     else:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from compnn.data.dataset import Dataset, Pair, natural_key
 from compnn.errors import DatasetError
+from compnn.files import read_file
 from compnn.images.files import IMAGE_EXTENSIONS, StoredImage
 from compnn.images.kinds import Kind, Labels
+
+_MOST_NAMES_BYTES = 1 << 28
 
 
 class PairedFolders(Dataset):
@@ -21,15 +24,31 @@ class PairedFolders(Dataset):
     ----------
     inputs, targets
         The two folders.
+    names
+        A text file that chooses pairs: a line has one name (with or without extension), or the
+        paths of input and target in their folders. Default: all.
+    input_suffix, target_suffix
+        What follows the common name in the stems of the files: "_leftImg8bit", "_mask". Both
+        folders may be the same then.
+    recursive
+        Look into subfolders; names are then paths from the folder.
+    ignore_unpaired
+        Leave out images without a partner; `unpaired` counts them.
     reduce_zero_label
         Targets are label maps in which 0 is no class: it becomes void, and k the label k - 1.
     input_kind, target_kind, attributes
         As in `Dataset`.
 
+    Attributes
+    ----------
+    unpaired : int
+        Images that were left out.
+
     Raises
     ------
     DatasetError
-        If a folder is missing or empty, an image has no partner, or is its own.
+        If a folder is missing or empty, an image has no partner, or is its own; if the file of
+        names cannot be read, or names what is not there.
     """
 
     def __init__(
@@ -37,26 +56,45 @@ class PairedFolders(Dataset):
         inputs: str | Path,
         targets: str | Path,
         *,
+        names: str | Path | None = None,
+        input_suffix: str = "",
+        target_suffix: str = "",
+        recursive: bool = False,
+        ignore_unpaired: bool = False,
         reduce_zero_label: bool = False,
         input_kind: Kind | None = None,
         target_kind: Kind | None = None,
         attributes: str | Path | Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
-        self._inputs = list_images(Path(inputs))
-        self._targets = list_images(Path(targets))
+        folders = Path(inputs), Path(targets)
+        self._inputs = _without_suffix(
+            list_images(folders[0], recursive=recursive), input_suffix, target_suffix, folders[0]
+        )
+        self._targets = _without_suffix(
+            list_images(folders[1], recursive=recursive), target_suffix, input_suffix, folders[1]
+        )
+        self.unpaired = 0
+        if names is not None:
+            self._choose(_listed_names(Path(names)), folders, Path(names))
         lonely = [str(path) for stem, path in self._inputs.items() if stem not in self._targets]
         lonely += [str(path) for stem, path in self._targets.items() if stem not in self._inputs]
-        if lonely:
+        paired = self._inputs.keys() & self._targets.keys()
+        if lonely and not (ignore_unpaired and paired):
             more = f" and {len(lonely) - 3} more" if len(lonely) > 3 else ""
             raise DatasetError(
                 f"{', '.join(lonely[:3])}{more} without a partner of the same name in the other "
-                f"folder ({inputs}, {targets}); add or remove files until both match"
+                f"folder ({inputs}, {targets}); add or remove files until both match, give what "
+                f"the names of one side end with (`--target-suffix _mask`), or leave them out "
+                f"(`--ignore-unpaired`)"
             )
+        self.unpaired = len(lonely)
+        self._inputs = {stem: path for stem, path in self._inputs.items() if stem in paired}
         same = next((p for s, p in self._inputs.items() if p.samefile(self._targets[s])), None)
         if same is not None:
             raise DatasetError(
                 f"{same} is input and target of its pair: nothing would be explained. Give the "
-                f"folder of the targets; where a file holds both side by side, give it once"
+                f"folder of the targets, or what their names end with (`--target-suffix _mask`); "
+                f"where a file holds both side by side, give it once (`--side-by-side`)"
             )
         self._reduce_zero_label = reduce_zero_label
         super().__init__(
@@ -67,6 +105,32 @@ class PairedFolders(Dataset):
         )
         if reduce_zero_label:
             reduced_ids(self.target_kind)
+
+    def _choose(
+        self, lines: Sequence[tuple[int, list[str]]], folders: tuple[Path, Path], file: Path
+    ) -> None:
+        """Keep the pairs that a file of names lists."""
+        chosen: tuple[dict[str, Path], dict[str, Path]] = {}, {}
+        for line, words in lines:
+            if len(words) == 1:
+                found = [_named(words[0], side) for side in (self._inputs, self._targets)]
+            else:
+                paths = [folder / word for folder, word in zip(folders, words, strict=True)]
+                found = [path if path.is_file() else None for path in paths]
+            one, other = found
+            if one is None or other is None:
+                side = folders[0] if one is None else folders[1]
+                raise DatasetError(
+                    f"{file}, line {line}: {' '.join(words)} is not in {side}; correct the line, "
+                    f"or give the folders that the file is of"
+                )
+            name = os.path.splitext(words[0])[0]
+            if name in chosen[0]:
+                raise DatasetError(f"{file}, line {line}: {name} is listed twice; keep one")
+            chosen[0][name], chosen[1][name] = one, other
+        if not chosen[0]:
+            raise DatasetError(f"{file} lists no names; give one a line")
+        self._inputs, self._targets = chosen
 
     def swapped(self) -> PairedFolders:
         """As `Dataset.swapped`."""
@@ -156,8 +220,48 @@ def reduced_ids(kind: Kind) -> dict[int, int]:
     return {label + 1: label for label in range(len(kind.palette))}
 
 
-def list_images(folder: Path) -> dict[str, Path]:
+def _without_suffix(
+    images: dict[str, Path], suffix: str, other: str, folder: Path
+) -> dict[str, Path]:
+    """The images whose names end with a suffix, by the rest; not those of the other suffix."""
+    found = {
+        stem.removesuffix(suffix): path
+        for stem, path in images.items()
+        if stem.endswith(suffix)
+        and stem != suffix
+        and not (len(other) > len(suffix) and stem.endswith(other))
+    }
+    if not found:
+        raise DatasetError(f"folder {folder} holds no images whose names end with {suffix!r}")
+    return found
+
+
+def _listed_names(file: Path) -> list[tuple[int, list[str]]]:
+    """The lines of a file of names, with their numbers: one or two words each."""
+    try:
+        lines = read_file(file, _MOST_NAMES_BYTES).decode("utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(f"the file of names {file} cannot be read: {reason}") from error
+    found = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
+    for number, words in found:
+        if len(words) > 2:
+            raise DatasetError(
+                f"{file}, line {number}: has {len(words)} words, not a name, or the paths of input "
+                f"and target"
+            )
+    return found
+
+
+def _named(word: str, images: Mapping[str, Path]) -> Path | None:
+    """The image of a name with or without its extension."""
+    return images.get(word) or images.get(os.path.splitext(word)[0])
+
+
+def list_images(folder: Path, *, recursive: bool = False) -> dict[str, Path]:
     """Return the image files of a folder by stem, in natural order; hidden files are left out.
+
+    With `recursive` those of its subfolders, too, by their paths from it, without extension.
 
     Raises
     ------
@@ -170,24 +274,30 @@ def list_images(folder: Path) -> dict[str, Path]:
             f"folder {folder} does not exist; give a folder of images ({extensions})"
         )
     try:
-        paths = sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
+        found = folder.rglob("*") if recursive else folder.iterdir()
+        paths = sorted(found, key=lambda path: natural_key(str(path)))
     except OSError as error:
         raise DatasetError(
             f"folder {folder} cannot be read: {error.strerror}; check its permissions"
         ) from error
     images: dict[str, Path] = {}
     for path in paths:
-        if path.name.startswith(".") or path.suffix.lower() not in IMAGE_EXTENSIONS:
+        inside = path.relative_to(folder)
+        if (
+            any(part.startswith(".") for part in inside.parts)
+            or path.suffix.lower() not in IMAGE_EXTENSIONS
+        ):
             continue
         # What is neither (a FIFO, a broken link) is refused when it is read, not left out unseen.
         if os.path.isdir(path):
             continue
-        if path.stem in images:
+        name = inside.with_suffix("").as_posix()
+        if name in images:
             raise DatasetError(
-                f"folder {folder} has both {images[path.stem].name} and {path.name}; "
+                f"folder {folder} has both {images[name].name} and {path.name}; "
                 f"a name must belong to one image, so remove or rename one"
             )
-        images[path.stem] = path
+        images[name] = path
     if not images:
         raise DatasetError(f"folder {folder} holds no images; looked for {extensions}")
     return dict(sorted(images.items(), key=lambda item: natural_key(item[0])))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from compnn.errors import ImageError
 from compnn.files import read_file, write_file
-from compnn.images.file_bytes import find_damage, grey_step, has_colour_table, is_lossy
+from compnn.images.file_bytes import colour_table, find_damage, grey_step, is_lossy
 from compnn.images.palette import Palette
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
@@ -31,8 +33,9 @@ class StoredImage:
     step
         Distance of neighbouring index values in `pixels`; more than 1 if the file has fewer than
         8 bits.
-    colour_table
-        Whether the file stores indices into a colour table of its own.
+    colour_table, indices
+        Of a file that stores indices into a table of its own: its colours, and the indices (H, W)
+        uint8, for which `pixels` has the colours.
     lossy
         Whether the file's compression changes colours.
     """
@@ -40,7 +43,8 @@ class StoredImage:
     path: Path
     pixels: npt.NDArray[np.uint8]
     step: int
-    colour_table: bool
+    colour_table: Sequence[tuple[int, int, int]] | None
+    indices: npt.NDArray[np.uint8] | None
     lossy: bool
 
     @classmethod
@@ -77,7 +81,9 @@ class StoredImage:
         stored = pixels.astype(np.uint8, copy=False)
         if stored.ndim == 3:
             stored = np.asarray(cv2.cvtColor(stored, cv2.COLOR_BGR2RGB), np.uint8)
-        return cls(path, stored, grey_step(data), has_colour_table(data), is_lossy(data))
+        table = colour_table(data)
+        indices = None if table is None else _indices_in(data, path)
+        return cls(path, stored, grey_step(data), table, indices, is_lossy(data))
 
     def halves(self) -> tuple[StoredImage, StoredImage]:
         """Return the left and the right half.
@@ -93,11 +99,15 @@ class StoredImage:
                 f"image {self.path} is {height}x{width} (height x width); two images side by side "
                 f"need an even width"
             )
-        left, right = self.pixels[:, : width // 2], self.pixels[:, width // 2 :]
-        return (
-            replace(self, pixels=np.ascontiguousarray(left)),
-            replace(self, pixels=np.ascontiguousarray(right)),
+        left, right = (
+            replace(
+                self,
+                pixels=np.ascontiguousarray(self.pixels[:, half]),
+                indices=None if self.indices is None else self.indices[:, half],
+            )
+            for half in (slice(0, width // 2), slice(width // 2, width))
         )
+        return left, right
 
     def rgb(self) -> npt.NDArray[np.uint8]:
         """Return the photo as (H, W, 3) uint8 RGB; one channel is repeated three times."""
@@ -111,11 +121,13 @@ class StoredImage:
         ids: Mapping[int, int] | None = None,
         *,
         nearest_colour: bool = False,
+        indices: bool = False,
     ) -> npt.NDArray[np.uint8]:
         """Return the label map as (H, W) uint8.
 
         One channel is an index image, taken as it is; in colours each pixel has the class of that
-        colour, or of the nearest where the file's compression changes colours.
+        colour, or of the nearest where the file's compression changes colours. A file with a colour
+        table is one of indices where the table has the palette's colours.
 
         Parameters
         ----------
@@ -125,6 +137,8 @@ class StoredImage:
             Label of each index of the file, if it counts otherwise; indices not in it become void.
         nearest_colour
             Whether to take the nearest colour in files of exact colours, too.
+        indices
+            Whether to take the indices of a file with a colour table, whatever its colours.
 
         Raises
         ------
@@ -132,9 +146,12 @@ class StoredImage:
             If an index is not one of the palette's, or a colour is not, or the file holds indices
             stored as colours.
         """
-        if self.pixels.ndim == 3:
+        if self.indices is not None and (indices or self._has_colours_of(palette)):
+            stored = self.indices
+        elif self.pixels.ndim == 3:
             return self._labels_of_colours(palette, nearest_colour)
-        stored: npt.NDArray[np.uint8] = self.pixels // np.uint8(self.step)
+        else:
+            stored = self.pixels // np.uint8(self.step)
         table = palette.label_of_index()
         if ids is not None:
             table = np.full(256, -1 if palette.void is None else palette.void, np.int16)
@@ -148,12 +165,19 @@ class StoredImage:
             )
         return labels.astype(np.uint8)
 
+    def _has_colours_of(self, palette: Palette) -> bool:
+        """Whether the file's table has the palette's colours, at its indices."""
+        table = dict(enumerate(self.colour_table or ()))
+        colours = zip(palette.indices or (), map(tuple, palette.colours.tolist()), strict=True)
+        return all(table.get(index) == colour for index, colour in colours)
+
     def _labels_of_colours(self, palette: Palette, nearest_colour: bool) -> npt.NDArray[np.uint8]:
         labels = palette.quantise(self.pixels)
         red, green, blue = (self.pixels[:, :, channel] for channel in range(3))
         # Greys, or a colour table of the file's own, are often indices rather than colours: nearest
         # colours would then give wrong labels unnoticed, and so they do of another palette.
-        indices = self.colour_table or (np.array_equal(red, green) and np.array_equal(green, blue))
+        table = self.colour_table is not None
+        indices = table or (np.array_equal(red, green) and np.array_equal(green, blue))
         if indices or not (self.lossy or nearest_colour):
             wrong = (palette.colourise(labels) != self.pixels).any(axis=2)
             if wrong.any():
@@ -162,7 +186,9 @@ class StoredImage:
                     f"label map {self.path} holds the colour {colour}, which palette "
                     f"{palette.name!r} does not have; choose another palette"
                     + (
-                        ", or store the indices as an 8-bit grey PNG"
+                        ", or take the indices of its colour table with `--indices` (indices=True)"
+                        if table
+                        else ", or store the indices as an 8-bit grey PNG"
                         if indices
                         else ", or take the nearest colours with `--nearest-colour` "
                         "(nearest_colour=True)"
@@ -243,6 +269,14 @@ def write_images(folder: Path, images: Mapping[str, npt.NDArray[np.uint8]]) -> l
     for path, image in zip(paths, images.values(), strict=True):
         write_image(path, image)
     return paths
+
+
+def _indices_in(data: bytes, path: Path) -> npt.NDArray[np.uint8]:
+    """The indices in a file with a colour table, which OpenCV gives the colours of."""
+    with Image.open(io.BytesIO(data)) as file:
+        if file.mode != "P":
+            raise ImageError(f"image {path} has a colour table, but no indices; replace the file")
+        return np.asarray(file, np.uint8)
 
 
 def _decode(data: bytes) -> npt.NDArray[np.generic] | None:

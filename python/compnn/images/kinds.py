@@ -262,6 +262,9 @@ class Labels(Kind):
     nearest_colour
         Whether colours of lossless files that the palette does not have are taken for its nearest;
         otherwise they are refused. Those of JPEG files always are: it changes colours.
+    indices
+        Whether files with a colour table of their own hold indices, whatever its colours are;
+        otherwise they do where the table has the palette's.
 
     Raises
     ------
@@ -278,9 +281,12 @@ class Labels(Kind):
     dtype: ClassVar[str] = "uint8"
     trailing: ClassVar[tuple[int, ...]] = ()
 
-    def __init__(self, palette: str | Path | Palette, *, nearest_colour: bool = False) -> None:
+    def __init__(
+        self, palette: str | Path | Palette, *, nearest_colour: bool = False, indices: bool = False
+    ) -> None:
         self._palette = resolve_palette(palette)
         self.nearest_colour = nearest_colour
+        self.indices = indices
 
     @property
     def palette(self) -> Palette:
@@ -304,7 +310,9 @@ class Labels(Kind):
         self, stored: StoredImage, ids: Mapping[int, int] | None = None
     ) -> npt.NDArray[np.uint8]:
         """As `Kind.target_of`."""
-        return stored.labels(self.palette, ids, nearest_colour=self.nearest_colour)
+        return stored.labels(
+            self.palette, ids, nearest_colour=self.nearest_colour, indices=self.indices
+        )
 
     def check(self, picture: Picture, name: str) -> Picture:
         """As `Kind.check`; every label must be one of the palette's."""
@@ -394,6 +402,7 @@ class Labels(Kind):
             "kind": self.name,
             "palette": self.palette.to_json(),
             "nearest_colour": self.nearest_colour,
+            "indices": self.indices,
         }
 
 
@@ -510,8 +519,9 @@ def kind_from_json(document: Mapping[str, object]) -> Kind:
             "kind": "labels",
             "palette": Mapping() as palette,
             "nearest_colour": bool() as nearest,
+            "indices": bool() as indices,
         }:
-            return Labels(Palette.from_json(palette), nearest_colour=nearest)
+            return Labels(Palette.from_json(palette), nearest_colour=nearest, indices=indices)
         case {
             "kind": "values",
             "unit": str(unit),

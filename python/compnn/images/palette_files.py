@@ -15,6 +15,7 @@ COLUMNS = ("index", "name", "r", "g", "b")
 """Header of compnn's own form."""
 
 _PIXEL_VALUES = ("pixel value", "class")
+_ADE = ("idx", "ratio", "train", "val", "stuff", "name")
 _CVAT = "# label:color_rgb:parts:actions"
 _VOID = "void"
 _MOST_BYTES = 1 << 22
@@ -49,10 +50,11 @@ class ClassRow:
 def read_classes(path: Path) -> list[ClassRow]:
     """Return the classes in a file, in its order.
 
-    Forms: CSV `index,name,r,g,b`; Roboflow's `Pixel Value,Class`; CVAT's `labelmap.txt`; JSON with
-    `id2label` (or only that), `label_map` and `segmentation_colors`, or `labels` as Mapillary has
-    them; a text with a name a line, counted from 0. A class named `void` is void, and one that
-    Mapillary does not evaluate.
+    Forms: CSV `index,name,r,g,b`, or only `index,name`; Roboflow's `Pixel Value,Class`; CVAT's
+    `labelmap.txt`; JSON with `id2label` (or only that), `label_map` and `segmentation_colors`, or
+    `labels` as Mapillary has them; ADE20K's `objectInfo150.txt`; a text with a name a line, counted
+    from 0. A class named `void`
+    is void, and one that Mapillary does not evaluate.
 
     Raises
     ------
@@ -73,6 +75,8 @@ def read_classes(path: Path) -> list[ClassRow]:
         raise PaletteError(f"{file} cannot be read: {error}") from error
     header = tuple(cell.lower() for cell in rows[0][1]) if rows else ()
     if header == _PIXEL_VALUES:
+        return [_pixel_value(cells, f"{file}, line {line}") for line, cells in rows[1:]]
+    if header == COLUMNS[:2]:
         return [_pixel_value(cells, f"{file}, line {line}") for line, cells in rows[1:]]
     if header != COLUMNS:
         raise PaletteError(
@@ -106,11 +110,13 @@ def _coloured(cells: list[str], where: str) -> ClassRow:
 
 def _pixel_value(cells: list[str], where: str) -> ClassRow:
     if len(cells) != len(_PIXEL_VALUES):
-        raise PaletteError(f"{where}: has {len(cells)} cells, not a pixel value and a class")
+        raise PaletteError(f"{where}: has {len(cells)} cells, not an index and a name")
     return ClassRow(where, _index(cells[0], where), cells[1], void=cells[1] == _VOID)
 
 
 def _text_classes(lines: list[str], file: str) -> list[ClassRow]:
+    if lines and tuple(lines[0].lower().split()) == _ADE:
+        return _ade_classes(lines[1:], file)
     cvat = bool(lines) and lines[0].strip() == _CVAT
     found: list[ClassRow] = []
     for number, line in enumerate(lines, 1):
@@ -118,10 +124,25 @@ def _text_classes(lines: list[str], file: str) -> list[ClassRow]:
         if not text or (cvat and text.startswith("#")):
             continue
         where, name, colour = f"{file}, line {number}", text, None
+        if "\t" in text:
+            raise PaletteError(f"{where}: has columns; give a name a line")
         if cvat:
             name, _, rest = text.rpartition(":")[0].rpartition(":")[0].rpartition(":")
             colour = _rgb(rest.split(","), where)
         found.append(ClassRow(where, len(found), name, colour, name == _VOID))
+    return found
+
+
+def _ade_classes(lines: list[str], file: str) -> list[ClassRow]:
+    """ADE20K's objectInfo150.txt: 0, which it does not list, is of no class."""
+    found = [ClassRow(file, 0, _VOID, (0, 0, 0), void=True)]
+    for number, line in enumerate(lines, 2):
+        cells = line.strip().split("\t")
+        where = f"{file}, line {number}"
+        if line.strip() and len(cells) != len(_ADE):
+            raise PaletteError(f"{where}: has {len(cells)} columns, not {len(_ADE)}")
+        if line.strip():
+            found.append(ClassRow(where, _index(cells[0], where), cells[-1]))
     return found
 
 

@@ -208,7 +208,7 @@ def folders(tmp_path: Path) -> Path:
 
 
 def test_exchanged_halves_and_folders_are_named(folders: Path, file: Path) -> None:
-    kind = Labels(PALETTE)
+    kind = Labels(PALETTE, nearest_colour=True)  # else the photos' colours say it
     for right, wrong in (
         (
             SideBySide(folders / "both", "left", target_kind=kind),

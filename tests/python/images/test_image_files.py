@@ -14,6 +14,7 @@ import pytest
 
 from compnn.errors import ImageError, OutputError
 from compnn.images.files import IMAGE_EXTENSIONS, StoredImage, read_image, read_labels, write_image
+from compnn.images.kinds import Labels, kind_from_json
 from compnn.images.palette import Palette
 
 LOSSLESS = (".png", ".bmp", ".tif", ".tiff")
@@ -211,8 +212,36 @@ def test_a_colour_table_must_hold_the_colours_of_the_palette(tmp_path: Path) -> 
     path.write_bytes(png(8, 3, [bytes([1, 0, 1])], 3, palette.colours[[5, 2]].tobytes()))
     assert read_labels(path, palette).tolist() == [[2, 5, 2]]
     path.write_bytes(png(8, 3, [bytes([1, 0, 1])], 3, bytes([128, 0, 0, 0, 128, 0])))
-    with pytest.raises(ImageError, match=r"table\.png holds the colour \(0, 128, 0\).*grey PNG"):
+    with pytest.raises(ImageError, match=r"table\.png holds the colour \(0, 128, 0\).*`--indices`"):
         read_labels(path, palette)
+
+
+def test_a_file_with_a_colour_table_holds_indices_where_it_is_the_palettes(tmp_path: Path) -> None:
+    """Its void, of any colour, and entries of one colour come out right then."""
+    voc, path = Palette.named("voc"), tmp_path / "table.png"
+    table = np.zeros((256, 3), np.uint8)
+    table[:21], table[255] = voc.colours, (1, 2, 3)
+    rows = [bytes([15, 0, 255, 20]), bytes([255, 1, 7, 2])]
+    path.write_bytes(png(8, 3, rows, 4, table.tobytes()))
+    assert read_labels(path, voc).tolist() == [[15, 0, 255, 20], [255, 1, 7, 2]]
+    other = Palette("other", voc.classes, voc.colours[::-1].copy(), 255)
+    with pytest.raises(ImageError, match=r"colour \(1, 2, 3\), which palette 'other' .*--indices"):
+        read_labels(path, other)
+    stored = StoredImage.read(path)
+    assert stored.labels(other, indices=True).tolist() == [[15, 0, 255, 20], [255, 1, 7, 2]]
+    kind = kind_from_json(Labels(other, indices=True).to_json())
+    np.testing.assert_array_equal(kind.target_of(stored), stored.labels(other, indices=True))
+    path.write_bytes(png(8, 3, rows[1:], 4, table.tobytes()))
+    assert StoredImage.read(path).labels(voc, {1: 5}).tolist() == [[255, 5, 255, 255]]
+    left, right = stored.halves()
+    assert (left.labels(voc).tolist(), right.labels(voc).tolist()) == (
+        [[15, 0], [255, 1]],
+        [[255, 20], [7, 2]],
+    )
+    # An index that no class has is not black, as its colour is.
+    path.write_bytes(png(8, 3, [bytes([30, 0, 0, 0])], 4, table.tobytes()))
+    with pytest.raises(ImageError, match="holds the label 30"):
+        read_labels(path, voc)
 
 
 def test_indices_stored_as_grey_colours_are_refused(tmp_path: Path) -> None:

@@ -32,6 +32,15 @@ def test_cvat(tmp_path: Path) -> None:
     assert palette.colours.tolist() == [[0, 0, 0], [255, 0, 0]]
 
 
+def test_ade20k(tmp_path: Path) -> None:
+    text = (
+        "Idx\tRatio\tTrain\tVal\tStuff\tName\n1\t0.1\t9\t9\t1\twall\n2\t0.1\t9\t9\t0\tpool, tub\n"
+    )
+    palette = load(tmp_path / "objectInfo150.txt", text)
+    assert palette.classes == ("wall", "pool, tub")
+    assert (palette.indices, palette.void_index) == ((1, 2), 0)
+
+
 def test_roboflow(tmp_path: Path) -> None:
     palette = load(tmp_path / "_classes.csv", "Pixel Value, Class\n0, background\n3, car\n")
     assert palette.classes == ("background", "car")
@@ -81,6 +90,8 @@ def test_colours_of_pascal_voc() -> None:
         ("a.txt", "a\na\n", "both named 'a'"),
         ("a.txt", "# label:color_rgb:parts:actions\ncar:1,2::\n", "line 2: a colour is r, g, b"),
         ("a.txt", "# label:color_rgb:parts:actions\ncar\n", "line 2: a colour is r, g, b"),
+        ("a.txt", "0\tcar\n", "line 1: has columns; give a name a line"),
+        ("a.txt", "Idx Ratio Train Val Stuff Name\n1\ta\n", "line 2: has 2 columns, not 6"),
         ("a.csv", "Pixel Value,Class\n0,a\nx,b\n", r"line 3: the index .* not 'x'"),
         ("a.csv", "Pixel Value,Class\n0\n", "line 2: has 1 cells"),
         ("a.json", "{", "cannot be read"),

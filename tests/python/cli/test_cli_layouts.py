@@ -1,0 +1,144 @@
+"""Layouts of public data sets, by the command lines that docs/datasets.md has for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from command_line import Call, World
+from compnn.bank.bank import Bank
+from compnn.images.files import write_image
+from compnn.images.palette import Palette
+
+SIZE = (32, 32)
+VOC = Palette.named("voc")
+
+
+def photo(path: Path, index: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(index).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    write_image(path, pixels)
+
+
+def classes(index: int, among: list[int]) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(index).choice(among, SIZE).astype(np.uint8)
+
+
+def grey(path: Path, labels: npt.NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, labels)
+
+
+def table_png(path: Path, labels: npt.NDArray[np.uint8], colours: npt.NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(labels)
+    image.putpalette(colours.tobytes())
+    image.save(path)
+
+
+def targets(
+    run: Call, world: World, *options: object
+) -> tuple[str, dict[str, npt.NDArray[np.uint8]]]:
+    """What was said, and the targets of the bank that the options build."""
+    common = ("--output-kind", "none", "--layer", "encoder_2", "--overwrite")
+    result = run("build", world.bank.with_name("new.bank"), world.network, *options, *common)
+    assert result.code == 0, result
+    with Bank(world.bank.with_name("new.bank")) as bank:
+        return result.err, {name: bank.pair(i)[1] for i, name in enumerate(bank.names)}
+
+
+@pytest.mark.parametrize("own_colours", [True, False])
+def test_pascal_voc(run: Call, world: World, tmp_path: Path, own_colours: bool) -> None:
+    colours = np.zeros((256, 3), np.uint8)
+    colours[:21], colours[255] = VOC.colours, VOC.void_colour
+    if not own_colours:
+        colours = np.random.default_rng(0).integers(0, 256, (256, 3), dtype=np.uint8)
+    wanted = {}
+    for index in range(4):
+        photo(tmp_path / "JPEGImages" / f"2007_{index}.png", index)
+        if index < 3:
+            wanted[f"2007_{index}"] = classes(index, [0, 15, 20, 255])
+            file = tmp_path / "SegmentationClass" / f"2007_{index}.png"
+            table_png(file, wanted[f"2007_{index}"], colours)
+    (tmp_path / "train.txt").write_text("2007_0\n2007_2\n")
+    options = ["--inputs", tmp_path / "JPEGImages", "--targets", tmp_path / "SegmentationClass"]
+    options += ["--names", tmp_path / "train.txt", "--target-palette", "voc"]
+    if not own_colours:
+        assert "--indices" in run("build", tmp_path / "x", world.network, *options).message
+        options.append("--indices")
+    _, found = targets(run, world, *options)
+    assert list(found) == ["2007_0", "2007_2"]
+    for name, labels in found.items():
+        np.testing.assert_array_equal(labels, wanted[name])
+
+
+@pytest.mark.parametrize("palette", ["ade20k", "objectInfo150.txt", "--reduce-zero-label"])
+def test_ade20k(run: Call, world: World, tmp_path: Path, palette: str) -> None:
+    """0 is of no class, 1 the first."""
+    stored = {}
+    for index in range(2):
+        photo(tmp_path / "images" / "training" / f"{index}.png", index)
+        stored[str(index)] = classes(index, [0, 1, 2, 150])
+        grey(tmp_path / "annotations" / "training" / f"{index}.png", stored[str(index)])
+    rows = [f"{index}\t0.1\t1\t1\t0\tclass {index}" for index in range(1, 151)]
+    text = "\n".join(["Idx\tRatio\tTrain\tVal\tStuff\tName", *rows])
+    (tmp_path / "objectInfo150.txt").write_text(text)
+    (tmp_path / "from0.csv").write_text(
+        "\n".join(["index,name", *(f"{index},class {index}" for index in range(150)), "255,void"])
+    )
+    options: list[object] = ["--inputs", tmp_path / "images" / "training"]
+    options += ["--targets", tmp_path / "annotations" / "training", "--target-palette"]
+    if palette == "--reduce-zero-label":
+        options += [tmp_path / "from0.csv", palette]
+    else:
+        options.append(tmp_path / palette if palette.endswith("txt") else palette)
+    _, found = targets(run, world, *options)
+    for name, labels in found.items():
+        wanted = np.where(stored[name] == 0, 255, stored[name].astype(int) - 1)
+        np.testing.assert_array_equal(labels, wanted)
+
+
+def test_roboflow(run: Call, world: World, tmp_path: Path) -> None:
+    folder, stored = tmp_path / "train", {}
+    for index in range(3):
+        photo(folder / f"f{index}.png", index)
+        if index < 2:
+            stored[f"f{index}"] = classes(index, [0, 1])
+            grey(folder / f"f{index}_mask.png", stored[f"f{index}"])
+    (folder / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, car\n")
+    options = ("--inputs", folder, "--targets", folder, "--target-suffix", "_mask")
+    palette = ("--target-palette", folder / "_classes.csv")
+    assert "--ignore-unpaired" in run("build", tmp_path / "x", world.network, *options).message
+    said, found = targets(run, world, *options, *palette, "--ignore-unpaired")
+    assert "images without a partner that are left out: 1" in said
+    assert found.keys() == stored.keys()
+    for name, labels in found.items():
+        np.testing.assert_array_equal(labels, stored[name])
+    twice = ("--inputs", folder, "--targets", folder)
+    assert "--target-suffix" in run("build", tmp_path / "x", world.network, *twice).message
+
+
+def test_masks_of_0_and_255(run: Call, world: World, tmp_path: Path) -> None:
+    stored = {}
+    for index in range(2):
+        photo(tmp_path / "in" / f"{index}.png", index)
+        stored[str(index)] = classes(index, [0, 255])
+        grey(tmp_path / "out" / f"{index}.png", stored[str(index)])
+    palette = tmp_path / "mask.csv"
+    palette.write_text("index,name\n0,other\n255,car\n")
+    pairs = ("--inputs", tmp_path / "in", "--targets", tmp_path / "out")
+    _, found = targets(run, world, *pairs, "--target-palette", palette)
+    for name, labels in found.items():
+        np.testing.assert_array_equal(labels, stored[name] // 255)
+
+
+def test_options_of_folders_are_for_folders(run: Call, world: World) -> None:
+    beside = ("build", "x", world.network, "--side-by-side", world.pairs)
+    for option in (("--recursive",), ("--names", "n.txt"), ("--target-suffix", "_m")):
+        result = run(*beside, *option)
+        assert result.code == 2
+        assert "are for --inputs with --targets" in result.message
