@@ -12,26 +12,11 @@ from compnn.cli.info import print_bank
 from compnn.report.facts import bank_json
 
 
+@dataset_options.with_pairs("train")
 def append(
     bank: options.BankFolder,
-    side_by_side: dataset_options.SideBySide = None,
-    inputs: dataset_options.Inputs = None,
-    targets: dataset_options.Targets = None,
-    camvid: dataset_options.CamVidFolder = None,
-    cityscapes: dataset_options.CityscapesFolder = None,
-    input_half: dataset_options.InputHalf = "left",
-    split: dataset_options.Split = "train",
+    pairs: dataset_options.PairOptions,
     limit: dataset_options.Limit = None,
-    input_palette: dataset_options.InputPalette = None,
-    target_palette: dataset_options.TargetPalette = None,
-    names: dataset_options.Names = None,
-    input_suffix: dataset_options.InputSuffix = "",
-    target_suffix: dataset_options.TargetSuffix = "",
-    recursive: dataset_options.Recursive = False,
-    ignore_unpaired: dataset_options.IgnoreUnpaired = False,
-    nearest_colour: dataset_options.NearestColour = False,
-    indices: dataset_options.Indices = False,
-    reduce_zero_label: dataset_options.ReduceZeroLabel = False,
     attributes: dataset_options.Attributes = None,
     network: options.Network = None,
     providers: options.Providers = None,
@@ -51,24 +36,7 @@ def append(
     Example: `compnn append facades.bank --side-by-side facades/more --input right`
     """
     with Bank(bank) as opened:
-        dataset = dataset_options.dataset_of(
-            side_by_side,
-            inputs,
-            targets,
-            camvid,
-            cityscapes,
-            input_half,
-            split,
-            input_palette,
-            target_palette,
-            names=names,
-            input_suffix=input_suffix,
-            target_suffix=target_suffix,
-            recursive=recursive,
-            ignore_unpaired=ignore_unpaired,
-            nearest_colour=nearest_colour,
-            indices=indices,
-            reduce_zero_label=reduce_zero_label,
+        dataset = pairs.dataset(
             attributes=attributes,
             limit=limit,
             default_kinds=(opened.input_kind, opened.target_kind),

@@ -14,27 +14,12 @@ from compnn.network.onnx import OnnxNetwork
 from compnn.report.facts import bank_json
 
 
+@dataset_options.with_pairs("train")
 def build(
     bank: Annotated[Path, typer.Argument(help="Folder of the new bank.", show_default=False)],
     network: options.NetworkFile,
-    side_by_side: dataset_options.SideBySide = None,
-    inputs: dataset_options.Inputs = None,
-    targets: dataset_options.Targets = None,
-    camvid: dataset_options.CamVidFolder = None,
-    cityscapes: dataset_options.CityscapesFolder = None,
-    input_half: dataset_options.InputHalf = "left",
-    split: dataset_options.Split = "train",
+    pairs: dataset_options.PairOptions,
     limit: dataset_options.Limit = None,
-    input_palette: dataset_options.InputPalette = None,
-    target_palette: dataset_options.TargetPalette = None,
-    names: dataset_options.Names = None,
-    input_suffix: dataset_options.InputSuffix = "",
-    target_suffix: dataset_options.TargetSuffix = "",
-    recursive: dataset_options.Recursive = False,
-    ignore_unpaired: dataset_options.IgnoreUnpaired = False,
-    nearest_colour: dataset_options.NearestColour = False,
-    indices: dataset_options.Indices = False,
-    reduce_zero_label: dataset_options.ReduceZeroLabel = False,
     attributes: dataset_options.Attributes = None,
     layer: Annotated[
         list[str] | None,
@@ -90,27 +75,7 @@ def build(
     Example: `compnn build facades.bank pix2pix.onnx --side-by-side facades/train
     --input right --input-palette facades --layer decoder_2 --descriptor decoder_7`
     """
-    dataset = dataset_options.dataset_of(
-        side_by_side,
-        inputs,
-        targets,
-        camvid,
-        cityscapes,
-        input_half,
-        split,
-        input_palette,
-        target_palette,
-        names=names,
-        input_suffix=input_suffix,
-        target_suffix=target_suffix,
-        recursive=recursive,
-        ignore_unpaired=ignore_unpaired,
-        nearest_colour=nearest_colour,
-        indices=indices,
-        reduce_zero_label=reduce_zero_label,
-        attributes=attributes,
-        limit=limit,
-    )
+    dataset = pairs.dataset(attributes=attributes, limit=limit)
     opened = OnnxNetwork(
         network,
         layer,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_type_hints
 
 import typer
 
@@ -140,90 +144,138 @@ Attributes = Annotated[
 ]
 
 
-def dataset_of(
-    side_by_side: Path | None,
-    inputs: Path | None,
-    targets: Path | None,
-    camvid: Path | None,
-    cityscapes: Path | None,
-    input_half: Literal["left", "right"],
-    split: str,
-    input_palette: str | None,
-    target_palette: str | None,
-    *,
-    names: Path | None = None,
-    input_suffix: str = "",
-    target_suffix: str = "",
-    recursive: bool = False,
-    ignore_unpaired: bool = False,
-    reduce_zero_label: bool = False,
-    nearest_colour: bool = False,
-    indices: bool = False,
-    attributes: Path | None = None,
-    limit: int | None = None,
-    default_kinds: tuple[Kind, Kind] = (Photo(), Photo()),
-) -> Dataset:
-    """The pairs that the options mean.
+@dataclass(frozen=True)
+class PairOptions:
+    """The options that say where pairs of images are, with their defaults."""
 
-    `default_kinds`, of inputs and targets, are for layouts without kinds of their own.
+    side_by_side: SideBySide = None
+    inputs: Inputs = None
+    targets: Targets = None
+    camvid: CamVidFolder = None
+    cityscapes: CityscapesFolder = None
+    input_half: InputHalf = "left"
+    split: Split = "train"
+    input_palette: InputPalette = None
+    target_palette: TargetPalette = None
+    names: Names = None
+    input_suffix: InputSuffix = ""
+    target_suffix: TargetSuffix = ""
+    recursive: Recursive = False
+    ignore_unpaired: IgnoreUnpaired = False
+    nearest_colour: NearestColour = False
+    indices: Indices = False
+    reduce_zero_label: ReduceZeroLabel = False
 
-    Raises
-    ------
-    DatasetError
-        If not exactly one layout is given, the palettes do not go with it, or there are no pairs.
+    def dataset(
+        self,
+        *,
+        attributes: Path | None = None,
+        limit: int | None = None,
+        default_kinds: tuple[Kind, Kind] = (Photo(), Photo()),
+    ) -> Dataset:
+        """The pairs that the options mean.
+
+        `default_kinds`, of inputs and targets, are for layouts without kinds of their own.
+
+        Raises
+        ------
+        DatasetError
+            If not exactly one layout is given, options do not go with it, or there are no pairs.
+        """
+        self._check()
+        input_kind, target_kind = (
+            default
+            if palette is None
+            else Labels(palette, nearest_colour=self.nearest_colour, indices=self.indices)
+            for palette, default in zip(
+                (self.input_palette, self.target_palette), default_kinds, strict=True
+            )
+        )
+        dataset: Dataset
+        if self.side_by_side is not None:
+            dataset = folders.SideBySide(
+                self.side_by_side,
+                self.input_half,
+                reduce_zero_label=self.reduce_zero_label,
+                input_kind=input_kind,
+                target_kind=target_kind,
+                attributes=attributes,
+            )
+        elif self.inputs is not None and self.targets is not None:
+            dataset = paired = folders.PairedFolders(
+                self.inputs,
+                self.targets,
+                names=self.names,
+                input_suffix=self.input_suffix,
+                target_suffix=self.target_suffix,
+                recursive=self.recursive,
+                ignore_unpaired=self.ignore_unpaired,
+                reduce_zero_label=self.reduce_zero_label,
+                input_kind=input_kind,
+                target_kind=target_kind,
+                attributes=attributes,
+            )
+            if paired.unpaired:
+                console.print_note(f"images without a partner that are left out: {paired.unpaired}")
+        elif self.camvid is not None:
+            dataset = CamVid(self.camvid, self.split, attributes=attributes)
+        else:
+            assert self.cityscapes is not None
+            dataset = Cityscapes(self.cityscapes, self.split, attributes=attributes)
+        return dataset if limit is None else dataset.subset(dataset.names[:limit])
+
+    def _check(self) -> None:
+        """Refuse options that do not go together."""
+        layouts = self.side_by_side, self.inputs, self.camvid, self.cityscapes
+        if sum(each is not None for each in layouts) != 1 or (
+            (self.inputs is None) != (self.targets is None)
+        ):
+            raise DatasetError(
+                "give the pairs of images once: --side-by-side, or --inputs with --targets, or "
+                "--camvid, or --cityscapes"
+            )
+        of_labels = self.input_palette or self.target_palette or self.reduce_zero_label
+        if (self.camvid or self.cityscapes) and of_labels:
+            raise DatasetError(
+                "CamVid and Cityscapes have their own palettes; leave out --input-palette, "
+                "--target-palette and --reduce-zero-label"
+            )
+        of_folders = (
+            *(self.names, self.input_suffix, self.target_suffix),
+            *(self.recursive, self.ignore_unpaired),
+        )
+        if any(of_folders) and self.inputs is None:
+            raise DatasetError(
+                "--names, --input-suffix, --target-suffix, --recursive and --ignore-unpaired are "
+                "for --inputs with --targets"
+            )
+
+
+def with_pairs(split: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of `PairOptions`, which it takes as its parameter `pairs`.
+
+    `split` is the default of that option.
     """
-    sources = [source for source in (side_by_side, inputs, camvid, cityscapes) if source]
-    if len(sources) != 1 or (inputs is None) != (targets is None):
-        raise DatasetError(
-            "give the pairs of images once: --side-by-side, or --inputs with --targets, or "
-            "--camvid, or --cityscapes"
+    hints = get_type_hints(PairOptions, include_extras=True)
+    defaults = {each.name: each.default for each in fields(PairOptions)} | {"split": split}
+    added = [
+        inspect.Parameter(
+            name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=hints[name]
         )
-    if (camvid or cityscapes) and (input_palette or target_palette or reduce_zero_label):
-        raise DatasetError(
-            "CamVid and Cityscapes have their own palettes; leave out --input-palette, "
-            "--target-palette and --reduce-zero-label"
-        )
-    folders_only = names or input_suffix or target_suffix or recursive or ignore_unpaired
-    if folders_only and inputs is None:
-        raise DatasetError(
-            "--names, --input-suffix, --target-suffix, --recursive and --ignore-unpaired are for "
-            "--inputs with --targets"
-        )
-    input_kind, target_kind = (
-        default
-        if palette is None
-        else Labels(palette, nearest_colour=nearest_colour, indices=indices)
-        for palette, default in zip((input_palette, target_palette), default_kinds, strict=True)
-    )
-    dataset: Dataset
-    if side_by_side is not None:
-        dataset = folders.SideBySide(
-            side_by_side,
-            input_half,
-            reduce_zero_label=reduce_zero_label,
-            input_kind=input_kind,
-            target_kind=target_kind,
-            attributes=attributes,
-        )
-    elif inputs is not None and targets is not None:
-        paired = folders.PairedFolders(
-            inputs,
-            targets,
-            names=names,
-            input_suffix=input_suffix,
-            target_suffix=target_suffix,
-            recursive=recursive,
-            ignore_unpaired=ignore_unpaired,
-            reduce_zero_label=reduce_zero_label,
-            input_kind=input_kind,
-            target_kind=target_kind,
-            attributes=attributes,
-        )
-        if paired.unpaired:
-            console.print_note(f"images without a partner that are left out: {paired.unpaired}")
-        dataset = paired
-    elif camvid is not None:
-        dataset = CamVid(camvid, split, attributes=attributes)
-    else:
-        dataset = Cityscapes(sources[0], split, attributes=attributes)
-    return dataset if limit is None else dataset.subset(dataset.names[:limit])
+        for name, default in defaults.items()
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def call(**values: object) -> None:
+            pairs = PairOptions(**{name: values.pop(name) for name in defaults})  # type: ignore[arg-type]
+            command(pairs=pairs, **values)
+
+        given = inspect.signature(command, eval_str=True).parameters.values()
+        parameters = [p for each in given for p in (added if each.name == "pairs" else [each])]
+        # Typer reads these, not the code.
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {each.name: each.annotation for each in parameters}
+        return call
+
+    return decorate

@@ -26,25 +26,10 @@ def parse_top_k(text: str) -> int | None:
     return count
 
 
+@dataset_options.with_pairs("val")
 def figures(
     bank: options.BankFolder,
-    side_by_side: dataset_options.SideBySide = None,
-    inputs: dataset_options.Inputs = None,
-    targets: dataset_options.Targets = None,
-    camvid: dataset_options.CamVidFolder = None,
-    cityscapes: dataset_options.CityscapesFolder = None,
-    input_half: dataset_options.InputHalf = "left",
-    split: dataset_options.Split = "val",
-    input_palette: dataset_options.InputPalette = None,
-    target_palette: dataset_options.TargetPalette = None,
-    names: dataset_options.Names = None,
-    input_suffix: dataset_options.InputSuffix = "",
-    target_suffix: dataset_options.TargetSuffix = "",
-    recursive: dataset_options.Recursive = False,
-    ignore_unpaired: dataset_options.IgnoreUnpaired = False,
-    nearest_colour: dataset_options.NearestColour = False,
-    indices: dataset_options.Indices = False,
-    reduce_zero_label: dataset_options.ReduceZeroLabel = False,
+    pairs: dataset_options.PairOptions,
     figure: Annotated[
         list[str] | None,
         typer.Option(
@@ -122,26 +107,7 @@ def figures(
     """
     search = search_options.search_of(method, effort=effort, seed=seed)
     with Bank(bank) as opened:
-        dataset = dataset_options.dataset_of(
-            side_by_side,
-            inputs,
-            targets,
-            camvid,
-            cityscapes,
-            input_half,
-            split,
-            input_palette,
-            target_palette,
-            names=names,
-            input_suffix=input_suffix,
-            target_suffix=target_suffix,
-            recursive=recursive,
-            ignore_unpaired=ignore_unpaired,
-            nearest_colour=nearest_colour,
-            indices=indices,
-            reduce_zero_label=reduce_zero_label,
-            default_kinds=(opened.input_kind, opened.target_kind),
-        )
+        dataset = pairs.dataset(default_kinds=(opened.input_kind, opened.target_kind))
         folder = output or options.beside(bank, "figures")
         check_folder(folder)
         found_network = opened.open_network(
