@@ -40,6 +40,8 @@ TARGETS_FILE = "targets.npy"
 DESCRIPTORS_FILE = "descriptors.npy"
 DESCRIPTOR_NORMS_FILE = "descriptor_norms.npy"
 
+# Inputs are kept as networks of RGB images see them.
+INPUT_CHANNELS = 3
 # Of arrays that are attached.
 NUMBERS = (
     "bool",
@@ -158,7 +160,7 @@ def array_specs(
     if descriptor_dim is not None:
         specs.append(ArraySpec(DESCRIPTORS_FILE, (descriptor_dim,), "float32", None))
         specs.append(ArraySpec(DESCRIPTOR_NORMS_FILE, (), "float32", None))
-    specs.append(ArraySpec(INPUTS_FILE, (3,), "uint8", len(kept)))
+    specs.append(ArraySpec(INPUTS_FILE, (INPUT_CHANNELS,), "uint8", len(kept)))
     specs.append(
         ArraySpec(TARGETS_FILE, target_kind.trailing, str(target_kind.dtype), len(kept) + 1)
     )

@@ -6,9 +6,10 @@ import dataclasses
 
 import numpy as np
 
+from compnn.bank import layout
 from compnn.bank.tables import SkippedImage
 from compnn.data.dataset import Dataset, Pair
-from compnn.errors import ImageError
+from compnn.errors import BankError, ImageError
 from compnn.network.network import Network, fit_target
 
 
@@ -35,6 +36,8 @@ class PairReader:
         ------
         ImageError
             If it cannot be read or does not fit the network, unless such pairs are skipped.
+        BankError
+            If the network takes images that a bank cannot keep.
         """
         try:
             return self._fit(self._dataset[index])
@@ -63,6 +66,12 @@ class PairReader:
         if self._network.preprocessing.resize:
             image = self._network.fit(image, input_kind)
         self._network.check_image(image, pair.name)
+        if image.shape[2] != layout.INPUT_CHANNELS:
+            raise BankError(
+                f"{self._network.name} takes images of {image.shape[2]} channels; a bank keeps "
+                f"inputs of {layout.INPUT_CHANNELS}, RGB, which pictures can show. Use it without "
+                f"a bank (`read`, `activations`), or a network of RGB images."
+            )
         target = target_kind.check(target, f"the target of {pair.name}")
         target = fit_target(self._network, target, image, target_kind, pair.name)
         # Records are the arrays' bytes as they lie in memory.
