@@ -29,7 +29,6 @@ _MOST_PAIRS, _FEWEST_PAIRS = 16, 4
 # An output is compared with its own target, and with those of so many other pairs.
 _OTHERS = 3
 _MOST_SECONDS = 60
-_NO_LABEL = 256
 _HALF = 0.5
 _IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 _RANGES = ((0, 1), (-1, 1), (0, 255))
@@ -243,10 +242,11 @@ class _Check:
             yield _Alternative(words, remedy, likeness)
 
     def _shifted(self, target: Picture, by: int) -> Picture:
+        """A label map of other labels; those that become none are void."""
         assert isinstance(self._kind, Labels)
-        shifted = target.astype(np.int32) + by
-        shifted[target == (-1 if self._kind.palette.void is None else self._kind.palette.void)] = -1
-        return np.where(shifted < 0, _NO_LABEL, shifted)
+        moved, classes = target.astype(np.int16) + by, len(self._kind.palette)
+        outside = (target >= classes) | (moved < 0) | (moved >= classes)
+        return self._kind.unmatched(np.where(outside, 0, moved).astype(np.uint8), outside)
 
     def _of_preprocessing(self) -> Iterator[_Alternative]:
         """The same images, in another scale or order."""
@@ -336,26 +336,16 @@ class _Check:
 
     def _likeness(self, target: Picture, shown: Picture) -> tuple[float, float]:
         """What decides, and what is said."""
-        size = shown.shape[0], shown.shape[1]
+        target = self._kind.fit(np.ascontiguousarray(target), (shown.shape[0], shown.shape[1]))
         if isinstance(self._kind, Labels):
-            return _accuracies(_nearest(target, size), shown, len(self._kind.palette))
-        target = self._kind.fit(np.ascontiguousarray(target), size)
+            comparison = self._kind.comparison()
+            found = comparison.summarise([comparison.observe(target, shown)])
+            return found["class_accuracy"], found["pixel_accuracy"]
         if isinstance(self._kind, Photo):
             value = min(psnr(target, shown), 99.0)
         else:
             value = -20 * math.log10(max(rmse(target, shown), 1e-9))
         return value, value
-
-
-def _accuracies(truth: Picture, shown: Picture, classes: int) -> tuple[float, float]:
-    """Share of the pixels of a class that are right, mean of those in the truth; and of all."""
-    counted = truth < classes
-    right = np.bincount(truth[counted & (truth == shown)].ravel(), minlength=classes)
-    total = np.bincount(truth[counted].ravel(), minlength=classes)
-    present = total > 0
-    if not present.any():
-        return math.nan, math.nan
-    return float((right[present] / total[present]).mean()), float(right.sum() / total.sum())
 
 
 def _means(found: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
@@ -366,15 +356,6 @@ def _means(found: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...
 def _mean(values: npt.NDArray[np.float64]) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean()) if known.size else math.nan
-
-
-def _nearest(labels: Picture, size: tuple[int, int]) -> Picture:
-    """Labels of any integers at another size."""
-    rows, cols = (
-        np.arange(wanted) * found // wanted
-        for wanted, found in zip(size, labels.shape, strict=True)
-    )
-    return labels if labels.shape == size else labels[rows[:, None], cols]
 
 
 def _like(kind: Kind) -> Iterator[Palette]:

@@ -41,12 +41,7 @@ def append(
             limit=limit,
             default_kinds=(opened.input_kind, opened.target_kind),
         )
-        found = opened.open_network(
-            network,
-            resize=resize or None,
-            num_threads=threads,
-            providers=options.providers_of(providers),
-        )
+        found = options.network_of(opened, network, resize, threads, providers)
         with console.image_progress("appending", quiet=json) as progress:
             opened.append(found, dataset, skip_bad=skip_bad, restart=restart, progress=progress)
         if json:

@@ -102,12 +102,7 @@ def control(
     """
     search = search_options.search_of(method, effort=effort, seed=seed)
     with Bank(bank) as opened:
-        found_network = opened.open_network(
-            network,
-            resize=resize or None,
-            num_threads=threads,
-            providers=options.providers_of(providers),
-        )
+        found_network = options.network_of(opened, network, resize, threads, providers)
         subsets = _subsets(opened, by, where, classes)
         query = read_query(
             image, opened.input_kind, opened.target_kind, half=input_half, target=target

@@ -94,12 +94,7 @@ def evaluate(
         dataset = pairs.dataset(limit=limit, default_kinds=(opened.input_kind, opened.target_kind))
         folder = output or options.beside(bank, "evaluation")
         check_folder(folder)
-        found_network = opened.open_network(
-            network,
-            resize=resize or None,
-            num_threads=threads,
-            providers=options.providers_of(providers),
-        )
+        found_network = options.network_of(opened, network, resize, threads, providers)
         finished = (0, 0)
 
         with console.image_progress("evaluating", quiet=json) as show:

@@ -110,12 +110,7 @@ def figures(
         dataset = pairs.dataset(default_kinds=(opened.input_kind, opened.target_kind))
         folder = output or options.beside(bank, "figures")
         check_folder(folder)
-        found_network = opened.open_network(
-            network,
-            resize=resize or None,
-            num_threads=threads,
-            providers=options.providers_of(providers),
-        )
+        found_network = options.network_of(opened, network, resize, threads, providers)
         default_top_k = None if opened.descriptor is None else TOP_K
         planned = Figures(
             Explainer(opened, found_network, num_threads=threads),

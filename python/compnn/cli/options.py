@@ -10,11 +10,13 @@ from typing import Annotated, Literal, TypeVar
 import numpy as np
 import typer
 
+from compnn.bank.bank import Bank
 from compnn.errors import LayerError, NetworkError
 from compnn.explanation.composition import Composition
 from compnn.files import read_file
 from compnn.names import file_name
 from compnn.network.input import Setting
+from compnn.network.onnx import OnnxNetwork
 from compnn.network.output import OutputChoice, OutputKind
 from compnn.network.preprocessing import Preprocessing
 
@@ -305,6 +307,21 @@ def grids_of(texts: Sequence[str] | None) -> dict[str, str]:
 def providers_of(names: Sequence[str] | None) -> Sequence[str]:
     """The execution providers that the options ask for."""
     return names or ("cpu",)
+
+
+def network_of(
+    bank: Bank, file: Path | None, resize: bool, threads: int, providers: Sequence[str] | None
+) -> OnnxNetwork:
+    """The network of a bank, opened as the options ask for.
+
+    Raises
+    ------
+    NetworkError, BankError
+        As `Bank.open_network`.
+    """
+    return bank.open_network(
+        file, resize=resize or None, num_threads=threads, providers=providers_of(providers)
+    )
 
 
 def preprocessing_of(

@@ -102,12 +102,7 @@ def reconstruct(
         matches=matches,
     )
     with Bank(bank) as opened:
-        opened_network = opened.open_network(
-            network,
-            resize=resize or None,
-            num_threads=threads,
-            providers=options.providers_of(providers),
-        )
+        opened_network = options.network_of(opened, network, resize, threads, providers)
         explainer = Explainer(opened, opened_network, num_threads=threads)
         folders = _folders(images, output)
         if target is not None and len(images) > 1:

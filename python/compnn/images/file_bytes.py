@@ -81,15 +81,6 @@ def is_lossy(data: bytes) -> bool:
     return data.startswith(_JPEG) or (webp and b"VP8L" not in data[12:64])
 
 
-def colour_table(data: bytes) -> list[tuple[int, int, int]] | None:
-    """Return the colours of a PNG file whose pixels are indices into a table of its own."""
-    if not (data.startswith(_PNG) and data[25] == _COLOUR_TABLE):
-        return None
-    at = len(_PNG)
-    while at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        if kind == b"PLTE":
-            table = data[at + 8 : at + 8 + length]
-            return list(zip(table[0::3], table[1::3], table[2::3], strict=False))
-        at += 12 + length
-    return None
+def has_colour_table(data: bytes) -> bool:
+    """Return whether the file is a PNG whose pixels are indices into a colour table of its own."""
+    return data.startswith(_PNG) and data[25] == _COLOUR_TABLE

@@ -10,11 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from compnn.errors import ImageError
 from compnn.files import read_file, write_file
-from compnn.images.file_bytes import colour_table, find_damage, grey_step, is_lossy
+from compnn.images.file_bytes import find_damage, grey_step, has_colour_table, is_lossy
 from compnn.images.palette import Palette
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
@@ -81,8 +80,7 @@ class StoredImage:
         stored = pixels.astype(np.uint8, copy=False)
         if stored.ndim == 3:
             stored = np.asarray(cv2.cvtColor(stored, cv2.COLOR_BGR2RGB), np.uint8)
-        table = colour_table(data)
-        indices = None if table is None else _indices_in(data, path)
+        table, indices = _colour_table(data, path) if has_colour_table(data) else (None, None)
         return cls(path, stored, grey_step(data), table, indices, is_lossy(data))
 
     def halves(self) -> tuple[StoredImage, StoredImage]:
@@ -271,12 +269,22 @@ def write_images(folder: Path, images: Mapping[str, npt.NDArray[np.uint8]]) -> l
     return paths
 
 
-def _indices_in(data: bytes, path: Path) -> npt.NDArray[np.uint8]:
-    """The indices in a file with a colour table, which OpenCV gives the colours of."""
-    with Image.open(io.BytesIO(data)) as file:
-        if file.mode != "P":
-            raise ImageError(f"image {path} has a colour table, but no indices; replace the file")
-        return np.asarray(file, np.uint8)
+def _colour_table(
+    data: bytes, path: Path
+) -> tuple[Sequence[tuple[int, int, int]], npt.NDArray[np.uint8]]:
+    """The colours and the indices in a file with a colour table: OpenCV gives what they paint."""
+    from PIL import Image  # few files need it, and it takes a while to load
+
+    try:
+        with Image.open(io.BytesIO(data)) as file:
+            values, indices = file.getpalette("RGB"), np.asarray(file)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(
+            f"image {path}: the indices of its colour table cannot be read ({error}); store them "
+            f"as an 8-bit grey PNG"
+        ) from error
+    assert values is not None
+    return list(zip(values[0::3], values[1::3], values[2::3], strict=True)), indices
 
 
 def _decode(data: bytes) -> npt.NDArray[np.generic] | None:

@@ -195,7 +195,7 @@ class OnnxNetwork:
             raise LayerError(f"a grid is given for {name!r}, which {self.path.name} does not have")
         tensors = self._tensors(self._size)
         self._outputs = output_layouts(graph.outputs, tensors, self._size, graph.input.batch or 1)
-        self._output, self._without_output = self._chosen_output(graph)
+        self._output, self._without_output = self._chosen_output(graph, set(values))
         traced = self._traces[self._size] = self._trace(tensors)
         self._shapes = {name: tap.shape for name, tap in traced.taps.items()}
         self._vectors = traced.vectors
@@ -279,9 +279,13 @@ class OnnxNetwork:
 
     def with_threads(self, num_threads: int) -> OnnxNetwork:
         """The same network, whose runs take another number of threads."""
+        return self._changed(_sessions=self._sessions.with_threads(num_threads))
+
+    def _changed(self, **attributes: object) -> OnnxNetwork:
+        """The same network, with other attributes."""
         # Not `copy.copy`, which would read the file again, as pickle does.
         other = object.__new__(type(self))
-        other.__dict__ |= self.__dict__ | {"_sessions": self._sessions.with_threads(num_threads)}
+        other.__dict__ |= self.__dict__ | attributes
         return other
 
     def with_preprocessing(self, preprocessing: Preprocessing) -> OnnxNetwork:
@@ -293,9 +297,7 @@ class OnnxNetwork:
             When it does not fit the network's channels.
         """
         preprocessing.scaling(self.input_channels)
-        other = object.__new__(type(self))
-        other.__dict__ |= self.__dict__ | {"preprocessing": preprocessing}
-        return other
+        return self._changed(preprocessing=preprocessing)
 
     def layer(self, name: str, size: Size | None = None) -> Layer:
         """The tap `name` with its geometry, for images of `size`, which may be free.
@@ -583,7 +585,7 @@ class OnnxNetwork:
             described += f"; of the outputs {others}, choose another with `--output NAME`"
         return described
 
-    def _chosen_output(self, graph: OnnxGraph) -> tuple[Output | None, str]:
+    def _chosen_output(self, graph: OnnxGraph, from_image: set[str]) -> tuple[Output | None, str]:
         """The output to explain, asked for or the main one; or None, and why there is none."""
         choice = self.output_choice.completed(graph.metadata.output)
         outputs = self._outputs
@@ -602,7 +604,6 @@ class OnnxNetwork:
             asked = "" if choice.name is None else f" {choice.name!r}"
             others = f"choose {' or '.join(map(repr, outputs))}" if outputs else why
             raise NetworkError(f"{self.path.name} has no per-pixel output{asked}; {others}")
-        from_image = set(graph.image_tensors())
         found = {}
         for name in outputs if choice.name is None else [choice.name]:
             channels = outputs[name].channels

@@ -187,16 +187,19 @@ class TorchNetwork:
 
     def with_threads(self, num_threads: int) -> TorchNetwork:
         """The same network, for another number of threads."""
+        return self._changed(num_threads=num_threads)
+
+    def _changed(self, **attributes: object) -> TorchNetwork:
+        """The same network, with other attributes."""
+        # Not `copy.copy`, which would drop the exported graphs, as pickle does.
         other = object.__new__(type(self))
-        other.__dict__ |= self.__dict__ | {"num_threads": num_threads}
+        other.__dict__ |= self.__dict__ | attributes
         return other
 
     def with_preprocessing(self, preprocessing: Preprocessing) -> TorchNetwork:
         """As `Network.with_preprocessing`."""
         preprocessing.scaling(self.input_channels)
-        other = object.__new__(type(self))
-        other.__dict__ |= self.__dict__ | {"preprocessing": preprocessing}
-        return other
+        return self._changed(preprocessing=preprocessing)
 
     def identity(self) -> Identity:
         """Which network it is: a hash of structure, weights and buffers as they are now."""
