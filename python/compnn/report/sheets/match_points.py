@@ -10,7 +10,7 @@ import numpy.typing as npt
 from compnn.report.sheets.canvas import Canvas
 from compnn.report.sheets.colours import MUTED
 from compnn.report.sheets.match_lines import MatchLine
-from compnn.report.sheets.text import BOLD, Style
+from compnn.report.sheets.text import Style
 from compnn.studies.matching import Matching
 
 
@@ -30,9 +30,9 @@ def match_points(
     radius = round(0.75 * size)
     step = 2 * radius + round(0.8 * size)
     note, plain = Style(size, colour=MUTED), Style(size)
-    top = Style(size, BOLD).line_height + note.line_height
+    top = Style(size, bold=True).line_height + note.line_height
     canvas = Canvas(top + len(points) * step, width)
-    canvas.text("chosen points", 0, 0, Style(size, BOLD), width=width)
+    canvas.text("chosen points", 0, 0, Style(size, bold=True), width=width)
     words = "pixel y,x of A → of B, similarity"
     if matching.class_names:
         words += ", class in A → class in B"
