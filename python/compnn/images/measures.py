@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -198,11 +197,16 @@ def psnr(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
         If the shapes differ.
     """
     _check_shapes(first, second)
-    return float(cv2.PSNR(np.ascontiguousarray(first), np.ascontiguousarray(second)))
+    errors = np.subtract(first, second, dtype=np.int32)
+    root = math.sqrt(np.mean(errors * errors))
+    return 20 * math.log10(255 / (root + np.finfo(np.float64).eps))
 
 
 def ssim(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
     """Return the structural similarity of two photos, in [-1, 1]: the mean over their channels.
+
+    That of Wang et al. (2004), whose windows have equal weights and sample (co)variances here; the
+    mean is that over all windows that are inside of the image.
 
     Parameters
     ----------
@@ -215,7 +219,7 @@ def ssim(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
         If the shapes differ, or the images are too small or no photos.
     """
     # Imported here: it takes longer than the rest of compnn, and few commands need it.
-    from skimage.metrics import structural_similarity
+    from scipy.ndimage import uniform_filter
 
     _check_shapes(first, second)
     if first.ndim != 3 or min(first.shape[:2]) < SSIM_WINDOW:
@@ -223,10 +227,21 @@ def ssim(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
             f"SSIM compares photos (H, W, 3) of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels, "
             f"not {first.shape}; use PSNR"
         )
-    similarity = structural_similarity(  # type: ignore[no-untyped-call]
-        first, second, win_size=SSIM_WINDOW, channel_axis=2, data_range=255
-    )
-    return float(similarity)
+
+    def mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Over each window, of all channels at once."""
+        edge = SSIM_WINDOW // 2
+        means = uniform_filter(values, (SSIM_WINDOW, SSIM_WINDOW, 1))
+        return np.asarray(means[edge:-edge, edge:-edge])
+
+    x, y = first.astype(np.float64), second.astype(np.float64)
+    mean_x, mean_y = mean(x), mean(y)
+    sample = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)
+    variances = sample * (mean(x * x) + mean(y * y) - mean_x**2 - mean_y**2)
+    covariance = sample * (mean(x * y) - mean_x * mean_y)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    return float(np.mean(luminance * (2 * covariance + c2) / (variances + c2)))
 
 
 def rmse(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> float:
@@ -294,7 +309,7 @@ class Score:
             return f"{self.value:.1%}"
         if self.measure == "rmse":
             return f"{self.value:.4g} {self.unit}".strip()
-        # OpenCV gives pictures that are the same some 361 dB.
+        # Pictures that are the same have some 361 dB.
         return "identical" if self.value > 300 else f"{self.value:.1f} dB"
 
 
