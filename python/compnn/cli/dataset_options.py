@@ -11,13 +11,13 @@ from typing import Annotated, Literal, get_type_hints
 
 import typer
 
-from compnn.cli import console
+from compnn.cli import console, options
 from compnn.data import folders
 from compnn.data.camvid import CamVid
 from compnn.data.cityscapes import Cityscapes
 from compnn.data.dataset import Dataset
 from compnn.errors import DatasetError
-from compnn.images.kinds import Kind, Labels, Photo
+from compnn.images.kinds import Kind, Labels, Photo, Values
 
 _PAIRS = "Pairs of images (one of these)"
 _KINDS = "What the images are"
@@ -134,6 +134,59 @@ ReduceZeroLabel = Annotated[
         help="Targets are label maps in which 0 is no class: it becomes void, 1 the first class.",
     ),
 ]
+Channels = Annotated[
+    int | None,
+    typer.Option(
+        min=1, rich_help_panel=_KINDS, help="Inputs are photos of so many channels, not of 3."
+    ),
+]
+White = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=65535,
+        rich_help_panel=_KINDS,
+        help="The largest number of a pixel of the inputs, which is shown white: 65535, or 4095 "
+        "where 12 bits are used. Default: 255.",
+    ),
+]
+Shown = Annotated[
+    str | None,
+    typer.Option(
+        metavar="R,G,B",
+        callback=options.parsed(options.parse_places, "R,G,B or one channel, such as 3,0,1"),
+        rich_help_panel=_KINDS,
+        help="The channels of the inputs, from 0, that are painted red, green and blue, or one "
+        "that is painted grey. Default: the first three.",
+    ),
+]
+TargetValues = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LO,HI",
+        callback=options.parsed(options.parse_range, "LO,HI, such as 0,80"),
+        rich_help_panel=_KINDS,
+        help="Targets are values such as depth (16 bits, .tiff, .npy), painted black at LO and "
+        "white at HI.",
+    ),
+]
+TargetUnit = Annotated[
+    str, typer.Option(rich_help_panel=_KINDS, help="Of --target-values: what they are in, as m.")
+]
+TargetScale = Annotated[
+    float,
+    typer.Option(
+        rich_help_panel=_KINDS,
+        help="Of --target-values: what the numbers in files are multiplied by, as 0.001.",
+    ),
+]
+TargetInvalid = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=_KINDS,
+        help="Of --target-values: the number in files where a value is not known, as 0.",
+    ),
+]
 Attributes = Annotated[
     Path | None,
     typer.Option(
@@ -165,6 +218,13 @@ class PairOptions:
     nearest_colour: NearestColour = False
     indices: Indices = False
     reduce_zero_label: ReduceZeroLabel = False
+    channels: Channels = None
+    white: White = None
+    shown: Shown = None
+    target_values: TargetValues = None
+    target_unit: TargetUnit = ""
+    target_scale: TargetScale = 1.0
+    target_invalid: TargetInvalid = None
 
     def dataset(
         self,
@@ -183,14 +243,7 @@ class PairOptions:
             If not exactly one layout is given, options do not go with it, or there are no pairs.
         """
         self._check()
-        input_kind, target_kind = (
-            default
-            if palette is None
-            else Labels(palette, nearest_colour=self.nearest_colour, indices=self.indices)
-            for palette, default in zip(
-                (self.input_palette, self.target_palette), default_kinds, strict=True
-            )
-        )
+        input_kind, target_kind = self._kinds(default_kinds)
         dataset: Dataset
         if self.side_by_side is not None:
             dataset = folders.SideBySide(
@@ -224,6 +277,24 @@ class PairOptions:
             dataset = Cityscapes(self.cityscapes, self.split, attributes=attributes)
         return dataset if limit is None else dataset.subset(dataset.names[:limit])
 
+    def _kinds(self, default: tuple[Kind, Kind]) -> tuple[Kind, Kind]:
+        """What inputs and targets are; what the options leave open is as `default`."""
+        given, wanted = (
+            kind
+            if palette is None
+            else Labels(palette, nearest_colour=self.nearest_colour, indices=self.indices)
+            for palette, kind in zip(
+                (self.input_palette, self.target_palette), default, strict=True
+            )
+        )
+        if (self.channels, self.white, self.shown) != (None, None, None):
+            shown = () if self.shown is None else options.parse_places(self.shown)
+            given = Photo(self.channels or 3, self.white or 255, shown)
+        if self.target_values is not None:
+            limits = options.parse_range(self.target_values)
+            wanted = Values(self.target_unit, limits, self.target_scale, self.target_invalid)
+        return given, wanted
+
     def _check(self) -> None:
         """Refuse options that do not go together."""
         layouts = self.side_by_side, self.inputs, self.camvid, self.cityscapes
@@ -239,6 +310,24 @@ class PairOptions:
             raise DatasetError(
                 "CamVid and Cityscapes have their own palettes; leave out --input-palette, "
                 "--target-palette and --reduce-zero-label"
+            )
+        photos = (self.channels, self.white, self.shown) != (None, None, None)
+        values = self.target_values is not None
+        own_kinds = self.camvid is not None or self.cityscapes is not None
+        if (photos and (self.input_palette or own_kinds)) or (
+            values and (self.target_palette or self.reduce_zero_label or own_kinds)
+        ):
+            raise DatasetError(
+                "--channels, --white and --shown are for inputs that are photos, and "
+                "--target-values is for targets that are no label maps; leave out what is not so"
+            )
+        if not values and (self.target_unit, self.target_scale, self.target_invalid) != (
+            "",
+            1.0,
+            None,
+        ):
+            raise DatasetError(
+                "--target-unit, --target-scale and --target-invalid are for --target-values LO,HI"
             )
         of_folders = (
             *(self.names, self.input_suffix, self.target_suffix),

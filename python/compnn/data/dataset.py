@@ -11,9 +11,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from compnn.data.attributes import resolve_attributes
 from compnn.errors import DatasetError, ImageError
 from compnn.images.files import StoredImage
@@ -31,14 +28,15 @@ class Pair:
     name
         Name of the pair, unique in its dataset.
     input
-        (H, W, 3) uint8 RGB, as the network sees it; a label map is painted.
+        (H, W, 3) uint8 RGB, as the network sees it; a label map is painted. Of other channels or
+        bits where the kind of inputs says so (`Photo`).
     target
         Of the input's height and width: photo (H, W, 3) uint8 RGB, label map (H, W) uint8, or
         values (H, W) float32.
     """
 
     name: str
-    input: npt.NDArray[np.uint8]
+    input: Picture
     target: Picture
 
 
@@ -91,7 +89,7 @@ class Dataset(ABC):
             if first == second:
                 raise DatasetError(f"two pairs are named {first!r}; rename one")
         self._names = ordered
-        self._input_kind, self._target_kind = _kind(input_kind), _kind(target_kind)
+        self._input_kind, self._target_kind = _kind(input_kind), _target_kind(target_kind)
         self._attributes = resolve_attributes(attributes, ordered)
 
     @property
@@ -167,7 +165,7 @@ class Dataset(ABC):
         """The same files, taken for other kinds of pictures; default: as they are."""
         other = copy.copy(self)
         other._input_kind = self._input_kind if input_kind is None else _kind(input_kind)
-        other._target_kind = self._target_kind if target_kind is None else _kind(target_kind)
+        other._target_kind = self._target_kind if target_kind is None else _target_kind(target_kind)
         return other
 
     @abstractmethod
@@ -208,5 +206,15 @@ def _kind(kind: Kind | None) -> Kind:
         raise DatasetError(
             f"{kind!r} is no kind of picture; give compnn.Photo(), compnn.Labels(palette) or "
             f"compnn.Values(unit)"
+        )
+    return kind
+
+
+def _target_kind(kind: Kind | None) -> Kind:
+    kind = _kind(kind)
+    if isinstance(kind, Photo) and kind != Photo():
+        raise DatasetError(
+            f"targets that are photos have 3 channels of 8 bits, not {kind.describe()}; of inputs "
+            f"they may be"
         )
     return kind

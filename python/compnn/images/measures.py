@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +19,9 @@ from compnn.images.palette import Palette
 
 SSIM_WINDOW = 7
 """Pixels of the side of the windows that SSIM compares: no image may be smaller."""
+
+IDENTICAL = 361.0
+"""PSNR that equal images are given, in dB."""
 
 _ANY_LABEL = 256
 
@@ -189,8 +191,15 @@ def frequency_weighted_iou(
     return accuracies(confusion_with_void(truth, predicted, classes, void)).frequency_weighted_iou
 
 
-def psnr(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
-    """Return the peak signal-to-noise ratio of two uint8 images in dB; equal images give about 361.
+def psnr(first: npt.NDArray[Any], second: npt.NDArray[Any], white: int = 255) -> float:
+    """Return the peak signal-to-noise ratio of two images in dB; `IDENTICAL` for equal images.
+
+    Parameters
+    ----------
+    first, second
+        Whole numbers, of one shape.
+    white
+        The largest number of a pixel.
 
     Raises
     ------
@@ -198,16 +207,21 @@ def psnr(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
         If the shapes differ.
     """
     _check_shapes(first, second)
-    return float(cv2.PSNR(np.ascontiguousarray(first), np.ascontiguousarray(second)))
+    # Sums of squares of whole numbers are exact.
+    difference = np.subtract(first, second, dtype=np.int64).ravel()
+    squares = int(np.dot(difference, difference))
+    return 10 * math.log10(white**2 * difference.size / squares) if squares else IDENTICAL
 
 
-def ssim(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
+def ssim(first: npt.NDArray[Any], second: npt.NDArray[Any], white: int = 255) -> float:
     """Return the structural similarity of two photos, in [-1, 1]: the mean over their channels.
 
     Parameters
     ----------
     first, second
-        uint8 (H, W, 3), both sides at least `SSIM_WINDOW` pixels.
+        uint8 or uint16 (H, W, C), both sides at least `SSIM_WINDOW` pixels.
+    white
+        The largest number of a pixel.
 
     Raises
     ------
@@ -224,7 +238,7 @@ def ssim(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
             f"not {first.shape}; use PSNR"
         )
     similarity = structural_similarity(  # type: ignore[no-untyped-call]
-        first, second, win_size=SSIM_WINDOW, channel_axis=2, data_range=255
+        first, second, win_size=SSIM_WINDOW, channel_axis=2, data_range=white
     )
     return float(similarity)
 
@@ -253,6 +267,45 @@ def mae(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> floa
     """
     _check_shapes(first, second)
     return _mean_of_known(np.abs(np.subtract(first, second, dtype=np.float64)))
+
+
+def absolute_relative(truth: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+    """Return the mean of |other - truth| / truth (AbsRel of depth), of those that both have.
+
+    Pixels where either is NaN are left out; nan if all are, or if a value is not above 0, so that
+    ratios mean nothing.
+
+    Raises
+    ------
+    ImageError
+        If the shapes differ.
+    """
+    ratios = _ratios(truth, other)
+    return math.nan if ratios is None else _mean_of_known(np.abs(ratios - 1))
+
+
+def within_ratio(
+    truth: npt.NDArray[np.float32], other: npt.NDArray[np.float32], most: float = 1.25
+) -> float:
+    """Return the share of pixels where neither value is `most` times the other (delta < 1.25).
+
+    Pixels and errors are those of `absolute_relative`.
+    """
+    ratios = _ratios(truth, other)
+    if ratios is None:
+        return math.nan
+    known = ~np.isnan(ratios)
+    return _mean_of_known(np.where(known, np.maximum(ratios, 1 / ratios) < most, math.nan))
+
+
+def _ratios(
+    truth: npt.NDArray[np.float32], other: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64] | None:
+    """other / truth, NaN where either is; None unless all that are known are above 0."""
+    _check_shapes(truth, other)
+    if any((each <= 0).any() for each in (truth, other)):
+        return None
+    return np.divide(other, truth, dtype=np.float64)
 
 
 def _mean_of_known(values: npt.NDArray[np.float64]) -> float:
@@ -294,8 +347,7 @@ class Score:
             return f"{self.value:.1%}"
         if self.measure == "rmse":
             return f"{self.value:.4g} {self.unit}".strip()
-        # OpenCV gives pictures that are the same some 361 dB.
-        return "identical" if self.value > 300 else f"{self.value:.1f} dB"
+        return "identical" if self.value == IDENTICAL else f"{self.value:.1f} dB"
 
 
 Observation = list[float]
@@ -373,14 +425,17 @@ class PhotoComparison(Comparison):
 
     measures = ("psnr", "ssim")
 
+    def __init__(self, white: int = 255) -> None:
+        self._white = white
+
     def observe(
         self,
         truth: npt.NDArray[Any],
         other: npt.NDArray[Any],
         nothing: npt.NDArray[np.bool_] | None = None,
     ) -> Observation:
-        """PSNR in dB and SSIM of two photos (H, W, 3)."""
-        return [psnr(truth, other), ssim(truth, other)]
+        """PSNR in dB and SSIM of two photos (H, W, C)."""
+        return [psnr(truth, other, self._white), ssim(truth, other, self._white)]
 
     def summarise(self, observations: Sequence[Observation]) -> dict[str, float]:
         """As `Comparison.summarise`."""
@@ -388,9 +443,9 @@ class PhotoComparison(Comparison):
 
 
 class ValueComparison(Comparison):
-    """Compares values; both measures, in the unit of the values, are means over images."""
+    """Compares values; all measures are means over images."""
 
-    measures = ("rmse", "mae")
+    measures = ("rmse", "mae", "abs_rel", "delta")
 
     def observe(
         self,
@@ -398,8 +453,9 @@ class ValueComparison(Comparison):
         other: npt.NDArray[Any],
         nothing: npt.NDArray[np.bool_] | None = None,
     ) -> Observation:
-        """Root of the mean squared error, and mean absolute error, of values (H, W)."""
-        return [rmse(truth, other), mae(truth, other)]
+        """RMSE and MAE of values (H, W), in their unit; AbsRel and delta < 1.25 as depth has."""
+        measures = rmse, mae, absolute_relative, within_ratio
+        return [measure(truth, other) for measure in measures]
 
     def summarise(self, observations: Sequence[Observation]) -> dict[str, float]:
         """As `Comparison.summarise`."""

@@ -97,7 +97,7 @@ def test_photos_and_values() -> None:
         (image(), labels() + 4, LABELS, "which is not in"),
         (image(), labels() / 2, LABELS, "float64; labels are integers"),
         (image(), np.zeros((4, 6, 8)), LABELS, r"\(4, 6, 8\), not \(H, W\).*argmax"),
-        (image(), np.full((6, 8), np.inf), compnn.Values(), "NaN or infinite"),
+        (image(), np.full((6, 8), np.inf), compnn.Values(), "holds infinite values"),
         ("a.png", labels(), LABELS, "is a str, not a tensor"),
     ],
 )

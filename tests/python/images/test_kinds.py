@@ -96,10 +96,17 @@ def test_labels_must_be_in_the_palette() -> None:
         CAMVID.check(np.array([[0, 200, 12]], np.uint8), "a")
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("value", [math.inf, -math.inf])
 def test_values_must_be_finite(value: float) -> None:
-    with pytest.raises(ImageError, match=r"^a holds NaN or infinite values"):
+    with pytest.raises(ImageError, match=r"^a holds infinite values; say which number means that"):
         DEPTH.check(np.array([[0, value]], np.float32), "a")
+
+
+def test_some_values_may_be_unknown() -> None:
+    some = np.array([[0, math.nan]], np.float32)
+    np.testing.assert_array_equal(DEPTH.check(some, "a"), some)
+    with pytest.raises(ImageError, match=r"^a holds no value that is known; leave it out"):
+        DEPTH.check(np.full((1, 2), math.nan, np.float32), "a")
 
 
 @pytest.mark.parametrize(
