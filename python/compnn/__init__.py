@@ -18,6 +18,7 @@ from compnn.data.camvid import CamVid
 from compnn.data.cityscapes import Cityscapes
 from compnn.data.dataset import Dataset, Pair
 from compnn.data.folders import PairedFolders, SideBySide
+from compnn.data.layouts import Ade20k, CocoStuff, PascalVoc, Roboflow
 from compnn.errors import CompnnError, NetworkError
 from compnn.explanation.explainer import Explainer
 from compnn.explanation.explanation import Candidate, Explanation, Source
@@ -43,11 +44,13 @@ if TYPE_CHECKING:
 __version__ = version("compnn")
 
 __all__ = [
+    "Ade20k",
     "Auto",
     "Bank",
     "CamVid",
     "Candidate",
     "Cityscapes",
+    "CocoStuff",
     "CompnnError",
     "Control",
     "Dataset",
@@ -67,9 +70,11 @@ __all__ = [
     "Pair",
     "PairedFolders",
     "Palette",
+    "PascalVoc",
     "Photo",
     "Preprocessing",
     "Reading",
+    "Roboflow",
     "Search",
     "Selection",
     "SideBySide",

@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from compnn.data.dataset import Dataset, Pair, natural_key
 from compnn.errors import DatasetError
@@ -51,6 +51,9 @@ class PairedFolders(Dataset):
         names cannot be read, or names what is not there.
     """
 
+    # What the names of files end with that are no targets, although they lie among them.
+    _no_targets: ClassVar[str] = ""
+
     def __init__(
         self,
         inputs: str | Path,
@@ -71,7 +74,10 @@ class PairedFolders(Dataset):
             list_images(folders[0], recursive=recursive), input_suffix, target_suffix, folders[0]
         )
         self._targets = _without_suffix(
-            list_images(folders[1], recursive=recursive), target_suffix, input_suffix, folders[1]
+            list_images(folders[1], recursive=recursive),
+            target_suffix,
+            input_suffix or self._no_targets,
+            folders[1],
         )
         self.unpaired = 0
         if names is not None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from compnn.errors import PaletteError
 from compnn.images.palette_files import COLUMNS, ClassRow, default_colour, read_classes
 
-BUILT_IN = ("facades", "cmp-facades", "camvid", "cityscapes", "voc", "ade20k")
+BUILT_IN = ("facades", "cmp-facades", "camvid", "cityscapes", "voc", "ade20k", "coco-stuff")
 """Names of the palettes that come with compnn."""
 
 _FOLDER = resources.files("compnn.images") / "palettes"
@@ -300,8 +300,9 @@ class Palette:
 
         They are facades (12 classes; the colours in the files of the Pix2Pix layout, measured),
         cmp-facades (the same in CMP's own colours), camvid (11, void 11), cityscapes (19, void
-        255), voc (21, void 255) and ade20k (150 from index 1 on, void 0 in files; colours are of
-        compnn's own choice): the files in `compnn/images/palettes`.
+        255), voc (21, void 255), ade20k (150 from index 1 on, void 0 in files) and coco-stuff
+        (171 of indices 0 to 181, void 255): the files in `compnn/images/palettes`. The colours of
+        the last two are of compnn's own choice.
 
         Raises
         ------

@@ -12,6 +12,7 @@ from PIL import Image
 from command_line import Call, World
 from compnn.bank.bank import Bank
 from compnn.images.files import write_image
+from compnn.images.kinds import Labels
 from compnn.images.palette import Palette
 
 SIZE = (32, 32)
@@ -134,6 +135,46 @@ def test_masks_of_0_and_255(run: Call, world: World, tmp_path: Path) -> None:
     _, found = targets(run, world, *pairs, "--target-palette", palette)
     for name, labels in found.items():
         np.testing.assert_array_equal(labels, stored[name] // 255)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_data_sets_by_their_names(run: Call, world: World, tmp_path: Path, own: bool) -> None:
+    """The palette is the data set's, or one that is given; evaluation reads as the bank was."""
+    stored = {}
+    for split in ("train", "valid"):
+        photo(tmp_path / split / "a.png", 0)
+        stored[split] = classes(len(split), [0, 1])
+        grey(tmp_path / split / "a_mask.png", stored[split])
+        (tmp_path / split / "_classes.csv").write_text("Pixel Value, Class\n0, sky\n1, car\n")
+    (tmp_path / "own.csv").write_text("index,name\n0,above\n1,below\n")
+    palette = ("--target-palette", tmp_path / "own.csv") if own else ()
+    _, found = targets(run, world, "--roboflow", tmp_path, *palette)
+    np.testing.assert_array_equal(found["a"], stored["train"])
+    bank = world.bank.with_name("new.bank")
+    with Bank(bank) as opened:
+        assert isinstance(opened.target_kind, Labels)
+        assert opened.target_kind.palette.classes[0] == ("above" if own else "sky")
+    options = ("--roboflow", tmp_path, "--top-k", "all", "--method", "exhaustive")
+    assert run("evaluate", bank, *options, "-o", tmp_path / "out").code == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--voc", "JPEGImages does not exist"),
+        ("--ade20k", "images/val does not exist"),
+        ("--coco-stuff", "images/val does not exist"),
+        ("--roboflow", "nowhere does not exist"),
+    ],
+)
+def test_data_sets_that_are_not_there(run: Call, world: World, option: str, message: str) -> None:
+    result = run("build", "x", world.network, option, "nowhere", "--split", "val")
+    assert result.code == 2
+    assert message.replace("val", {"--ade20k": "validation"}.get(option, "val2017")) in (
+        result.message
+    )
+    for other in (("--input-palette", "voc"), ("--side-by-side", "x")):
+        assert run("build", "x", world.network, option, "nowhere", *other).code == 2
 
 
 def test_options_of_folders_are_for_folders(run: Call, world: World) -> None:

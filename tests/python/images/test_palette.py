@@ -98,8 +98,9 @@ def test_quantise_takes_views() -> None:
 
 
 def test_built_in_palettes() -> None:
-    assert BUILT_IN == ("facades", "cmp-facades", "camvid", "cityscapes", "voc", "ade20k")
-    facades, cmp, camvid, cityscapes, voc, ade20k = (Palette.named(name) for name in BUILT_IN)
+    names = ("facades", "cmp-facades", "camvid", "cityscapes", "voc", "ade20k", "coco-stuff")
+    assert names == BUILT_IN
+    facades, cmp, camvid, cityscapes, voc, ade20k, coco = map(Palette.named, BUILT_IN)
     assert (len(facades), facades.void) == (12, None)
     assert (len(camvid), camvid.void) == (11, 11)
     assert (len(cityscapes), cityscapes.void) == (19, 255)
@@ -107,6 +108,13 @@ def test_built_in_palettes() -> None:
     assert voc.colours[voc.classes.index("person")].tolist() == [192, 128, 128]
     assert (len(ade20k), ade20k.void, ade20k.void_index) == (150, 255, 0)
     assert ade20k.indices == tuple(range(1, 151))
+    assert (len(coco), coco.void, coco.void_index) == (171, 255, 255)
+    stuff = dict(zip(coco.indices or (), coco.classes, strict=True))
+    assert (stuff[0], stuff[12], stuff[89], stuff[91], stuff[181]) == (
+        *("person", "stop sign", "toothbrush", "banner", "wood"),
+    )
+    # Of COCO's 182 categories eleven have no pixels: street sign, hat, shoe, ...
+    assert set(range(182)) - stuff.keys() == {11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90}
     assert facades.classes == cmp.classes
     assert facades.colours[facades.classes.index("sill")].tolist() == [112, 255, 142]
     assert cmp.colours[cmp.classes.index("sill")].tolist() == [85, 255, 170]
