@@ -12,7 +12,7 @@ from compnn.data.dataset import Dataset, Pair, natural_key
 from compnn.errors import DatasetError
 from compnn.files import read_file
 from compnn.images.files import IMAGE_EXTENSIONS, StoredImage
-from compnn.images.kinds import Kind, Labels
+from compnn.images.kinds import Kind, Labels, Picture
 
 _MOST_NAMES_BYTES = 1 << 28
 
@@ -148,8 +148,12 @@ class PairedFolders(Dataset):
         """As `Dataset.read`."""
         given = StoredImage.read(self._inputs[name])
         wanted = StoredImage.read(self._targets[name])
+        return Pair(name, self.input_kind.input_of(given), self._target(wanted))
+
+    def _target(self, stored: StoredImage) -> Picture:
+        """The target in a file, for data sets whose files need more than their kind knows."""
         ids = reduced_ids(self.target_kind) if self._reduce_zero_label else None
-        return Pair(name, self.input_kind.input_of(given), self.target_kind.target_of(wanted, ids))
+        return self.target_kind.target_of(stored, ids)
 
 
 class SideBySide(Dataset):

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from compnn.data.camvid import CamVid, grouped
 from compnn.data.folders import PairedFolders
 from compnn.data.layouts import Ade20k, CocoStuff, PascalVoc, Roboflow
-from compnn.errors import DatasetError
+from compnn.errors import DatasetError, ImageError
 from compnn.images.files import write_image
 from compnn.images.kinds import Labels
 from compnn.images.palette import Palette
@@ -174,3 +175,47 @@ def test_data_as_people_have_it(shared: Path) -> None:
         assert (len(dataset), len(dataset.target_kind.palette)) == (pairs, classes)
         for pair in dataset:
             assert pair.input.shape[:2] == pair.target.shape
+
+
+# CamVid's own classes
+
+
+@pytest.mark.parametrize(
+    ("images", "maps"),
+    [("train", "train_labels"), ("train", "trainannot"), ("train/images", "train/labels")],
+)
+@pytest.mark.parametrize("end", ["_L", ""])
+def test_colours_of_camvid_are_grouped(tmp_path: Path, images: str, maps: str, end: str) -> None:
+    palette = Palette.named("camvid-32")
+    stored = np.array([[*range(31), 255]], np.uint8)
+    put(tmp_path / images / "a.png", np.zeros((1, 32, 3), np.uint8))
+    file = put(tmp_path / maps / f"a{end}.png", palette.colourise(stored))
+    dataset = CamVid(tmp_path)
+    assert dataset.names == ("a",)
+    found = dataset[0].target
+    np.testing.assert_array_equal(found, grouped(stored))
+    names = Palette.named("camvid").classes
+    assert {
+        palette.classes[fine]: names[coarse]
+        for fine, coarse in zip(stored[0, :-1], found[0, :-1], strict=True)
+        if names[coarse] in ("pole", "pavement", "bicyclist")
+    } == {
+        "Column_Pole": "pole",
+        "TrafficCone": "pole",
+        "Sidewalk": "pavement",
+        "ParkingBlock": "pavement",
+        "RoadShoulder": "pavement",
+        "Bicyclist": "bicyclist",
+        "MotorcycleScooter": "bicyclist",
+    }
+    assert found[0, -1] == 11
+    put(file, np.full((1, 32, 3), (60, 40, 222), np.uint8))
+    with pytest.raises(ImageError, match=r"the colour \(60, 40, 222\), which palette 'camvid-32'"):
+        dataset[0]
+
+
+def test_colours_of_the_11_classes_are_theirs(tmp_path: Path) -> None:
+    stored = np.arange(12, dtype=np.uint8)[None]
+    put(tmp_path / "train" / "a.png", np.zeros((1, 12, 3), np.uint8))
+    put(tmp_path / "trainannot" / "a.png", Palette.named("camvid").colourise(stored))
+    np.testing.assert_array_equal(CamVid(tmp_path)[0].target, stored)

@@ -67,11 +67,13 @@ def test_mapillary(tmp_path: Path) -> None:
         {"name": "animal--bird", "color": [165, 42, 42], "evaluate": True},
         {"name": "void--unlabeled", "color": [0, 0, 0], "evaluate": False},
         {"name": "object--sign", "color": [1, 2, 3]},
+        {"name": "void--car-mount", "color": [9, 9, 9], "evaluate": False},
     ]
     palette = load(tmp_path / "config.json", {"version": 1.2, "labels": labels})
     assert palette.classes == ("animal--bird", "object--sign")
     assert palette.indices == (0, 2)
     assert (palette.void_index, palette.void_colour) == (1, (0, 0, 0))
+    assert palette.more_void_indices == (3,)
 
 
 def test_colours_of_pascal_voc() -> None:
