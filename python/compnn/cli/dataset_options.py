@@ -174,6 +174,14 @@ ReduceZeroLabel = Annotated[
         help="Targets are label maps in which 0 is no class: it becomes void, 1 the first class.",
     ),
 ]
+Instances = Annotated[
+    int | None,
+    typer.Option(
+        metavar="FACTOR",
+        rich_help_panel=_KINDS,
+        help="Targets hold class * FACTOR + instance, in up to 16 bits: 256 as KITTI has it.",
+    ),
+]
 Attributes = Annotated[
     Path | None,
     typer.Option(
@@ -209,6 +217,7 @@ class PairOptions:
     nearest_colour: NearestColour = False
     indices: Indices = False
     reduce_zero_label: ReduceZeroLabel = False
+    instances: Instances = None
 
     def dataset(
         self,
@@ -255,6 +264,7 @@ class PairOptions:
                 recursive=self.recursive,
                 ignore_unpaired=self.ignore_unpaired,
                 reduce_zero_label=self.reduce_zero_label,
+                instances=self.instances,
                 input_kind=input_kind,
                 target_kind=target_kind,
                 attributes=attributes,
@@ -314,12 +324,12 @@ class PairOptions:
             )
         of_folders = (
             *(self.names, self.input_suffix, self.target_suffix),
-            *(self.recursive, self.ignore_unpaired),
+            *(self.recursive, self.ignore_unpaired, self.instances is not None),
         )
         if any(of_folders) and self.inputs is None:
             raise DatasetError(
-                "--names, --input-suffix, --target-suffix, --recursive and --ignore-unpaired are "
-                "for --inputs with --targets"
+                "--names, --input-suffix, --target-suffix, --recursive, --ignore-unpaired and "
+                "--instances are for --inputs with --targets"
             )
 
 
