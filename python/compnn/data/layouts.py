@@ -11,6 +11,7 @@ from compnn.data.folders import PairedFolders
 from compnn.errors import DatasetError
 from compnn.images.kinds import Kind, Labels
 from compnn.images.palette import Palette
+from compnn.images.palette_files import classes_file
 
 _Attributes = str | Path | Mapping[str, Mapping[str, str]] | None
 
@@ -19,6 +20,8 @@ class PascalVoc(PairedFolders):
     """Pascal VOC: `JPEGImages`, `SegmentationClass`, and `ImageSets/Segmentation/<split>.txt`.
 
     Label maps are PNG files with a colour table, of which the indices count: 21 classes, void 255.
+    Exports of other classes in this layout list them in `dataset_meta.json` or CVAT's
+    `labelmap.txt`, which are read where they are there.
 
     Parameters
     ----------
@@ -27,7 +30,7 @@ class PascalVoc(PairedFolders):
     split
         "train", "val", "trainval", or another file of names that is there.
     target_kind
-        What the label maps are. Default: `Labels("voc")`.
+        What the label maps are. Default: `Labels("voc")`, or of the classes that are listed.
     attributes
         As in `Dataset`.
 
@@ -35,6 +38,8 @@ class PascalVoc(PairedFolders):
     ------
     DatasetError
         If a folder or the file of names is missing, or a name that it lists.
+    PaletteError
+        If the file that lists the classes is malformed.
     """
 
     def __init__(
@@ -64,7 +69,7 @@ class PascalVoc(PairedFolders):
             inputs,
             targets,
             names=names,
-            target_kind=target_kind or Labels("voc", indices=True),
+            target_kind=target_kind or Labels(classes_file(Path(root)) or "voc", indices=True),
             attributes=attributes,
         )
 

@@ -13,7 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import PaletteError
-from compnn.images.palette_files import COLUMNS, ClassRow, default_colour, read_classes
+from compnn.images.palette_files import (
+    COLUMNS,
+    ClassRow,
+    classes_file,
+    default_colour,
+    read_classes,
+)
 
 BUILT_IN = (
     *("facades", "cmp-facades", "camvid", "camvid-32", "cityscapes"),
@@ -383,6 +389,9 @@ def _colour_array(colours: Iterable[Any]) -> npt.NDArray[np.uint8]:
 def resolve_palette(spec: str | Path | Palette) -> Palette:
     """Return a palette from a palette, the name of a built-in one, or the path of a palette file.
 
+    A folder stands for the file in it that lists a data set's classes: `dataset_meta.json`,
+    `labelmap.txt`, `_classes.csv` or `objectInfo150.txt`.
+
     Raises
     ------
     PaletteError
@@ -392,9 +401,12 @@ def resolve_palette(spec: str | Path | Palette) -> Palette:
         return spec
     if isinstance(spec, str) and spec in BUILT_IN:
         return Palette.named(spec)
-    if not os.path.isfile(spec):
+    path = Path(spec)
+    if os.path.isdir(path):
+        path = classes_file(path) or path
+    if not os.path.isfile(path):
         raise PaletteError(
             f"{str(spec)!r} is neither a built-in palette ({', '.join(BUILT_IN)}) nor a file; "
             f"give one of these names, or a CSV file with the header {','.join(COLUMNS)}"
         )
-    return Palette.load(spec)
+    return Palette.load(path)

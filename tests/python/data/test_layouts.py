@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,24 @@ def test_pascal_voc(tmp_path: Path) -> None:
     found = PascalVoc(root, target_kind=Labels(own))
     assert found.target_kind == Labels(own)
     np.testing.assert_array_equal(found[0].target, stored)
+
+
+def test_other_classes_in_the_layout_of_pascal_voc(tmp_path: Path) -> None:
+    """As CVAT and Datumaro export them: in colours, with the list of classes beside."""
+    stored = labels([0, 1])
+    root = put_voc(tmp_path, stored)
+    put(root / "SegmentationClass" / "2007_1.png", np.array([[0] * 3, [9, 8, 7]], np.uint8)[stored])
+    (root / "ImageSets" / "Segmentation" / "default.txt").write_text("2007_1\n")
+    (root / "labelmap.txt").write_text(
+        "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncar:9,8,7::\n"
+    )
+    meta = {"label_map": {"0": "ground", "1": "car"}, "segmentation_colors": [[0] * 3, [9, 8, 7]]}
+    for first in ("background", "ground"):
+        dataset = PascalVoc(root, "default")
+        assert isinstance(dataset.target_kind, Labels)
+        assert dataset.target_kind.palette.classes == (first, "car")
+        np.testing.assert_array_equal(dataset[0].target, stored)
+        (root / "dataset_meta.json").write_text(json.dumps(meta))
 
 
 def test_ade20k(tmp_path: Path) -> None:
