@@ -16,6 +16,7 @@ from compnn.bank.selection import Selection
 from compnn.data.adapt import TensorPairs
 from compnn.data.camvid import CamVid
 from compnn.data.cityscapes import Cityscapes
+from compnn.data.coco import CocoJson
 from compnn.data.dataset import Dataset, Pair
 from compnn.data.folders import PairedFolders, SideBySide
 from compnn.data.layouts import Ade20k, CocoStuff, PascalVoc, Roboflow
@@ -50,6 +51,7 @@ __all__ = [
     "CamVid",
     "Candidate",
     "Cityscapes",
+    "CocoJson",
     "CocoStuff",
     "CompnnError",
     "Control",

@@ -15,6 +15,7 @@ from compnn.cli import console
 from compnn.data import folders
 from compnn.data.camvid import CamVid
 from compnn.data.cityscapes import Cityscapes
+from compnn.data.coco import CocoJson
 from compnn.data.dataset import Dataset
 from compnn.data.layouts import Ade20k, CocoStuff, PascalVoc, Roboflow
 from compnn.errors import DatasetError
@@ -35,12 +36,22 @@ SideBySide = Annotated[
 Inputs = Annotated[
     Path | None,
     typer.Option(
-        metavar="FOLDER", rich_help_panel=_PAIRS, help="Inputs, with --targets: same stems."
+        metavar="FOLDER",
+        rich_help_panel=_PAIRS,
+        help="Inputs, with --targets (same stems) or --coco.",
     ),
 ]
 Targets = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", rich_help_panel=_PAIRS, help="Targets, with --inputs."),
+]
+CocoFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=_PAIRS,
+        help="Targets are the polygons and masks of this file (COCO's JSON), with --inputs.",
+    ),
 ]
 CamVidFolder = Annotated[
     Path | None,
@@ -199,6 +210,7 @@ class PairOptions:
     side_by_side: SideBySide = None
     inputs: Inputs = None
     targets: Targets = None
+    coco: CocoFile = None
     camvid: CamVidFolder = None
     cityscapes: CityscapesFolder = None
     voc: VocFolder = None
@@ -269,8 +281,16 @@ class PairOptions:
                 target_kind=target_kind,
                 attributes=attributes,
             )
-            if paired.unpaired:
-                console.print_note(f"images without a partner that are left out: {paired.unpaired}")
+            _say_unpaired(paired.unpaired)
+        elif self.inputs is not None and self.coco is not None:
+            dataset = drawn = CocoJson(
+                self.coco,
+                self.inputs,
+                ignore_unpaired=self.ignore_unpaired,
+                target_kind=target_kind if isinstance(target_kind, Labels) else None,
+                attributes=attributes,
+            )
+            _say_unpaired(drawn.unpaired)
         else:
             dataset = self._of_layout(
                 target_kind if isinstance(target_kind, Labels) else None, attributes
@@ -305,11 +325,11 @@ class PairOptions:
         fixed = self.camvid, self.cityscapes
         public = *fixed, self.voc, self.ade20k, self.coco_stuff, self.roboflow
         if sum(each is not None for each in (self.side_by_side, self.inputs, *public)) != 1 or (
-            (self.inputs is None) != (self.targets is None)
+            sum(each is not None for each in (self.targets, self.coco)) != (self.inputs is not None)
         ):
             raise DatasetError(
-                "give the pairs of images once: --side-by-side, or --inputs with --targets, or "
-                "--camvid, --cityscapes, --voc, --ade20k, --coco-stuff or --roboflow"
+                "give the pairs of images once: --side-by-side, or --inputs with --targets or "
+                "--coco, or --camvid, --cityscapes, --voc, --ade20k, --coco-stuff or --roboflow"
             )
         if any(fixed) and (self.input_palette or self.target_palette or self.reduce_zero_label):
             raise DatasetError(
@@ -322,15 +342,27 @@ class PairOptions:
                 "stored; leave out --input-palette and --reduce-zero-label, or give the folders by "
                 "--inputs and --targets"
             )
+        if self.coco and (self.input_palette or self.reduce_zero_label):
+            raise DatasetError(
+                "inputs of --coco are photos, and its categories are ids of their palette; leave "
+                "out --input-palette and --reduce-zero-label"
+            )
         of_folders = (
             *(self.names, self.input_suffix, self.target_suffix),
-            *(self.recursive, self.ignore_unpaired, self.instances is not None),
+            *(self.recursive, self.instances is not None),
         )
-        if any(of_folders) and self.inputs is None:
+        if any(of_folders) and self.targets is None:
             raise DatasetError(
-                "--names, --input-suffix, --target-suffix, --recursive, --ignore-unpaired and "
-                "--instances are for --inputs with --targets"
+                "--names, --input-suffix, --target-suffix, --recursive and --instances are for "
+                "--inputs with --targets"
             )
+        if self.ignore_unpaired and self.inputs is None:
+            raise DatasetError("--ignore-unpaired is for --inputs")
+
+
+def _say_unpaired(count: int) -> None:
+    if count:
+        console.print_note(f"images without a partner that are left out: {count}")
 
 
 def with_pairs(split: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
