@@ -327,7 +327,7 @@ def test_palettes_of_label_maps_are_found_by_name_and_by_file(tmp_path: Path) ->
     assert Labels(path).palette.classes == ("apple",)
     assert Labels(str(path)) == Labels(Palette.load(path))
     assert Labels("camvid").palette == Palette.named("camvid")
-    with pytest.raises(PaletteError, match="facades, cmp-facades, camvid, cityscapes"):
+    with pytest.raises(PaletteError, match="facades, cmp-facades, camvid, "):
         Labels("fruit")
 
 
