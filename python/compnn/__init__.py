@@ -16,8 +16,10 @@ from compnn.bank.selection import Selection
 from compnn.data.adapt import TensorPairs
 from compnn.data.camvid import CamVid
 from compnn.data.cityscapes import Cityscapes
+from compnn.data.coco import CocoJson
 from compnn.data.dataset import Dataset, Pair
 from compnn.data.folders import PairedFolders, SideBySide
+from compnn.data.layouts import Ade20k, CocoStuff, PascalVoc, Roboflow
 from compnn.errors import CompnnError, NetworkError
 from compnn.explanation.explainer import Explainer
 from compnn.explanation.explanation import Candidate, Explanation, Source
@@ -43,11 +45,14 @@ if TYPE_CHECKING:
 __version__ = version("compnn")
 
 __all__ = [
+    "Ade20k",
     "Auto",
     "Bank",
     "CamVid",
     "Candidate",
     "Cityscapes",
+    "CocoJson",
+    "CocoStuff",
     "CompnnError",
     "Control",
     "Dataset",
@@ -67,9 +72,11 @@ __all__ = [
     "Pair",
     "PairedFolders",
     "Palette",
+    "PascalVoc",
     "Photo",
     "Preprocessing",
     "Reading",
+    "Roboflow",
     "Search",
     "Selection",
     "SideBySide",

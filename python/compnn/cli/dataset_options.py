@@ -15,9 +15,12 @@ from compnn.cli import console, options
 from compnn.data import folders
 from compnn.data.camvid import CamVid
 from compnn.data.cityscapes import Cityscapes
+from compnn.data.coco import CocoJson
 from compnn.data.dataset import Dataset
+from compnn.data.layouts import Ade20k, CocoStuff, PascalVoc, Roboflow
 from compnn.errors import DatasetError
 from compnn.images.kinds import Kind, Labels, Photo, Values
+from compnn.images.palette import BUILT_IN
 
 _PAIRS = "Pairs of images (one of these)"
 _KINDS = "What the images are"
@@ -33,12 +36,22 @@ SideBySide = Annotated[
 Inputs = Annotated[
     Path | None,
     typer.Option(
-        metavar="FOLDER", rich_help_panel=_PAIRS, help="Inputs, with --targets: same stems."
+        metavar="FOLDER",
+        rich_help_panel=_PAIRS,
+        help="Inputs, with --targets (same stems) or --coco.",
     ),
 ]
 Targets = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", rich_help_panel=_PAIRS, help="Targets, with --inputs."),
+]
+CocoFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=_PAIRS,
+        help="Targets are the polygons and masks of this file (COCO's JSON), with --inputs.",
+    ),
 ]
 CamVidFolder = Annotated[
     Path | None,
@@ -52,11 +65,49 @@ CityscapesFolder = Annotated[
         help="Cityscapes (leftImg8bit and gtFine); see --split.",
     ),
 ]
+VocFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--voc",
+        metavar="FOLDER",
+        rich_help_panel=_PAIRS,
+        help="Pascal VOC (JPEGImages, SegmentationClass, ImageSets); see --split.",
+    ),
+]
+Ade20kFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--ade20k",
+        metavar="FOLDER",
+        rich_help_panel=_PAIRS,
+        help="ADE20K (images, annotations); see --split.",
+    ),
+]
+CocoStuffFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--coco-stuff",
+        metavar="FOLDER",
+        rich_help_panel=_PAIRS,
+        help="COCO-Stuff (images, annotations); see --split.",
+    ),
+]
+RoboflowFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--roboflow",
+        metavar="FOLDER",
+        rich_help_panel=_PAIRS,
+        help="Masks as Roboflow exports them (_mask.png, _classes.csv); see --split.",
+    ),
+]
 InputHalf = Annotated[
     Literal["left", "right"],
     typer.Option("--input", rich_help_panel=_PAIRS, help="The half that is the input."),
 ]
-Split = Annotated[str, typer.Option(rich_help_panel=_PAIRS, help="Split of CamVid or Cityscapes.")]
+Split = Annotated[
+    str, typer.Option(rich_help_panel=_PAIRS, help="Split of a data set: train, val, ...")
+]
 Limit = Annotated[
     int | None,
     typer.Option(min=1, rich_help_panel=_PAIRS, help="Take only the first pairs, this many."),
@@ -66,9 +117,9 @@ InputPalette = Annotated[
     typer.Option(
         metavar="NAME|FILE",
         rich_help_panel=_KINDS,
-        help="Inputs are label maps of this palette: facades, cmp-facades, camvid, cityscapes, "
-        "voc, ade20k, or a file: CSV (index,name,r,g,b), CVAT's labelmap.txt, Roboflow's "
-        "_classes.csv, JSON (id2label), a name a line.",
+        help=f"Inputs are label maps of this palette: {', '.join(BUILT_IN)}, or a file: CSV "
+        "(index,name,r,g,b), CVAT's labelmap.txt, Roboflow's _classes.csv, JSON (id2label), a name "
+        "a line.",
     ),
 ]
 TargetPalette = Annotated[
@@ -187,6 +238,14 @@ TargetInvalid = Annotated[
         help="Of --target-values: the number in files where a value is not known, as 0.",
     ),
 ]
+Instances = Annotated[
+    int | None,
+    typer.Option(
+        metavar="FACTOR",
+        rich_help_panel=_KINDS,
+        help="Targets hold class * FACTOR + instance, in up to 16 bits: 256 as KITTI has it.",
+    ),
+]
 Attributes = Annotated[
     Path | None,
     typer.Option(
@@ -204,8 +263,13 @@ class PairOptions:
     side_by_side: SideBySide = None
     inputs: Inputs = None
     targets: Targets = None
+    coco: CocoFile = None
     camvid: CamVidFolder = None
     cityscapes: CityscapesFolder = None
+    voc: VocFolder = None
+    ade20k: Ade20kFolder = None
+    coco_stuff: CocoStuffFolder = None
+    roboflow: RoboflowFolder = None
     input_half: InputHalf = "left"
     split: Split = "train"
     input_palette: InputPalette = None
@@ -225,6 +289,7 @@ class PairOptions:
     target_unit: TargetUnit = ""
     target_scale: TargetScale = 1.0
     target_invalid: TargetInvalid = None
+    instances: Instances = None
 
     def dataset(
         self,
@@ -264,17 +329,25 @@ class PairOptions:
                 recursive=self.recursive,
                 ignore_unpaired=self.ignore_unpaired,
                 reduce_zero_label=self.reduce_zero_label,
+                instances=self.instances,
                 input_kind=input_kind,
                 target_kind=target_kind,
                 attributes=attributes,
             )
-            if paired.unpaired:
-                console.print_note(f"images without a partner that are left out: {paired.unpaired}")
-        elif self.camvid is not None:
-            dataset = CamVid(self.camvid, self.split, attributes=attributes)
+            _say_unpaired(paired.unpaired)
+        elif self.inputs is not None and self.coco is not None:
+            dataset = drawn = CocoJson(
+                self.coco,
+                self.inputs,
+                ignore_unpaired=self.ignore_unpaired,
+                target_kind=target_kind if isinstance(target_kind, Labels) else None,
+                attributes=attributes,
+            )
+            _say_unpaired(drawn.unpaired)
         else:
-            assert self.cityscapes is not None
-            dataset = Cityscapes(self.cityscapes, self.split, attributes=attributes)
+            dataset = self._of_layout(
+                target_kind if isinstance(target_kind, Labels) else None, attributes
+            )
         return dataset if limit is None else dataset.subset(dataset.names[:limit])
 
     def _kinds(self, default: tuple[Kind, Kind]) -> tuple[Kind, Kind]:
@@ -295,25 +368,48 @@ class PairOptions:
             wanted = Values(self.target_unit, limits, self.target_scale, self.target_invalid)
         return given, wanted
 
+    def _of_layout(self, target_kind: Kind | None, attributes: Path | None) -> Dataset:
+        """The split of the data set whose folder is given."""
+        if self.camvid is not None:
+            return CamVid(self.camvid, self.split, attributes=attributes)
+        if self.cityscapes is not None:
+            return Cityscapes(self.cityscapes, self.split, attributes=attributes)
+        if self.ade20k is not None:
+            return Ade20k(
+                self.ade20k,
+                self.split,
+                reduce_zero_label=self.reduce_zero_label,
+                target_kind=target_kind,
+                attributes=attributes,
+            )
+        for layout, folder in (
+            (PascalVoc, self.voc),
+            (CocoStuff, self.coco_stuff),
+            (Roboflow, self.roboflow),
+        ):
+            if folder is not None:
+                return layout(folder, self.split, target_kind=target_kind, attributes=attributes)
+        raise AssertionError("no layout")
+
     def _check(self) -> None:
         """Refuse options that do not go together."""
-        layouts = self.side_by_side, self.inputs, self.camvid, self.cityscapes
-        if sum(each is not None for each in layouts) != 1 or (
-            (self.inputs is None) != (self.targets is None)
+        fixed = self.camvid, self.cityscapes
+        public = *fixed, self.voc, self.ade20k, self.coco_stuff, self.roboflow
+        if sum(each is not None for each in (self.side_by_side, self.inputs, *public)) != 1 or (
+            sum(each is not None for each in (self.targets, self.coco)) != (self.inputs is not None)
         ):
             raise DatasetError(
-                "give the pairs of images once: --side-by-side, or --inputs with --targets, or "
-                "--camvid, or --cityscapes"
+                "give the pairs of images once: --side-by-side, or --inputs with --targets or "
+                "--coco, or --camvid, --cityscapes, --voc, --ade20k, --coco-stuff or --roboflow"
             )
-        of_labels = self.input_palette or self.target_palette or self.reduce_zero_label
-        if (self.camvid or self.cityscapes) and of_labels:
+        if any(fixed) and (self.input_palette or self.target_palette or self.reduce_zero_label):
             raise DatasetError(
                 "CamVid and Cityscapes have their own palettes; leave out --input-palette, "
                 "--target-palette and --reduce-zero-label"
             )
         photos = (self.channels, self.white, self.shown) != (None, None, None)
         values = self.target_values is not None
-        own_kinds = self.camvid is not None or self.cityscapes is not None
+        own_kinds = any(public) or self.coco is not None
         if (photos and (self.input_palette or own_kinds)) or (
             values and (self.target_palette or self.reduce_zero_label or own_kinds)
         ):
@@ -329,15 +425,33 @@ class PairOptions:
             raise DatasetError(
                 "--target-unit, --target-scale and --target-invalid are for --target-values LO,HI"
             )
+        if any(public) and (self.input_palette or (self.reduce_zero_label and not self.ade20k)):
+            raise DatasetError(
+                "inputs of public data sets are photos, and their targets are read as they are "
+                "stored; leave out --input-palette and --reduce-zero-label, or give the folders by "
+                "--inputs and --targets"
+            )
+        if self.coco and (self.input_palette or self.reduce_zero_label):
+            raise DatasetError(
+                "inputs of --coco are photos, and its categories are ids of their palette; leave "
+                "out --input-palette and --reduce-zero-label"
+            )
         of_folders = (
             *(self.names, self.input_suffix, self.target_suffix),
-            *(self.recursive, self.ignore_unpaired),
+            *(self.recursive, self.instances is not None),
         )
-        if any(of_folders) and self.inputs is None:
+        if any(of_folders) and self.targets is None:
             raise DatasetError(
-                "--names, --input-suffix, --target-suffix, --recursive and --ignore-unpaired are "
-                "for --inputs with --targets"
+                "--names, --input-suffix, --target-suffix, --recursive and --instances are for "
+                "--inputs with --targets"
             )
+        if self.ignore_unpaired and self.inputs is None:
+            raise DatasetError("--ignore-unpaired is for --inputs")
+
+
+def _say_unpaired(count: int) -> None:
+    if count:
+        console.print_note(f"images without a partner that are left out: {count}")
 
 
 def with_pairs(split: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

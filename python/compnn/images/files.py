@@ -205,7 +205,8 @@ class StoredImage:
         """
         if self.pixels.ndim != 2:
             raise ImageError(
-                f"{self.path} has colours, but values have one channel; give a grey image"
+                f"image {self.path} has colours, but labels and values have one channel; give a grey "
+                f"image"
             )
         return np.asarray(self.pixels, np.float64) / self.step
 
@@ -245,13 +246,14 @@ class StoredImage:
         elif self.pixels.ndim == 3:
             return self._labels_of_colours(palette, nearest_colour)
         else:
-            stored = self._whole() // self.step
-        table = palette.label_of_index()
+            stored = self.whole()
+        table, other = palette.label_of_index(), -1
         if ids is not None:
-            table = np.full(256, -1 if palette.void is None else palette.void, np.int16)
+            other = -1 if palette.void is None else palette.void
+            table = np.full(256, other, np.int16)
             table[list(ids)] = list(ids.values())
         known = (stored >= 0) & (stored < len(table))
-        labels = np.where(known, table[np.where(known, stored, 0)], -1)
+        labels = np.where(known, table[np.where(known, stored, 0)], other)
         if (labels < 0).any():
             stray = int(stored[labels < 0].min())
             raise ImageError(
@@ -260,11 +262,18 @@ class StoredImage:
             )
         return labels.astype(np.uint8)
 
-    def _whole(self) -> npt.NDArray[np.integer[Any]]:
-        """The pixels of a file of one channel as whole numbers."""
-        whole: npt.NDArray[np.integer[Any]] = self.pixels.astype(np.int64)
-        if not np.array_equal(whole, self.pixels):
-            stray = self.pixels[whole != self.pixels].ravel()[0]
+    def whole(self) -> npt.NDArray[np.int64]:
+        """Return what a file of one channel holds as whole numbers, (H, W).
+
+        Raises
+        ------
+        ImageError
+            If it has more channels, or fractions.
+        """
+        numbers = self.numbers()
+        whole = numbers.astype(np.int64)
+        if not np.array_equal(whole, numbers):
+            stray = numbers[whole != numbers][0]
             raise ImageError(
                 f"label map {self.path} holds {stray:g}, but labels are whole numbers; store it so"
             )

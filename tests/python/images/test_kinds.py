@@ -144,7 +144,7 @@ def test_files_are_read_as_inputs_and_as_targets(tmp_path: Path) -> None:
     np.testing.assert_array_equal(CAMVID.target_of(index, ids), 11 - labels())
     values = DEPTH.check(DEPTH.target_of(index), "a")
     np.testing.assert_array_equal(values, labels().astype(np.float32))
-    with pytest.raises(ImageError, match=r"photo\.png has colours, but values have one channel"):
+    with pytest.raises(ImageError, match=r"photo\.png has colours, but labels and values have"):
         DEPTH.target_of(colours)
 
 
@@ -334,7 +334,7 @@ def test_palettes_of_label_maps_are_found_by_name_and_by_file(tmp_path: Path) ->
     assert Labels(path).palette.classes == ("apple",)
     assert Labels(str(path)) == Labels(Palette.load(path))
     assert Labels("camvid").palette == Palette.named("camvid")
-    with pytest.raises(PaletteError, match="facades, cmp-facades, camvid, cityscapes"):
+    with pytest.raises(PaletteError, match="facades, cmp-facades, camvid, "):
         Labels("fruit")
 
 
