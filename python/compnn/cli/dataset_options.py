@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,7 +21,7 @@ from compnn.data.cityscapes import Cityscapes
 from compnn.data.coco import CocoJson
 from compnn.data.dataset import Dataset
 from compnn.data.layouts import Ade20k, CocoStuff, PascalVoc, Roboflow
-from compnn.errors import DatasetError
+from compnn.errors import CompnnError, DatasetError
 from compnn.images.kinds import Kind, Labels, Photo, Values
 from compnn.images.palette import BUILT_IN
 
@@ -99,6 +102,16 @@ RoboflowFolder = Annotated[
         metavar="FOLDER",
         rich_help_panel=_PAIRS,
         help="Masks as Roboflow exports them (_mask.png, _classes.csv); see --split.",
+    ),
+]
+Attribute = Annotated[
+    str | None,
+    typer.Option(
+        "--pairs",
+        metavar="MODULE:NAME",
+        rich_help_panel=_PAIRS,
+        help="A dataset of compnn, or a function that gives one, in a module (`my:train`) that "
+        "is found from the current folder.",
     ),
 ]
 InputHalf = Annotated[
@@ -270,6 +283,7 @@ class PairOptions:
     ade20k: Ade20kFolder = None
     coco_stuff: CocoStuffFolder = None
     roboflow: RoboflowFolder = None
+    attribute: Attribute = None
     input_half: InputHalf = "left"
     split: Split = "train"
     input_palette: InputPalette = None
@@ -319,6 +333,8 @@ class PairOptions:
                 target_kind=target_kind,
                 attributes=attributes,
             )
+        elif self.attribute is not None:
+            dataset = _imported(self.attribute)
         elif self.inputs is not None and self.targets is not None:
             dataset = paired = folders.PairedFolders(
                 self.inputs,
@@ -395,13 +411,20 @@ class PairOptions:
         """Refuse options that do not go together."""
         fixed = self.camvid, self.cityscapes
         public = *fixed, self.voc, self.ade20k, self.coco_stuff, self.roboflow
-        if sum(each is not None for each in (self.side_by_side, self.inputs, *public)) != 1 or (
+        sources = self.side_by_side, self.inputs, self.attribute, *public
+        if sum(each is not None for each in sources) != 1 or (
             sum(each is not None for each in (self.targets, self.coco)) != (self.inputs is not None)
         ):
             raise DatasetError(
                 "give the pairs of images once: --side-by-side, or --inputs with --targets or "
-                "--coco, or --camvid, --cityscapes, --voc, --ade20k, --coco-stuff or --roboflow"
+                "--coco, or --camvid, --cityscapes, --voc, --ade20k, --coco-stuff, "
+                "--roboflow or --pairs MODULE:NAME"
             )
+        kinds = self.input_palette, self.target_palette, self.target_values, self.channels
+        if self.attribute is not None and (
+            (*kinds, self.white, self.shown) != (None,) * 6 or self.reduce_zero_label
+        ):
+            raise DatasetError("the dataset of --pairs says what its images are; leave that out")
         if any(fixed) and (self.input_palette or self.target_palette or self.reduce_zero_label):
             raise DatasetError(
                 "CamVid and Cityscapes have their own palettes; leave out --input-palette, "
@@ -447,6 +470,42 @@ class PairOptions:
             )
         if self.ignore_unpaired and self.inputs is None:
             raise DatasetError("--ignore-unpaired is for --inputs")
+
+
+def _imported(place: str) -> Dataset:
+    """The dataset at "module:name".
+
+    Raises
+    ------
+    DatasetError
+        If there is none.
+    """
+    module, _, name = place.partition(":")
+    if not name:
+        raise DatasetError(
+            f"--pairs takes a module and a name in it, such as my:train, not {place!r}"
+        )
+    sys.path.insert(0, os.getcwd())
+    try:
+        found: object = importlib.import_module(module.removesuffix(".py").replace("/", "."))
+        for part in name.split("."):
+            found = getattr(found, part)
+        found = found if isinstance(found, Dataset) or not callable(found) else found()
+    except CompnnError:
+        raise
+    except Exception as error:  # whatever the code of users raises
+        raise DatasetError(
+            f"--pairs {place} cannot be had from {os.getcwd()}: {type(error).__name__}: {error}; "
+            f"correct the module or the name"
+        ) from error
+    finally:
+        sys.path.pop(0)
+    if not isinstance(found, Dataset):
+        raise DatasetError(
+            f"--pairs {place} is a {type(found).__name__}, no dataset of compnn; make one of it "
+            f"with compnn.pairs(...)"
+        )
+    return found
 
 
 def _say_unpaired(count: int) -> None:

@@ -205,8 +205,8 @@ class StoredImage:
         """
         if self.pixels.ndim != 2:
             raise ImageError(
-                f"image {self.path} has colours, but labels and values have one channel; give a grey "
-                f"image"
+                f"image {self.path} has colours, but labels and values have one channel; "
+                f"give a grey image"
             )
         return np.asarray(self.pixels, np.float64) / self.step
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -219,3 +220,53 @@ def test_options_of_folders_are_for_folders(run: Call, world: World) -> None:
         assert result.code == 2
         assert "are for --inputs with --targets" in result.message
     assert "--ignore-unpaired is for --inputs" in run(*beside, "--ignore-unpaired").message
+
+
+# Datasets in modules
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module of a user, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "own_pairs.py"
+    file.write_text(
+        "import numpy as np, compnn\n"
+        "draw = np.random.default_rng(0)\n"
+        "items = [(draw.integers(0, 256, (32, 32, 3), np.uint8),) * 2 for _ in range(4)]\n"
+        "train = compnn.pairs(items)\n"
+        "def make():\n"
+        "    return train\n"
+        "def broken():\n"
+        "    raise RuntimeError('no disk')\n"
+    )
+    monkeypatch.delitem(sys.modules, "own_pairs", raising=False)
+    return file
+
+
+@pytest.mark.parametrize("name", ["own_pairs:train", "own_pairs:make", "own_pairs.py:train"])
+def test_a_dataset_in_a_module(run: Call, world: World, module: Path, name: str) -> None:
+    _, found = targets(run, world, "--pairs", name)
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    assert list(found) == ["0", "1", "2", "3"]
+    np.testing.assert_array_equal(found["0"], pixels)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["own_pairs"], "takes a module and a name in it, such as my:train"),
+        (["nowhere:train"], "ModuleNotFoundError: No module named 'nowhere'"),
+        (["own_pairs:valid"], "has no attribute 'valid'"),
+        (["own_pairs:broken"], "RuntimeError: no disk"),
+        (["own_pairs:items"], "is a list, no dataset of compnn; make one of it with compnn.pairs"),
+        (["own_pairs:train", "--target-palette", "voc"], "says what its images are"),
+        (["own_pairs:train", "--voc", "."], "give the pairs of images once"),
+    ],
+)
+def test_modules_without_a_dataset(
+    run: Call, world: World, module: Path, options: list[str], message: str
+) -> None:
+    result = run("build", world.bank.with_name("x"), world.network, "--pairs", *options)
+    assert result.code == 2
+    assert message in result.message
