@@ -49,7 +49,7 @@ def shown(text: str, keep: str = "") -> str:
 
     def shown_character(match: re.Match[str]) -> str:
         character = match[0]
-        return character if character in keep or _is_shown(character) else _escaped(character)
+        return character if character in keep or _is_shown(character) else escaped(character)
 
     return _NOT_ASCII.sub(shown_character, text)
 
@@ -58,7 +58,8 @@ def _is_shown(character: str) -> bool:
     return unicodedata.category(character) not in _HIDDEN or character in _JOINERS
 
 
-def _escaped(character: str) -> str:
+def escaped(character: str) -> str:
+    """Return the escape that stands for a character, as in `shown`."""
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8
         return f"\\x{code - 0xDC00:02X}"

@@ -34,7 +34,8 @@ def resized(
             np.arange(wanted) * found // wanted
             for wanted, found in zip(size, picture.shape, strict=False)
         )
-        chosen: npt.NDArray[_Number] = picture[rows[:, None], cols]
+        # Rows last: whole ones are copied quickly.
+        chosen: npt.NDArray[_Number] = picture[:, cols][rows]
         return chosen
     values: npt.NDArray[np.float64] = picture.astype(np.float64)
     for axis, wanted in enumerate(size):

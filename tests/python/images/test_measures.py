@@ -156,6 +156,21 @@ def test_ssim_follows_its_definition() -> None:
     assert ssim(first, first) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("size", [(7, 12), (20, 7), (15, 22)])
+def test_ssim_is_the_mean_over_all_windows(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(2)
+    first = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    second = np.clip(first + rng.normal(0, 60, first.shape), 0, 255).astype(np.uint8)
+    first[:9], second[:9] = 200, 190
+    windows = [
+        ssim(first[window], second[window])
+        for top in range(size[0] - SSIM_WINDOW + 1)
+        for left in range(size[1] - SSIM_WINDOW + 1)
+        for window in [np.s_[top : top + SSIM_WINDOW, left : left + SSIM_WINDOW]]
+    ]
+    assert ssim(first, second) == pytest.approx(np.mean(windows), abs=1e-9)
+
+
 def test_ssim_needs_a_window() -> None:
     with pytest.raises(ImageError, match=r"at least 7x7 pixels, not \(6, 9, 3\)"):
         ssim(np.zeros((6, 9, 3), np.uint8), np.zeros((6, 9, 3), np.uint8))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from compnn.report.sheets.canvas import Canvas
 from compnn.report.sheets.class_colours import ClassColours
 from compnn.report.sheets.colours import HAIRLINE, INK, MUTED, OTHERS, Colour, ink_on
-from compnn.report.sheets.text import BOLD, Style, shorten, text_width
+from compnn.report.sheets.text import Style, shorten, text_width
 from compnn.studies.matching import Matching
 
 _MOST_CLASSES = 12
@@ -49,7 +49,7 @@ class _Table:
         self._class_names = matching.class_names
         self._colours = colours
         self._width = width
-        self._plain, self._bold = Style(size), Style(size, BOLD)
+        self._plain, self._bold = Style(size), Style(size, bold=True)
         self._note = Style(size, colour=MUTED)
         # Names are written beside the rows and, upward, above the columns.
         names = [self._name(group) for group in (*self._rows, *self._columns)]
@@ -112,8 +112,7 @@ class _Table:
         canvas.fill(top, left, self._line, self._cell_width, INK if same else HAIRLINE)
         inner = self._line - 2 * edge, self._cell_width - 2 * edge
         canvas.fill(top + edge, left + edge, *inner, (red, green, blue))
-        weight = self._bold.weight if same else self._plain.weight
-        style = Style(self._plain.size, weight, ink_on((red, green, blue)))
+        style = Style(self._plain.size, bold=same, colour=ink_on((red, green, blue)))
         self._write_share(canvas, share, top, column, style)
 
     def _last_row(self, canvas: Canvas, top: int) -> None:

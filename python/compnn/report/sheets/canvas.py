@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from compnn.report.sheets.colours import HAIRLINE, INK, WHITE, Colour, ink_on
-from compnn.report.sheets.text import BOLD, Style, draw_text, shorten, text_width
+from compnn.report.sheets.shapes import draw_disc
+from compnn.report.sheets.text import Style, draw_text, shorten, text_width
 
 
 class Canvas:
@@ -32,7 +32,10 @@ class Canvas:
     def framed(self, picture: npt.NDArray[np.uint8], top: int, left: int) -> None:
         """Place a picture with a hairline around it, which lets white ones end on white paper."""
         height, width = picture.shape[:2]
-        self.fill(top - 1, left - 1, height + 2, width + 2, HAIRLINE)
+        for row in (top - 1, top + height):
+            self.fill(row, left - 1, 1, width + 2, HAIRLINE)
+        for col in (left - 1, left + width):
+            self.fill(top, col, height, 1, HAIRLINE)
         self.paste(picture, top, left)
 
     def fill(self, top: int, left: int, height: int, width: int, colour: Colour) -> None:
@@ -77,11 +80,9 @@ class Canvas:
     def badge(self, number: int, centre: tuple[int, int], radius: int, colour: Colour) -> None:
         """Draw a rank: a disc in the colour of a source with a number in it, at (row, column)."""
         row, column = centre
-        at = (column, row)
-        cv2.circle(self.pixels, at, radius + 2, INK, cv2.FILLED, cv2.LINE_AA)
-        cv2.circle(self.pixels, at, radius + 1, WHITE, cv2.FILLED, cv2.LINE_AA)
-        cv2.circle(self.pixels, at, radius - 1, colour, cv2.FILLED, cv2.LINE_AA)
-        style = Style(round(1.35 * radius), BOLD, ink_on(colour))
+        rings = ((radius + 2, INK), (radius + 1, WHITE), (radius - 1, colour))
+        draw_disc(self.pixels, centre, [(2 * reach + 1, shade) for reach, shade in rings])
+        style = Style(round(1.35 * radius), bold=True, colour=ink_on(colour))
         digits = str(number)
         left = column - text_width(digits, style) // 2
         self.text(digits, row - round(0.63 * style.size), left, style)

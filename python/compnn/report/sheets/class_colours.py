@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -39,5 +38,6 @@ class ClassColours:
         self, image: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]
     ) -> npt.NDArray[np.uint8]:
         """Return the photo (H, W, 3) tinted with the classes of a label map (H, W)."""
-        mixed = cv2.addWeighted(image, 1 - _TINT, self._table[labels], _TINT, 0)
-        return np.asarray(mixed, dtype=np.uint8)
+        colours = self._table * np.float32(_TINT)
+        mixed: npt.NDArray[np.float32] = image * np.float32(1 - _TINT) + colours[labels]
+        return np.rint(mixed).astype(np.uint8)

@@ -16,7 +16,7 @@ from compnn.report.sheets.grid import Grid, GridKind, equal_rows
 from compnn.report.sheets.legends import is_hatched, legends
 from compnn.report.sheets.pictures import inside
 from compnn.report.sheets.reconstruction_columns import ReconstructionColumn, reconstruction_columns
-from compnn.report.sheets.text import BOLD, Style
+from compnn.report.sheets.text import Style
 
 # A README shows about 900 pixels; wider sheets would make their text too small there.
 _KIND = GridKind(
@@ -149,7 +149,7 @@ def _rows(explanations: Sequence[Explanation]) -> list[Sequence[Explanation]]:
 
 
 def _title_band(grid: Grid, title: str) -> npt.NDArray[np.uint8]:
-    style = Style(round(1.5 * grid.em), BOLD)
+    style = Style(round(1.5 * grid.em), bold=True)
     canvas = Canvas(style.line_height, grid.width)
     canvas.text(title, 0, grid.left, style, width=grid.width - grid.left)
     return canvas.pixels
@@ -177,7 +177,7 @@ def _head_top(grid: Grid) -> int:
 
 def _head_name(grid: Grid) -> Style:
     # Small enough for "global reconstruction" over a picture of 256 pixels.
-    return Style(round(0.88 * grid.em), BOLD)
+    return Style(round(0.88 * grid.em), bold=True)
 
 
 def _layer_band(

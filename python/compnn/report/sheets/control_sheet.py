@@ -16,7 +16,7 @@ from compnn.report.sheets.grid import Grid, GridKind, equal_rows
 from compnn.report.sheets.legends import is_hatched, legends
 from compnn.report.sheets.pictures import inside
 from compnn.report.sheets.reconstruction_columns import ReconstructionColumn, reconstruction_columns
-from compnn.report.sheets.text import BOLD, Style
+from compnn.report.sheets.text import Style
 from compnn.studies.control import UNRESTRICTED, Control
 
 # As wide as a contact sheet: a README shows about 900 pixels.
@@ -70,7 +70,7 @@ def _heads(control: Control) -> dict[str, npt.NDArray[np.uint8]]:
 
 def _title_band(grid: Grid, control: Control, title: str) -> npt.NDArray[np.uint8]:
     layer = control.unrestricted.layer
-    style = Style(round(1.4 * grid.em), BOLD)
+    style = Style(round(1.4 * grid.em), bold=True)
     canvas = Canvas(style.line_height + grid.detail.line_height, grid.width)
     room = grid.width - grid.left
     heading = f"{title}: {layer_title(layer)}" if title else layer_title(layer)

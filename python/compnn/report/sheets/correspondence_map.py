@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import SearchError
 from compnn.explanation.explanation import Explanation
+from compnn.images import resize
 from compnn.images.kinds import Photo
 from compnn.report.facts import LegendRow, layer_title, legend_rows, patch_words
 from compnn.report.sheets.canvas import Canvas, beside, labelled, stacked, with_margin
 from compnn.report.sheets.colours import INK, MUTED, OTHERS, SOURCE_COLOURS, highlight
 from compnn.report.sheets.pictures import height_at, resized, shades
 from compnn.report.sheets.region_badges import badge_centres
-from compnn.report.sheets.text import BOLD, Style
+from compnn.report.sheets.text import Style
 
 _EM = 24
 _GAP = 20
-_TITLE = Style(round(1.5 * _EM), BOLD)
-_NAME = Style(_EM, BOLD)
+_TITLE = Style(round(1.5 * _EM), bold=True)
+_NAME = Style(_EM, bold=True)
 _PLAIN = Style(_EM)
 _DETAIL = Style(round(0.85 * _EM), colour=MUTED)
 _BADGE = 17
@@ -158,8 +158,8 @@ def _tinted(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
     """Return the highlighted picture at `width`, lines between its sources, and its ranks."""
     scale = width / ranks.shape[1]
-    size = (width, height_at((ranks.shape[0], ranks.shape[1]), width))
-    ranks = np.asarray(cv2.resize(ranks, size, interpolation=cv2.INTER_NEAREST), dtype=np.int32)
+    size = height_at((ranks.shape[0], ranks.shape[1]), width), width
+    ranks = resize.resized(ranks, size, nearest=True)
     picture = highlight(resized(shade, width), ranks)
     # Lines around patches of a few pixels would hide what is in them; there the colours must do.
     thickness = min(2, int(patch * scale) // 6)

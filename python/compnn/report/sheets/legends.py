@@ -12,7 +12,7 @@ from compnn.images.kinds import Kind, Labels, Photo, Values
 from compnn.images.palette import Palette
 from compnn.report.sheets.canvas import Canvas
 from compnn.report.sheets.colours import MUTED
-from compnn.report.sheets.text import BOLD, Style, text_width
+from compnn.report.sheets.text import Style, text_width
 
 
 def legends(
@@ -70,7 +70,7 @@ def _classes(heading: str, palette: Palette, width: int, size: int) -> npt.NDArr
     rows = -(-len(entries) // columns)
     line = round(1.6 * size)
     canvas = Canvas((rows + 1) * line, width)
-    canvas.text(heading, 0, 0, Style(size, BOLD, MUTED), width=width)
+    canvas.text(heading, 0, 0, Style(size, bold=True, colour=MUTED), width=width)
     for position, (name, colour) in enumerate(entries):
         top, left = (1 + position % rows) * line, position // rows * column
         canvas.swatch(top + round(0.15 * size), left + 1, size, colour)
@@ -84,7 +84,7 @@ def _scale(heading: str, kind: Values, width: int, size: int) -> npt.NDArray[np.
     style, line = Style(size), round(1.6 * size)
     low, high = (f"{limit:g} {kind.unit}".strip() for limit in kind.limits)
     canvas = Canvas(2 * line, width)
-    canvas.text(heading, 0, 0, Style(size, BOLD, MUTED), width=width)
+    canvas.text(heading, 0, 0, Style(size, bold=True, colour=MUTED), width=width)
     left = text_width(low, style) + size
     bar = max(1, min(12 * size, width - left - size - text_width(high, style)))
     values = np.linspace(*kind.limits, bar, dtype=np.float32)[np.newaxis].repeat(size, axis=0)

@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
-
 from compnn.network.layer import Layer
 from compnn.report.facts import CONSISTENT
 from compnn.report.sheets.canvas import Canvas
 from compnn.report.sheets.class_colours import ClassColours
 from compnn.report.sheets.colours import SOURCE_COLOURS, WHITE, Colour
 from compnn.report.sheets.match_sample import sample_patches
+from compnn.report.sheets.shapes import Place, draw_disc, draw_line
 from compnn.studies.matching import Matching
-
-# OpenCV draws at fractions of pixels: its coordinates are multiples of 1 / 2**_SHIFT.
-_SHIFT = 4
-
-_Place = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -37,8 +31,8 @@ class MatchLine:
         Of the chosen point, from 1; 0 for a patch of the sample.
     """
 
-    start: _Place
-    end: _Place | None
+    start: Place
+    end: Place | None
     start_colour: Colour
     end_colour: Colour
     consistent: bool
@@ -59,7 +53,7 @@ def match_lines(
         If A has no such point.
     """
     layer, field = matching.layer, matching.forward
-    ends: list[tuple[tuple[int, int], _Place, _Place | None]]
+    ends: list[tuple[tuple[int, int], Place, Place | None]]
     if points:
         found = [(y, x, matching.point(y, x)) for y, x in points]
         rows, cols = layer.looks.owners()
@@ -113,7 +107,7 @@ def draw_match_lines(
             _draw_end(canvas, end, line.end_colour, line.number, badge)
 
 
-def _centre(layer: Layer, at: tuple[int, int]) -> _Place:
+def _centre(layer: Layer, at: tuple[int, int]) -> Place:
     """The pixel (y, x) in the middle of the hyperpatch at a grid position."""
     y, x = (
         min(max(float(centre) - 0.5, 0.0), pixels - 1.0)
@@ -122,25 +116,17 @@ def _centre(layer: Layer, at: tuple[int, int]) -> _Place:
     return y, x
 
 
-def _on_sheet(place: _Place, corner: tuple[int, int], scale: float) -> _Place:
+def _on_sheet(place: Place, corner: tuple[int, int], scale: float) -> Place:
     return corner[0] + (place[0] + 0.5) * scale, corner[1] + (place[1] + 0.5) * scale
 
 
-def _draw_line(canvas: Canvas, start: _Place, end: _Place, colour: Colour, *, thin: bool) -> None:
-    ends = _fixed_point(start), _fixed_point(end)
-    for shade, thickness in ((WHITE, 3 if thin else 6), (colour, 2 if thin else 4)):
-        cv2.line(canvas.pixels, *ends, shade, thickness, cv2.LINE_AA, _SHIFT)
+def _draw_line(canvas: Canvas, start: Place, end: Place, colour: Colour, *, thin: bool) -> None:
+    strokes = ((4.5, WHITE), (3.5, colour)) if thin else ((7.5, WHITE), (6, colour))
+    draw_line(canvas.pixels, start, end, strokes)
 
 
-def _draw_end(canvas: Canvas, place: _Place, colour: Colour, number: int, badge: int) -> None:
+def _draw_end(canvas: Canvas, place: Place, colour: Colour, number: int, badge: int) -> None:
     if number:
         canvas.badge(number, (round(place[0]), round(place[1])), badge, colour)
         return
-    for shade, radius in ((WHITE, 8), (colour, 6)):
-        at, fine = _fixed_point(place), radius << _SHIFT
-        cv2.circle(canvas.pixels, at, fine, shade, cv2.FILLED, cv2.LINE_AA, _SHIFT)
-
-
-def _fixed_point(place: _Place) -> tuple[int, int]:
-    """(y, x) as OpenCV takes it: (x, y) in fractions."""
-    return round(place[1] * 2**_SHIFT), round(place[0] * 2**_SHIFT)
+    draw_disc(canvas.pixels, place, ((17, WHITE), (13, colour)))

@@ -15,7 +15,7 @@ from compnn.report.sheets.class_colours import ClassColours
 from compnn.report.sheets.match_lines import MatchLine, draw_match_lines, match_lines
 from compnn.report.sheets.match_points import match_points
 from compnn.report.sheets.pictures import resized
-from compnn.report.sheets.text import BOLD, Lettering, Style
+from compnn.report.sheets.text import Lettering, Style
 from compnn.studies.matching import Matching
 
 _LINES = 30
@@ -108,7 +108,7 @@ class _Style(Lettering):
 
     @property
     def title(self) -> Style:
-        return Style(round(1.5 * self.em), BOLD)
+        return Style(round(1.5 * self.em), bold=True)
 
 
 def _heading(matching: Matching, style: _Style) -> npt.NDArray[np.uint8]:
@@ -118,7 +118,7 @@ def _heading(matching: Matching, style: _Style) -> npt.NDArray[np.uint8]:
     facts = [
         f"{patch_words(matching.layer)} patches",
         f"mean similarity {matching.forward.mean_similarity:.3f}",
-        f"{matching.cycle_consistency(CONSISTENT):.0%} return to within one cell by A → B → A",
+        f"{matching.cycle_consistency(CONSISTENT):.0%} return to within a cell by A to B and back",
     ]
     key = "thin lines: no return to within one cell"
     if matching.class_names:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -32,8 +31,9 @@ def badge_centres(
     List of (rank, (row, column)).
     """
     height, width = ranks.shape
-    free = np.zeros((height, width), dtype=np.uint8)
-    free[radius : height - radius, radius : width - radius] = 1
+    free = np.zeros((height, width), dtype=np.bool_)
+    free[radius : height - radius, radius : width - radius] = True
+    rows, cols = np.ogrid[:height, :width]
     placed: list[tuple[int, tuple[int, int]]] = []
     numbered: set[int] = set()
     places = {rank: _innermost(ranks == rank) for rank in range(shown)}
@@ -51,21 +51,25 @@ def badge_centres(
                 continue
             placed.append((rank, (row, col)))
             numbered.add(rank)
-            cv2.circle(free, (col, row), 2 * radius + 2, 0, cv2.FILLED)
+            free &= (rows - row) ** 2 + (cols - col) ** 2 > (2 * radius + 2) ** 2
     return placed
 
 
 def _innermost(mask: npt.NDArray[np.bool_]) -> list[tuple[float, tuple[int, int]]]:
     """Return (distance to the border, place) of the innermost pixel of the largest regions."""
-    _, regions, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    areas = np.asarray(statistics)[1:, cv2.CC_STAT_AREA]
-    largest = 1 + np.argsort(-areas, kind="stable")[:_MOST_BADGES]
-    # The edge of the picture is a border too.
-    padded = np.pad(mask.astype(np.uint8), 1)
-    depths = np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5))[1:-1, 1:-1]
+    # Imported here: it takes longer than the rest of compnn, and few commands need it.
+    from scipy import ndimage
+
+    regions, count = ndimage.label(mask, np.ones((3, 3)))
+    areas = np.bincount(regions.ravel(), minlength=count + 1)[1:]
+    boxes = ndimage.find_objects(regions)
     places = []
-    for region in largest:
-        inside = np.where(regions == region, depths, -1.0)
-        row, col = np.unravel_index(int(inside.argmax()), inside.shape)
-        places.append((float(inside[row, col]), (int(row), int(col))))
+    for region in np.argsort(-areas, kind="stable")[:_MOST_BADGES]:
+        box = boxes[region]
+        # The edge of the picture is a border too.
+        alone = np.pad(regions[box] == region + 1, 1)
+        depths = ndimage.distance_transform_edt(alone)[1:-1, 1:-1]
+        row, col = np.unravel_index(int(depths.argmax()), depths.shape)
+        at = int(row) + box[0].start, int(col) + box[1].start
+        places.append((float(depths[row, col]), at))
     return places

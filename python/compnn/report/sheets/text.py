@@ -1,22 +1,27 @@
-"""Measuring, shortening and drawing lines of text with the font that OpenCV carries.
+"""Measuring, shortening and drawing lines of text in Roboto, which a package of fonts brings.
 
-Names of strangers may be among them, so that all text passes `names.shown` here: OpenCV crashes
-over what is no Unicode.
+Names of strangers may be among them. What `names.shown` writes as an escape is an escape here too,
+and so are characters that the font lacks. It has the letters of European languages and of
+Vietnamese, punctuation, and signs of mathematics.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
+from importlib import resources
+from io import BytesIO
+from unicodedata import normalize
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
 
-from compnn.names import shown
+from compnn.names import escaped, shown
 from compnn.report.sheets.colours import INK, MUTED, Colour
+from compnn.report.sheets.shapes import draw_stencil
 
-REGULAR, BOLD = 400, 600
 # Height of a line of text, in multiples of the font size.
 LEADING = 1.3
 # Where the baseline lies in that line, counted from its top.
@@ -25,10 +30,10 @@ _BASELINE = 0.98
 
 @dataclass(frozen=True)
 class Style:
-    """How a line of text looks: font size in pixels, weight in 100..1000, and RGB colour."""
+    """How a line of text looks: font size in pixels, weight, and RGB colour."""
 
     size: int
-    weight: int = REGULAR
+    bold: bool = False
     colour: Colour = INK
 
     @property
@@ -45,25 +50,16 @@ class Lettering:
 
     @property
     def name(self) -> Style:
-        return Style(self.em, BOLD)
+        return Style(self.em, bold=True)
 
     @property
     def detail(self) -> Style:
         return Style(round(0.85 * self.em), colour=MUTED)
 
 
-@cache
-def _font() -> cv2.FontFace:
-    # Built into OpenCV 5, so that pictures are the same on machines without any fonts.
-    return cv2.FontFace("sans")
-
-
 def text_width(text: str, style: Style) -> int:
     """Return the pixels that a line of text takes in its direction of writing."""
-    if not text:
-        return 0
-    _, _, width, _ = cv2.getTextSize((0, 0), shown(text), (0, 0), _font(), style.size, style.weight)
-    return int(width)
+    return math.ceil(_font(style.size, style.bold).getlength(_drawable(text, style.bold)))
 
 
 def shorten(text: str, style: Style, width: int) -> str:
@@ -71,7 +67,7 @@ def shorten(text: str, style: Style, width: int) -> str:
 
     Both ends stay, because names of tensors and files often differ only in one of them.
     """
-    text = shown(text)
+    text = _drawable(text, style.bold)
     if text_width(text, style) <= width:
         return text
     for kept in range(len(text) - 1, 0, -1):
@@ -84,8 +80,42 @@ def shorten(text: str, style: Style, width: int) -> str:
 
 def draw_text(pixels: npt.NDArray[np.uint8], text: str, top: int, left: int, style: Style) -> None:
     """Draw a line of text into (H, W, 3) uint8 RGB `pixels`, in place; parts outside are cut."""
-    if text:
-        baseline = top + round(style.size * _BASELINE)
-        cv2.putText(
-            pixels, shown(text), (left, baseline), style.colour, _font(), style.size, style.weight
-        )
+    text, font = _drawable(text, style.bold), _font(style.size, style.bold)
+    # Of its ink, right and down from where the text begins on its baseline.
+    box = font.getbbox(text, anchor="ls")
+    first, highest, last, lowest = math.floor(box[0]), math.floor(box[1]), *map(math.ceil, box[2:])
+    if last <= first or lowest <= highest:
+        return
+    stencil = Image.new("L", (last - first, lowest - highest))
+    ImageDraw.Draw(stencil).text((-first, -highest), text, 255, font, anchor="ls")
+    baseline = top + round(style.size * _BASELINE)
+    draw_stencil(pixels, np.asarray(stencil), baseline + highest, left + first, style.colour)
+
+
+@cache
+def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+    # With the layout that every Pillow has: pictures are the same on all machines.
+    file = BytesIO(_font_file(bold))
+    return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
+
+
+@cache
+def _font_file(bold: bool) -> bytes:
+    name = "Roboto-Bold.ttf" if bold else "Roboto-Regular.ttf"
+    return (resources.files("font_roboto") / "files" / name).read_bytes()
+
+
+def _drawable(text: str, bold: bool) -> str:
+    """The text with an escape for all that cannot be drawn; letters and their accents are one."""
+    if text.isascii() and text.isprintable():
+        return text
+    characters = normalize("NFC", shown(text))
+    return "".join(each if _has(each, bold) else escaped(each) for each in characters)
+
+
+@cache
+def _has(character: str, bold: bool) -> bool:
+    """Whether the font has a character: all that it lacks look as one that is none."""
+    font = _font(32, bold)
+    looks = [font.getmask(each) for each in (character, "\uffff")]
+    return len({(look.size, bytes(look)) for look in looks}) == 2
