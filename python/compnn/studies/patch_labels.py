@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -15,22 +14,28 @@ def patch_labels(labels: npt.NDArray[np.uint8], placement: Placement) -> npt.NDA
     The lowest of equally frequent ones. A patch that owns no pixels (where cells lie outside of the
     picture, or are finer) takes the label of the pixels nearest to it.
     """
-    starts, ends = [], []
-    for bounds, pixels in zip(
-        (placement.row_bounds(), placement.col_bounds()), placement.size, strict=True
-    ):
-        starts.append(np.minimum(bounds[:-1], pixels - 1))
-        ends.append(np.maximum(bounds[1:], starts[-1] + 1))
-    most = np.zeros(placement.grid, dtype=np.int32)
-    winners = np.zeros(placement.grid, dtype=np.uint8)
-    for label in np.unique(labels):
-        sums = np.asarray(cv2.integral((labels == label).astype(np.uint8)))
-        counts = (
-            sums[np.ix_(ends[0], ends[1])]
-            - sums[np.ix_(starts[0], ends[1])]
-            - sums[np.ix_(ends[0], starts[1])]
-            + sums[np.ix_(starts[0], starts[1])]
+    (rows, row_owners), (cols, col_owners) = (
+        _pixels_of_patches(bounds, pixels)
+        for bounds, pixels in zip(
+            (placement.row_bounds(), placement.col_bounds()), placement.size, strict=True
         )
-        winners[counts > most] = label
-        most = np.maximum(most, counts)
-    return winners
+    )
+    present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
+    number = np.zeros(256, dtype=np.int64)
+    number[present] = np.arange(len(present))
+    height, width = placement.grid
+    patches = row_owners[:, None] * width + col_owners
+    cells = patches * len(present) + number[labels[rows][:, cols]]
+    counts = np.bincount(cells.ravel(), minlength=height * width * len(present))
+    winners = counts.reshape(height, width, len(present)).argmax(axis=2)
+    return np.asarray(present[winners], dtype=np.uint8)
+
+
+def _pixels_of_patches(
+    bounds: npt.NDArray[np.int64], pixels: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Each pixel row (or column) of each patch, and the patch; those of several occur as often."""
+    starts = np.minimum(bounds[:-1], pixels - 1)
+    ends = np.maximum(bounds[1:], starts + 1)
+    owned = [np.arange(start, end) for start, end in zip(starts, ends, strict=True)]
+    return np.concatenate(owned), np.repeat(np.arange(len(owned)), ends - starts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +16,7 @@ PAVEMENT = 246
 """First row of the pavement."""
 
 Mask = npt.NDArray[np.bool_]
+_Point = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -87,16 +87,35 @@ def arched(height: int, width: int, rise: int) -> Mask:
 
 
 def outline_mask(points: Sequence[tuple[int, int]], scale: int) -> Mask:
-    """Mask (SIZE * scale, SIZE * scale) of a polygon whose corners are given in pixels."""
-    mask = np.zeros((SIZE * scale, SIZE * scale), np.uint8)
+    """Mask (SIZE * scale, SIZE * scale) of a polygon whose corners are given in pixels.
+
+    The polygon has no gap in any row, and its border is part of it.
+    """
+    border = np.zeros((SIZE * scale, SIZE * scale), bool)
     if points:
-        # fillPoly includes its border; half-open corners keep polygons in step with boxes.
-        corners = np.array(points, np.int32) * scale
-        right, bottom = corners[:, 0].max(), corners[:, 1].max()
-        corners[:, 0] -= corners[:, 0] == right
-        corners[:, 1] -= corners[:, 1] == bottom
-        cv2.fillPoly(mask, [corners.reshape(-1, 1, 2)], 1)
-    return mask.astype(bool)
+        # Half-open corners keep polygons in step with boxes.
+        corners = np.array(points) * scale
+        corners -= corners == corners.max(axis=0)
+        for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+            x, y = _line(start, end)
+            border[y, x] = True
+    begun, not_ended = (
+        np.logical_or.accumulate(part, axis=1) for part in (border, border[:, ::-1])
+    )
+    return np.asarray(begun & not_ended[:, ::-1])
+
+
+def _line(start: _Point, end: _Point) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """x and y of the pixels of a line, by Bresenham from left to right, in whole numbers."""
+    if start[0] > end[0]:
+        start, end = end, start
+    run, rise = end - start
+    longer = max(run, abs(rise))
+    steps = np.arange(longer + 1)
+    across, along = (
+        (2 * steps * each + longer - 1) // max(1, 2 * longer) for each in (run, abs(rise))
+    )
+    return start[0] + across, start[1] + np.sign(rise) * along
 
 
 def label_map(layout: Layout) -> npt.NDArray[np.uint8]:
