@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import compnn.report  # noqa: F401  (fills the slot for drawing)
 from compnn.bank.bank import Bank, build, merge
 from compnn.bank.selection import Selection
-from compnn.data.adapt import TensorPairs
 from compnn.data.camvid import CamVid
 from compnn.data.cityscapes import Cityscapes
+from compnn.data.coco import CocoJson
 from compnn.data.dataset import Dataset, Pair
 from compnn.data.folders import PairedFolders, SideBySide
+from compnn.data.layouts import Ade20k, CocoStuff, PascalVoc, Roboflow
+from compnn.data.memory import pairs
 from compnn.errors import CompnnError, NetworkError
 from compnn.explanation.explainer import Explainer
 from compnn.explanation.explanation import Candidate, Explanation, Source
@@ -43,11 +45,14 @@ if TYPE_CHECKING:
 __version__ = version("compnn")
 
 __all__ = [
+    "Ade20k",
     "Auto",
     "Bank",
     "CamVid",
     "Candidate",
     "Cityscapes",
+    "CocoJson",
+    "CocoStuff",
     "CompnnError",
     "Control",
     "Dataset",
@@ -67,14 +72,15 @@ __all__ = [
     "Pair",
     "PairedFolders",
     "Palette",
+    "PascalVoc",
     "Photo",
     "Preprocessing",
     "Reading",
+    "Roboflow",
     "Search",
     "Selection",
     "SideBySide",
     "Source",
-    "TensorPairs",
     "Usage",
     "UsageCounter",
     "Values",
@@ -84,6 +90,7 @@ __all__ = [
     "evaluate",
     "match",
     "merge",
+    "pairs",
     "usage",
 ]
 

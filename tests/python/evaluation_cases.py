@@ -94,7 +94,22 @@ def expected_of_values(truths: list[Depth], others: list[Depth]) -> dict[str, fl
     return {
         "rmse": float(np.mean([mean_squared_error(*pair) ** 0.5 for pair in pairs])),
         "mae": float(np.mean([mean_absolute_error(*pair) for pair in pairs])),
+        **_of_ratios(pairs),
     }
+
+
+def _of_ratios(pairs: list[tuple[Depth, Depth]]) -> dict[str, float]:
+    """Measures of depth, in plain NumPy; not of values that are not above 0."""
+    relative, near = [], []
+    for truth, other in pairs:
+        usable = min(truth.min(), other.min()) > 0
+        relative.append(np.mean(np.abs(other - truth) / truth) if usable else np.nan)
+        ratio = np.maximum(other / truth, truth / other) if usable else np.array([np.nan])
+        near.append(np.mean(ratio < 1.25) if usable else np.nan)
+    known = [each for each in relative if not np.isnan(each)]
+    if not known:
+        return {"abs_rel": float("nan"), "delta": float("nan")}
+    return {"abs_rel": float(np.nanmean(relative)), "delta": float(np.nanmean(near))}
 
 
 def pooling_network(path: Path, *, size: tuple[int | str, int | str], channels: int = 1) -> Path:

@@ -68,7 +68,7 @@ def test_the_six_lines_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_module_and_its_file_explain_alike(tmp_path: Path) -> None:
     module, pairs = (
         unet(),
-        compnn.TensorPairs(Scenes(), compnn.Labels(grey_palette(3)), mean=MEAN, std=STD),
+        compnn.pairs(Scenes(), target_kind=compnn.Labels(grey_palette(3)), mean=MEAN, std=STD),
     )
     options: dict[str, Any] = {"layers": {"half": "1"}, "size": (32, 48), "mean": MEAN, "std": STD}
     live = compnn.TorchNetwork(module, **options)
@@ -92,7 +92,7 @@ def test_a_module_and_its_file_explain_alike(tmp_path: Path) -> None:
 
 
 def test_another_module_is_refused(tmp_path: Path) -> None:
-    pairs = compnn.TensorPairs(Scenes(), compnn.Labels(grey_palette(3)), mean=MEAN, std=STD)
+    pairs = compnn.pairs(Scenes(), target_kind=compnn.Labels(grey_palette(3)), mean=MEAN, std=STD)
     module = unet()
     network = compnn.TorchNetwork(module, {"half": "1"}, size=(32, 48), mean=MEAN, std=STD)
     bank = compnn.build(tmp_path / "scenes.bank", network, pairs)
@@ -113,7 +113,7 @@ def test_dropout_that_is_left_on_is_refused(tmp_path: Path) -> None:
         def forward(self, image: Any) -> Any:
             return self.net(nn.functional.dropout(image))
 
-    pairs = compnn.TensorPairs(Scenes(), compnn.Labels(grey_palette(3)), mean=MEAN, std=STD)
+    pairs = compnn.pairs(Scenes(), target_kind=compnn.Labels(grey_palette(3)), mean=MEAN, std=STD)
     network = compnn.TorchNetwork(Dropped(), ["net.1"], size=(32, 48), mean=MEAN, std=STD)
     with pytest.raises(compnn.CompnnError, match=r"Dropped is random"):
         compnn.build(tmp_path / "scenes.bank", network, pairs)

@@ -709,7 +709,8 @@ class _Build:
             name: len(directions[name]) if name in directions else layer.shape[2]
             for name, layer in self._layers.items()
         }
-        return layout.array_specs(kept, self._dtype, self._dim, self._dataset.target_kind)
+        kinds = self._dataset.input_kind, self._dataset.target_kind
+        return layout.array_specs(kept, self._dtype, self._dim, kinds)
 
     @property
     def _sizes(self) -> list[tuple[int, int]] | None:

@@ -14,7 +14,7 @@ import numpy.lib.format as npy
 from compnn.images.kinds import Kind
 
 FORMAT = "compnn-bank"
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 
 # At most so many images stand in a shard.
 SHARD_IMAGES = 4096
@@ -41,7 +41,6 @@ DESCRIPTORS_FILE = "descriptors.npy"
 DESCRIPTOR_NORMS_FILE = "descriptor_norms.npy"
 
 # Inputs are kept as networks of RGB images see them.
-INPUT_CHANNELS = 3
 # Of arrays that are attached.
 NUMBERS = (
     "bool",
@@ -138,7 +137,10 @@ def rows_of_image(spec: ArraySpec, sizes: Sequence[tuple[int, int]]) -> int:
 
 
 def array_specs(
-    kept: Mapping[str, int], dtype: str, descriptor_dim: int | None, target_kind: Kind
+    kept: Mapping[str, int],
+    dtype: str,
+    descriptor_dim: int | None,
+    kinds: tuple[Kind, Kind],
 ) -> tuple[ArraySpec, ...]:
     """Return the arrays of a shard; input and target are the last two.
 
@@ -150,8 +152,8 @@ def array_specs(
         Of activations, one of ACTIVATION_DTYPES.
     descriptor_dim
         Number of values of the descriptor, None for a bank without one.
-    target_kind
-        What the targets are.
+    kinds
+        What the inputs and the targets are.
     """
     specs = []
     for group, (layer, channels) in enumerate(kept.items()):
@@ -160,7 +162,8 @@ def array_specs(
     if descriptor_dim is not None:
         specs.append(ArraySpec(DESCRIPTORS_FILE, (descriptor_dim,), "float32", None))
         specs.append(ArraySpec(DESCRIPTOR_NORMS_FILE, (), "float32", None))
-    specs.append(ArraySpec(INPUTS_FILE, (INPUT_CHANNELS,), "uint8", len(kept)))
+    seen, target_kind = kinds[0].seen, kinds[1]
+    specs.append(ArraySpec(INPUTS_FILE, seen.trailing, seen.dtype, len(kept)))
     specs.append(
         ArraySpec(TARGETS_FILE, target_kind.trailing, str(target_kind.dtype), len(kept) + 1)
     )

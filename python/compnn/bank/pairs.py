@@ -6,10 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from compnn.bank import layout
 from compnn.bank.tables import SkippedImage
 from compnn.data.dataset import Dataset, Pair
-from compnn.errors import BankError, ImageError
+from compnn.errors import DatasetError, ImageError
 from compnn.network.network import Network, fit_target
 
 
@@ -22,9 +21,20 @@ class PairReader:
         Where the pairs come from, and the network that they must suit.
     skip_bad
         Whether a pair that cannot be used is returned as SkippedImage rather than raised.
+
+    Raises
+    ------
+    DatasetError
+        If another number is white in the dataset than to the network.
     """
 
     def __init__(self, dataset: Dataset, network: Network, *, skip_bad: bool) -> None:
+        white, taken = dataset.input_kind.seen.white, network.preprocessing.white
+        if white != taken:
+            raise DatasetError(
+                f"white is {white} in the inputs of the dataset, but {taken} to {network.name}; "
+                f"give both the same (Photo(white={white}), Preprocessing(white={white}))"
+            )
         self._dataset = dataset
         self._network = network
         self._skip_bad = skip_bad
@@ -36,8 +46,6 @@ class PairReader:
         ------
         ImageError
             If it cannot be read or does not fit the network, unless such pairs are skipped.
-        BankError
-            If the network takes images that a bank cannot keep.
         """
         try:
             return self._fit(self._dataset[index])
@@ -66,12 +74,7 @@ class PairReader:
         if self._network.preprocessing.resize:
             image = self._network.fit(image, input_kind)
         self._network.check_image(image, pair.name)
-        if image.shape[2] != layout.INPUT_CHANNELS:
-            raise BankError(
-                f"{self._network.name} takes images of {image.shape[2]} channels; a bank keeps "
-                f"inputs of {layout.INPUT_CHANNELS}, RGB, which pictures can show. Use it without "
-                f"a bank (`read`, `activations`), or a network of RGB images."
-            )
+        image = input_kind.seen.check(image, f"the input of {pair.name}")
         target = target_kind.check(target, f"the target of {pair.name}")
         target = fit_target(self._network, target, image, target_kind, pair.name)
         # Records are the arrays' bytes as they lie in memory.

@@ -223,9 +223,8 @@ class Shard:
         """Its arrays."""
         contents = self.contents
         kept = {name: each.kept for name, each in contents.layers.items()}
-        return layout.array_specs(
-            kept, contents.dtype, contents.descriptor_dim, self._manifest.target_kind
-        )
+        kinds = self._manifest.input_kind, self._manifest.target_kind
+        return layout.array_specs(kept, contents.dtype, contents.descriptor_dim, kinds)
 
     @cached_property
     def places(self) -> npt.NDArray[np.int64]:

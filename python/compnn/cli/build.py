@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -80,7 +81,10 @@ def build(
         network,
         layer,
         descriptor,
-        preprocessing=options.preprocessing_of(size, input_range, mean, std, channel_order, resize),
+        preprocessing=replace(
+            options.preprocessing_of(size, input_range, mean, std, channel_order, resize),
+            white=dataset.input_kind.seen.white,
+        ),
         hyperpatch=None if hyperpatch is None else options.parse_pair(hyperpatch),
         output=options.output_of(output, output_kind, output_range, threshold),
         num_threads=threads,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,12 +10,14 @@ import typer
 
 from compnn.bank.bank import Bank
 from compnn.cli import console, dataset_options, options, search_options, selection
+from compnn.data.dataset import Dataset
 from compnn.explanation.explainer import Explainer
 from compnn.files import check_folder
 from compnn.studies.evaluation.evaluate import evaluate as evaluate_pairs
 from compnn.studies.evaluation.journal import FILE as JOURNAL_FILE
 from compnn.studies.evaluation.result import Evaluation
 from compnn.studies.evaluation.tables import input_table, output_table
+from compnn.studies.validation import check_kinds, images_of_both
 
 _INTERRUPTED = 130  # as shells say that Ctrl-C ended a program
 
@@ -97,6 +100,10 @@ def evaluate(
         found_network = options.network_of(opened, network, resize, threads, providers)
         finished = (0, 0)
 
+        explainer = Explainer(opened, found_network, num_threads=threads)
+        among = selection.selection_of(only, exclude, where, classes)
+        _warn_of_images_of_both(opened, dataset, explainer.indices(among))
+
         with console.image_progress("evaluating", quiet=json) as show:
 
             def progress(done: int, total: int) -> None:
@@ -106,13 +113,13 @@ def evaluate(
 
             try:
                 found = evaluate_pairs(
-                    Explainer(opened, found_network, num_threads=threads),
+                    explainer,
                     dataset,
                     folder,
                     search,
                     layers=layer,
                     top_k=parse_top_k(top_k),
-                    among=selection.selection_of(only, exclude, where, classes),
+                    among=among,
                     composition=compose,
                     restart=restart,
                     progress=progress,
@@ -129,6 +136,17 @@ def evaluate(
         return
     _print(found)
     console.say(f"all measures: {folder / 'results.md'}")
+
+
+def _warn_of_images_of_both(bank: Bank, dataset: Dataset, allowed: Sequence[int]) -> None:
+    check_kinds(bank, dataset)
+    both, looked_at = images_of_both(bank, dataset, allowed)
+    if both:
+        name, other = both[0]
+        console.print_note(
+            f"{len(both)} of {looked_at} validation images are training images, too ({name} is "
+            f"{other}): they are explained by themselves. Leave them out (`--exclude`)"
+        )
 
 
 def _interruption(done: int, total: int, folder: Path) -> str:

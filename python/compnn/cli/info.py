@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -10,7 +11,10 @@ from compnn.bank.bank import Bank
 from compnn.cli import console, options
 from compnn.cli.layers import layer_row
 from compnn.network.layer import geometry_notes
-from compnn.report.facts import bank_json
+from compnn.report.facts import bank_json, bank_sizes
+
+# How many sizes of inputs are told.
+_MOST_SIZES = 5
 
 
 def info(
@@ -35,8 +39,8 @@ def info(
 
 def print_bank(bank: Bank) -> None:
     """Print what a bank holds."""
-    size = bank.preprocessing.size
-    of_size = "of many sizes" if size is None else "of {}x{}".format(*size)
+    sizes = bank_sizes(bank)
+    of_size = f"of {len(sizes)} sizes" if len(sizes) > 1 else f"of {next(iter(sizes))}"
     console.print_table(
         f"{bank.path}: {len(bank)} pairs {of_size}, {bank.dtype}, {bytes_words(bank.nbytes)}",
         ("layer", "activation", "looks", "paints", "hyperpatch", "patch", "kept", "size"),
@@ -54,6 +58,7 @@ def print_bank(bank: Bank) -> None:
         f"network: {network.described} ({network.fingerprint[:19]}...)",
         f"global descriptor: {bank.descriptor or 'none'}",
         f"inputs: {bank.input_kind.describe()}, targets: {bank.target_kind.describe()}",
+        *([_sizes_words(sizes)] if len(sizes) > 1 else []),
         f"generation {bank.generation}, {bank.shards} shard{'s' * (bank.shards != 1)}",
         "kept: numbers of a cell; fewer than channels where these depend on each other",
         *geometry_notes(bank.layers.values()),
@@ -63,6 +68,14 @@ def print_bank(bank: Bank) -> None:
             for field in bank.unknown_fields
         ),
     )
+
+
+def _sizes_words(sizes: Mapping[str, int]) -> str:
+    """The commonest sizes of inputs, and how many pairs have each."""
+    told = [f"{size} ({count})" for size, count in list(sizes.items())[:_MOST_SIZES]]
+    rest = sum(list(sizes.values())[_MOST_SIZES:])
+    more = f", others ({rest})" if rest else ""
+    return f"sizes (height x width) of inputs: {', '.join(told)}{more}"
 
 
 def bytes_words(count: int) -> str:

@@ -51,6 +51,11 @@ def parse_numbers(text: str) -> tuple[float, ...]:
     return tuple(float(number) for number in text.strip("[]()").split(","))
 
 
+def parse_places(text: str) -> tuple[int, ...]:
+    """Read "a,b,c", whole numbers."""
+    return tuple(int(number) for number in text.split(","))
+
+
 def parse_range(text: str) -> tuple[float, float]:
     """Read "lo,hi"."""
     low, high = parse_numbers(text)

@@ -11,13 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from compnn.data.attributes import resolve_attributes
 from compnn.errors import DatasetError, ImageError
-from compnn.images.files import StoredImage
 from compnn.images.kinds import Kind, Photo, Picture
+
+# EXIF orientations above it exchange rows and columns.
+_UNTURNED = 4
 
 _Self = TypeVar("_Self", bound="Dataset")
 
@@ -31,14 +30,15 @@ class Pair:
     name
         Name of the pair, unique in its dataset.
     input
-        (H, W, 3) uint8 RGB, as the network sees it; a label map is painted.
+        (H, W, 3) uint8 RGB, as the network sees it; a label map is painted. Of other channels or
+        bits where the kind of inputs says so (`Photo`).
     target
         Of the input's height and width: photo (H, W, 3) uint8 RGB, label map (H, W) uint8, or
         values (H, W) float32.
     """
 
     name: str
-    input: npt.NDArray[np.uint8]
+    input: Picture
     target: Picture
 
 
@@ -91,7 +91,7 @@ class Dataset(ABC):
             if first == second:
                 raise DatasetError(f"two pairs are named {first!r}; rename one")
         self._names = ordered
-        self._input_kind, self._target_kind = _kind(input_kind), _kind(target_kind)
+        self._input_kind, self._target_kind = _kind(input_kind), _target_kind(target_kind)
         self._attributes = resolve_attributes(attributes, ordered)
 
     @property
@@ -167,7 +167,7 @@ class Dataset(ABC):
         """The same files, taken for other kinds of pictures; default: as they are."""
         other = copy.copy(self)
         other._input_kind = self._input_kind if input_kind is None else _kind(input_kind)
-        other._target_kind = self._target_kind if target_kind is None else _kind(target_kind)
+        other._target_kind = self._target_kind if target_kind is None else _target_kind(target_kind)
         return other
 
     @abstractmethod
@@ -181,15 +181,48 @@ class Dataset(ABC):
         """
 
 
-def check_same_size(given: StoredImage, wanted: StoredImage) -> None:
-    """Raise ImageError, naming both files, unless input and target have one height and width."""
-    sizes = [image.pixels.shape[:2] for image in (given, wanted)]
-    if sizes[0] != sizes[1]:
-        (height, width), (other_height, other_width) = sizes
+def check_same_size(
+    given: Path, shape: tuple[int, ...], wanted: Path, other: tuple[int, ...]
+) -> None:
+    """Raise ImageError, naming both files, unless their pictures have one height and width."""
+    if shape[:2] != other[:2]:
+        check_not_turned(given, shape, wanted, other)
         raise ImageError(
-            f"{given.path} is {height}x{width} but {wanted.path} is {other_height}x{other_width} "
+            f"{given} is {shape[0]}x{shape[1]} but {wanted} is {other[0]}x{other[1]} "
             f"(height x width); bring both to one size"
         )
+
+
+def check_not_turned(
+    given: Path, shape: tuple[int, ...], wanted: Path, other: tuple[int, ...]
+) -> None:
+    """Raise ImageError where input and target fit but for the turn that EXIF tells of one.
+
+    Others may differ in size: a network may paint more pixels than it is shown.
+    """
+    if shape[0] == shape[1] or shape[:2] != other[:2][::-1]:
+        return
+    for file in (given, wanted):
+        orientation = _orientation(file)
+        if orientation is not None and orientation > _UNTURNED:
+            raise ImageError(
+                f"{given} is {shape[0]}x{shape[1]} as it is shown but {wanted} "
+                f"{other[0]}x{other[1]} (height x width): the EXIF orientation of {file.name} is "
+                f"{orientation}, a quarter turn, and its pixels as they are stored fit. Turn the "
+                f"other file, too, or take the orientation out (`exiftool -Orientation= FILE`)"
+            )
+
+
+def _orientation(file: Path) -> int | None:
+    """The orientation in a file's EXIF data, 1 to 8; None where it has none."""
+    from PIL import ExifTags, Image  # only for messages, and it takes a while to load
+
+    try:
+        with Image.open(file) as image:
+            found = image.getexif().get(ExifTags.Base.Orientation)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None  # who reads it has said so, or will
+    return found if isinstance(found, int) else None
 
 
 def natural_key(name: str) -> tuple[tuple[tuple[int, str], ...], str]:
@@ -208,5 +241,15 @@ def _kind(kind: Kind | None) -> Kind:
         raise DatasetError(
             f"{kind!r} is no kind of picture; give compnn.Photo(), compnn.Labels(palette) or "
             f"compnn.Values(unit)"
+        )
+    return kind
+
+
+def _target_kind(kind: Kind | None) -> Kind:
+    kind = _kind(kind)
+    if isinstance(kind, Photo) and kind != Photo():
+        raise DatasetError(
+            f"targets that are photos have 3 channels of 8 bits, not {kind.describe()}; of inputs "
+            f"they may be"
         )
     return kind

@@ -6,13 +6,15 @@ import copy
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from compnn.data.dataset import Dataset, Pair, natural_key
+from compnn.data.dataset import Dataset, Pair, check_not_turned, natural_key
+from compnn.data.instances import read_instances
 from compnn.errors import DatasetError
 from compnn.files import read_file
 from compnn.images.files import IMAGE_EXTENSIONS, StoredImage
-from compnn.images.kinds import Kind, Labels
+from compnn.images.kinds import Kind, Labels, Picture
+from compnn.images.palette import Palette
 
 _MOST_NAMES_BYTES = 1 << 28
 
@@ -36,6 +38,9 @@ class PairedFolders(Dataset):
         Leave out images without a partner; `unpaired` counts them.
     reduce_zero_label
         Targets are label maps in which 0 is no class: it becomes void, and k the label k - 1.
+    instances
+        Targets are files of up to 16 bits that hold class * `instances` + instance: 256 as KITTI
+        has it. The classes are the palette's indices.
     input_kind, target_kind, attributes
         As in `Dataset`.
 
@@ -48,8 +53,12 @@ class PairedFolders(Dataset):
     ------
     DatasetError
         If a folder is missing or empty, an image has no partner, or is its own; if the file of
-        names cannot be read, or names what is not there.
+        names cannot be read, or names what is not there; if the targets are no label maps, but
+        should hold instances, or have a class that is none.
     """
+
+    # What the names of files end with that are no targets, although they lie among them.
+    _no_targets: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -62,16 +71,26 @@ class PairedFolders(Dataset):
         recursive: bool = False,
         ignore_unpaired: bool = False,
         reduce_zero_label: bool = False,
+        instances: int | None = None,
         input_kind: Kind | None = None,
         target_kind: Kind | None = None,
         attributes: str | Path | Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
+        if instances is not None and not 1 < instances < 1 << 16:
+            raise DatasetError(
+                f"instances are counted from class * {instances} on; give a factor in 2..65535, "
+                f"such as 256 or 1000"
+            )
+        self._instances = instances
         folders = Path(inputs), Path(targets)
         self._inputs = _without_suffix(
             list_images(folders[0], recursive=recursive), input_suffix, target_suffix, folders[0]
         )
         self._targets = _without_suffix(
-            list_images(folders[1], recursive=recursive), target_suffix, input_suffix, folders[1]
+            list_images(folders[1], recursive=recursive),
+            target_suffix,
+            input_suffix or self._no_targets,
+            folders[1],
         )
         self.unpaired = 0
         if names is not None:
@@ -105,6 +124,8 @@ class PairedFolders(Dataset):
         )
         if reduce_zero_label:
             reduced_ids(self.target_kind)
+        if instances is not None:
+            self._palette_of_instances()
 
     def _choose(
         self, lines: Sequence[tuple[int, list[str]]], folders: tuple[Path, Path], file: Path
@@ -140,10 +161,29 @@ class PairedFolders(Dataset):
 
     def read(self, name: str) -> Pair:
         """As `Dataset.read`."""
-        given = StoredImage.read(self._inputs[name])
-        wanted = StoredImage.read(self._targets[name])
+        given, file = StoredImage.read(self._inputs[name]), self._targets[name]
+        if self._instances is None:
+            wanted = self._target(StoredImage.read(file))
+        else:
+            palette, ids = self._palette_of_instances()
+            wanted = read_instances(file, palette, self._instances, ids)
+        check_not_turned(given.path, given.pixels.shape, file, wanted.shape)
+        return Pair(name, self.input_kind.input_of(given), wanted)
+
+    def _palette_of_instances(self) -> tuple[Palette, dict[int, int] | None]:
+        """The palette of files of instances, and the label of each class in them."""
+        if not isinstance(self.target_kind, Labels):
+            raise DatasetError(
+                f"targets are {self.target_kind.describe()}: instances are of classes; give their "
+                f"palette (`--target-palette`)"
+            )
         ids = reduced_ids(self.target_kind) if self._reduce_zero_label else None
-        return Pair(name, self.input_kind.input_of(given), self.target_kind.target_of(wanted, ids))
+        return self.target_kind.palette, ids
+
+    def _target(self, stored: StoredImage) -> Picture:
+        """The target in a file, for data sets whose files need more than their kind knows."""
+        ids = reduced_ids(self.target_kind) if self._reduce_zero_label else None
+        return self.target_kind.target_of(stored, ids)
 
 
 class SideBySide(Dataset):

@@ -137,7 +137,7 @@ class Explanation(Shown):
     search
         How they were searched for; what `Auto` has chosen.
     query
-        uint8 (H, W, 3): the image as the network saw it.
+        uint8 (H, W, 3), or of other channels (`Photo`): the image as the network saw it.
     network_output
         What the network painted, of the targets' kind, at the size of the layer's output; None
         where it has no output.
@@ -164,7 +164,7 @@ class Explanation(Shown):
         layer: Layer,
         field: Field,
         search: Search,
-        query: npt.NDArray[np.uint8],
+        query: Picture,
         network_output: Picture | None,
         candidates: Sequence[Candidate],
         kinds: tuple[Kind, Kind],
@@ -204,8 +204,8 @@ class Explanation(Shown):
         return self._provenance(_looks, self.images.inputs)
 
     @cached_property
-    def input(self) -> npt.NDArray[np.uint8]:
-        """The input reconstruction: uint8 (H, W, 3), from training inputs."""
+    def input(self) -> Picture:
+        """The input reconstruction: as the query, from training inputs."""
         return self._composed(_looks, self.images.inputs, self.input_kind)
 
     @cached_property
@@ -222,6 +222,16 @@ class Explanation(Shown):
     def input_no_evidence(self) -> npt.NDArray[np.bool_]:
         """Pixels of the input reconstruction without any match: bool (H, W)."""
         return no_evidence(self.field, self.layer.looks, self.composition)
+
+    @property
+    def painted_query(self) -> npt.NDArray[np.uint8]:
+        """The query as it is shown: RGB."""
+        return self.input_kind.paint(self.query)
+
+    @property
+    def painted_input(self) -> npt.NDArray[np.uint8]:
+        """The input reconstruction as it is shown: RGB, hatched where there is no evidence."""
+        return self.input_kind.paint(self.input)
 
     @property
     def painted_output(self) -> npt.NDArray[np.uint8]:
@@ -322,7 +332,7 @@ class Explanation(Shown):
             "output": self.output,
         }
         painted = {
-            name: self.target_kind.paint(picture) if name in _OF_TARGETS else picture
+            name: (self.target_kind if name in _OF_TARGETS else self.input_kind).paint(picture)
             for name, picture in pictures.items()
         }
         painted["output"] = self.painted_output
@@ -410,7 +420,7 @@ class Explanation(Shown):
         layer, field = _layer_of(document["layer"]), Field.load(folder / _FIELD)
         kinds = kind_from_json(document["input_kind"]), kind_from_json(document["target_kind"])
         known = [SavedImage.from_json(each) for each in _list(document["images"])]
-        images = SavedImages(folder, _string(document["bank"]), known, kinds[1], layer)
+        images = SavedImages(folder, _string(document["bank"]), known, kinds, layer)
         _check_field(field, layer, images)
         checksums = document["checksums"]
         if _crc32_of_field(field) != checksums["field"]:
@@ -419,9 +429,8 @@ class Explanation(Shown):
         for name in _PICTURES:
             if name == "network_output" and checksums[name] is None:
                 continue
-            # Inputs of all kinds are RGB, as photos are.
-            kind = kinds[1] if name in _OF_TARGETS else Photo()
-            file = folder / f"{name}{'.png' if kind.trailing == (3,) else '.npy'}"
+            kind = kinds[1] if name in _OF_TARGETS else kinds[0].seen
+            file = folder / f"{name}{'.png' if kind == Photo() else '.npy'}"
             size = layer.output_size if name in _OF_TARGETS else layer.image_size
             pictures[name] = read_picture(file, size, kind, checksums[name])
         loaded = cls(

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from compnn.errors import ImageError
 from compnn.images.files import StoredImage
 from compnn.images.kinds import Kind, Photo, Picture
@@ -23,7 +20,7 @@ class Query:
     name
         Stem of its file.
     image
-        uint8 (H, W, 3) RGB, as the network sees it.
+        uint8 (H, W, 3) RGB, or of other channels (`Photo`): as the network sees it.
     target
         What the network should paint, of the targets' kind; None if not known.
     file
@@ -31,7 +28,7 @@ class Query:
     """
 
     name: str
-    image: npt.NDArray[np.uint8]
+    image: Picture
     target: Picture | None = None
     file: str = "the query image"
 

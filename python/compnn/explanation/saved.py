@@ -20,7 +20,7 @@ import numpy.typing as npt
 from compnn.errors import ImageError, SearchError
 from compnn.files import make_folder, output_errors, read_file, sync_folder, write_file
 from compnn.images.files import StoredImage, write_image
-from compnn.images.kinds import Kind, Photo, Picture
+from compnn.images.kinds import Kind, Picture
 from compnn.network.geometry import Geometry, Size
 from compnn.network.layer import Layer
 
@@ -161,7 +161,7 @@ class SavedImages:
         folder: Path,
         bank: str,
         images: Iterable[SavedImage],
-        target_kind: Kind,
+        kinds: tuple[Kind, Kind],
         layer: Layer,
     ) -> None:
         known = {each.index: each for each in images}
@@ -169,12 +169,11 @@ class SavedImages:
         self.bank = bank
         self.names = {index: each.name for index, each in known.items()}
         self.attributes = {each.name: each.attributes for each in known.values() if each.attributes}
-        # Inputs of all kinds are RGB, as photos are.
         self.inputs = SavedPictures(
-            folder, "input", Photo(), {index: each.input for index, each in known.items()}
+            folder, "input", kinds[0].seen, {index: each.input for index, each in known.items()}
         )
         self.targets = SavedPictures(
-            folder, "target", target_kind, {index: each.target for index, each in known.items()}
+            folder, "target", kinds[1], {index: each.target for index, each in known.items()}
         )
         self._layer = layer
         self._known = known

@@ -11,7 +11,7 @@ import zlib
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _CUT = "is cut short"
-_GREY, _COLOUR_TABLE = 0, 3
+_GREY = 0
 
 
 def find_damage(data: bytes) -> str | None:
@@ -81,6 +81,6 @@ def is_lossy(data: bytes) -> bool:
     return data.startswith(_JPEG) or (webp and b"VP8L" not in data[12:64])
 
 
-def has_colour_table(data: bytes) -> bool:
-    """Return whether the file is a PNG whose pixels are indices into a colour table of its own."""
-    return data.startswith(_PNG) and data[25] == _COLOUR_TABLE
+def has_deep_colours(data: bytes) -> bool:
+    """Return whether the file is a PNG with 16 bits in each of several channels."""
+    return data.startswith(_PNG) and data[24] == 16 and data[25] != _GREY

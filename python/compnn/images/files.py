@@ -1,34 +1,42 @@
-"""Reading photos and label maps from image files, and writing PNG files."""
+"""Reading photos, label maps and values from files, and writing PNG files."""
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageOps
 
 from compnn.errors import ImageError
 from compnn.files import read_file, write_file
-from compnn.images.file_bytes import find_damage, grey_step, has_colour_table, is_lossy
+from compnn.images.file_bytes import find_damage, grey_step, has_deep_colours, is_lossy
 from compnn.images.palette import Palette
 
-IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".npy")
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NPY = b"\x93NUMPY"
+# What Pillow calls pixels that are taken as they are; of 16 bits, "I" in some versions.
+_PLAIN_MODES = ("L", "RGB", "RGBA", "RGBX", "F", "I")
 
 
 @dataclass(frozen=True, eq=False)
 class StoredImage:
-    """The pixels of an image file, before it is known whether they are a photo or a label map.
+    """The pixels of an image file, before it is known what it holds.
 
     Attributes
     ----------
     path
         The file, for messages.
     pixels
-        (H, W) uint8 if the file has one channel, else (H, W, 3) uint8 RGB.
+        (H, W) if the file has one channel, else (H, W, C), colours as RGB first, alpha last: uint8,
+        uint16, or what a .npy or TIFF file has.
     step
         Distance of neighbouring index values in `pixels`; more than 1 if the file has fewer than
         8 bits.
@@ -40,21 +48,21 @@ class StoredImage:
     """
 
     path: Path
-    pixels: npt.NDArray[np.uint8]
-    step: int
-    colour_table: Sequence[tuple[int, int, int]] | None
-    indices: npt.NDArray[np.uint8] | None
-    lossy: bool
+    pixels: npt.NDArray[Any]
+    step: int = 1
+    colour_table: Sequence[tuple[int, int, int]] | None = None
+    indices: npt.NDArray[np.uint8] | None = None
+    lossy: bool = False
 
     @classmethod
     def read(cls, path: str | Path) -> StoredImage:
-        """Read a file; alpha is dropped, and a photo's orientation (EXIF) is applied.
+        """Read a file; a photo's orientation (EXIF) is applied.
 
         Raises
         ------
         ImageError
-            If the file is missing, no file (a FIFO), not an image, damaged or cut short, or has 16
-            bits a channel.
+            If the file is missing, no file (a FIFO), not an image, damaged or cut short, or of a
+            format whose pixels cannot be read without loss.
         """
         path = Path(path)
         try:
@@ -67,21 +75,48 @@ class StoredImage:
         damage = find_damage(data)
         if damage is not None:
             raise ImageError(f"image {path} {damage}; replace or remove the file")
-        pixels = _decode(data)
-        if pixels is None:
+        if data.startswith(_NPY):
+            return cls(path, _array_of(data, path))
+        if has_deep_colours(data):
+            raise ImageError(
+                f"image {path} is a PNG of colours with 16 bits a channel, half of which would be "
+                f"lost; store it as TIFF or .npy"
+            )
+        if data.startswith(_TIFF):
+            pixels = _tiff_pixels(data, path)
+            if pixels is not None:
+                return cls(path, pixels)
+        return cls._decoded(data, path)
+
+    @classmethod
+    def _decoded(cls, data: bytes, path: Path) -> StoredImage:
+        """What Pillow reads of a file."""
+        try:
+            with Image.open(io.BytesIO(data)) as file:
+                image = ImageOps.exif_transpose(file)
+                image.load()
+        except Image.DecompressionBombError as error:
+            raise ImageError(f"image {path} is too large ({error}); cut it into parts") from error
+        except (OSError, SyntaxError, ValueError, MemoryError) as error:
             raise ImageError(
                 f"image {path} cannot be decoded (looked for {' '.join(IMAGE_EXTENSIONS)}); "
                 f"it is damaged or of another format, so replace or remove it"
+            ) from error
+        step, lossy = grey_step(data), is_lossy(data)
+        if image.mode == "P":
+            values = image.getpalette("RGB")
+            assert values is not None
+            table = list(zip(values[0::3], values[1::3], values[2::3], strict=True))
+            return cls(
+                path, np.array(image.convert("RGB")), step, table, np.array(image), lossy=lossy
             )
-        if pixels.dtype != np.uint8:
-            raise ImageError(
-                f"image {path} has {pixels.dtype} pixels; convert it to 8 bits a channel"
-            )
-        stored = pixels.astype(np.uint8, copy=False)
-        if stored.ndim == 3:
-            stored = np.asarray(cv2.cvtColor(stored, cv2.COLOR_BGR2RGB), np.uint8)
-        table, indices = _colour_table(data, path) if has_colour_table(data) else (None, None)
-        return cls(path, stored, grey_step(data), table, indices, is_lossy(data))
+        if image.mode.startswith("I;16"):
+            return cls(path, np.array(image).astype(np.uint16))
+        if image.mode in ("1", "LA", "La"):
+            image = image.convert("L")
+        elif image.mode not in _PLAIN_MODES:
+            image = image.convert("RGB")
+        return cls(path, np.array(image), step, lossy=lossy)
 
     def halves(self) -> tuple[StoredImage, StoredImage]:
         """Return the left and the right half.
@@ -107,11 +142,73 @@ class StoredImage:
         )
         return left, right
 
+    def photo(self, channels: int = 3, white: int = 255) -> npt.NDArray[np.unsignedinteger[Any]]:
+        """Return the pixels as a photo (H, W, `channels`), uint8 or uint16.
+
+        Of three channels one is repeated, and alpha is dropped.
+
+        Parameters
+        ----------
+        channels
+            How many the photo has.
+        white
+            The largest number that a pixel can have: 255, or up to 65535.
+
+        Raises
+        ------
+        ImageError
+            If the file has other channels, or numbers that are not whole, or larger.
+        """
+        pixels = self.pixels[..., None] if self.pixels.ndim == 2 else self.pixels
+        found = pixels.shape[2]
+        if found != channels:
+            if channels != 3 or found not in (1, 4):
+                raise ImageError(
+                    f"image {self.path} has {found} channels, not {channels}; say how many inputs "
+                    f"have with `--channels {found}` (Photo(channels={found})), or convert it"
+                )
+            pixels = np.repeat(pixels, 3, axis=2) if found == 1 else pixels[:, :, :3]
+        if pixels.dtype == np.bool_:
+            pixels = pixels.astype(np.uint8) * np.uint8(255)
+        if not np.issubdtype(pixels.dtype, np.integer):
+            raise ImageError(
+                f"image {self.path} has {pixels.dtype} pixels; photos have whole numbers from 0 to "
+                f"at most 65535: store it so"
+            )
+        if self.pixels.dtype == np.uint8 and white == 255:
+            return np.ascontiguousarray(pixels)
+        if white == 255 and pixels.dtype.itemsize > 1:
+            raise ImageError(
+                f"image {self.path} has {pixels.dtype} pixels, here from {pixels.min()} to "
+                f"{pixels.max()}; say which number is white, as in `--white 65535` "
+                f"(Photo(white=65535)), or convert it to 8 bits a channel"
+            )
+        if pixels.min() < 0 or pixels.max() > white:
+            stray = pixels.min() if pixels.min() < 0 else pixels.max()
+            raise ImageError(
+                f"image {self.path} has the pixel value {stray}, but 0 is black and {white} white; "
+                f"correct what is white (`--white`), or the file"
+            )
+        return pixels.astype(np.uint8 if white <= 255 else np.uint16)
+
     def rgb(self) -> npt.NDArray[np.uint8]:
-        """Return the photo as (H, W, 3) uint8 RGB; one channel is repeated three times."""
-        if self.pixels.ndim == 3:
-            return self.pixels
-        return np.repeat(self.pixels[:, :, None], 3, axis=2)
+        """Return the photo as (H, W, 3) uint8 RGB; see `photo`."""
+        return np.asarray(self.photo(), np.uint8)
+
+    def numbers(self) -> npt.NDArray[np.float64]:
+        """Return what a file of one channel holds, (H, W).
+
+        Raises
+        ------
+        ImageError
+            If it has more channels.
+        """
+        if self.pixels.ndim != 2:
+            raise ImageError(
+                f"image {self.path} has colours, but labels and values have one channel; "
+                f"give a grey image"
+            )
+        return np.asarray(self.pixels, np.float64) / self.step
 
     def labels(
         self,
@@ -145,16 +242,18 @@ class StoredImage:
             stored as colours.
         """
         if self.indices is not None and (indices or self._has_colours_of(palette)):
-            stored = self.indices
+            stored: npt.NDArray[np.integer[Any]] = self.indices
         elif self.pixels.ndim == 3:
             return self._labels_of_colours(palette, nearest_colour)
         else:
-            stored = self.pixels // np.uint8(self.step)
-        table = palette.label_of_index()
+            stored = self.whole()
+        table, other = palette.label_of_index(), -1
         if ids is not None:
-            table = np.full(256, -1 if palette.void is None else palette.void, np.int16)
+            other = -1 if palette.void is None else palette.void
+            table = np.full(256, other, np.int16)
             table[list(ids)] = list(ids.values())
-        labels = table[stored]
+        known = (stored >= 0) & (stored < len(table))
+        labels = np.where(known, table[np.where(known, stored, 0)], other)
         if (labels < 0).any():
             stray = int(stored[labels < 0].min())
             raise ImageError(
@@ -163,6 +262,23 @@ class StoredImage:
             )
         return labels.astype(np.uint8)
 
+    def whole(self) -> npt.NDArray[np.int64]:
+        """Return what a file of one channel holds as whole numbers, (H, W).
+
+        Raises
+        ------
+        ImageError
+            If it has more channels, or fractions.
+        """
+        numbers = self.numbers()
+        whole = numbers.astype(np.int64)
+        if not np.array_equal(whole, numbers):
+            stray = numbers[whole != numbers][0]
+            raise ImageError(
+                f"label map {self.path} holds {stray:g}, but labels are whole numbers; store it so"
+            )
+        return whole
+
     def _has_colours_of(self, palette: Palette) -> bool:
         """Whether the file's table has the palette's colours, at its indices."""
         table = dict(enumerate(self.colour_table or ()))
@@ -170,16 +286,17 @@ class StoredImage:
         return all(table.get(index) == colour for index, colour in colours)
 
     def _labels_of_colours(self, palette: Palette, nearest_colour: bool) -> npt.NDArray[np.uint8]:
-        labels = palette.quantise(self.pixels)
-        red, green, blue = (self.pixels[:, :, channel] for channel in range(3))
+        colours = self.rgb()
+        labels = palette.quantise(colours)
+        red, green, blue = (colours[:, :, channel] for channel in range(3))
         # Greys, or a colour table of the file's own, are often indices rather than colours: nearest
         # colours would then give wrong labels unnoticed, and so they do of another palette.
         table = self.colour_table is not None
         indices = table or (np.array_equal(red, green) and np.array_equal(green, blue))
         if indices or not (self.lossy or nearest_colour):
-            wrong = (palette.colourise(labels) != self.pixels).any(axis=2)
+            wrong = (palette.colourise(labels) != colours).any(axis=2)
             if wrong.any():
-                colour = tuple(self.pixels[wrong][0].tolist())
+                colour = tuple(colours[wrong][0].tolist())
                 raise ImageError(
                     f"label map {self.path} holds the colour {colour}, which palette "
                     f"{palette.name!r} does not have; choose another palette"
@@ -205,7 +322,7 @@ class StoredImage:
             If an index is not a label of the palette.
         """
         if self.pixels.ndim == 3:
-            return self.pixels
+            return self.rgb()
         return palette.colourise(self.labels(palette))
 
 
@@ -257,8 +374,10 @@ def write_image(path: str | Path, image: npt.NDArray[np.uint8]) -> None:
 
 def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
     """Return the PNG file of (H, W, 3) RGB, or (H, W) grey or labels, uint8."""
-    stored = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
-    return cv2.imencode(".png", np.ascontiguousarray(stored))[1].tobytes()
+    file = io.BytesIO()
+    # Stronger compression takes twice the time, and saves a tenth.
+    Image.fromarray(np.ascontiguousarray(image)).save(file, "PNG", compress_level=2)
+    return file.getvalue()
 
 
 def write_images(folder: Path, images: Mapping[str, npt.NDArray[np.uint8]]) -> list[Path]:
@@ -269,34 +388,51 @@ def write_images(folder: Path, images: Mapping[str, npt.NDArray[np.uint8]]) -> l
     return paths
 
 
-def _colour_table(
-    data: bytes, path: Path
-) -> tuple[Sequence[tuple[int, int, int]], npt.NDArray[np.uint8]]:
-    """The colours and the indices in a file with a colour table: OpenCV gives what they paint."""
-    from PIL import Image  # few files need it, and it takes a while to load
-
+def _array_of(data: bytes, path: Path) -> npt.NDArray[Any]:
+    """The array (H, W) or (H, W, C) of numbers in a .npy file."""
+    file = io.BytesIO(data)
     try:
-        with Image.open(io.BytesIO(data)) as file:
-            values, indices = file.getpalette("RGB"), np.asarray(file)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        version = np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0
+        shape, by_columns, dtype = (
+            header if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )(file)
+        size = math.prod(shape) * dtype.itemsize
+        if dtype.hasobject or size != len(data) - file.tell():
+            raise ValueError(f"{dtype} {shape} does not fill it")
+        values = np.frombuffer(data, dtype, offset=file.tell())
+    except Exception as error:
+        # NumPy has as many kinds of errors as there are kinds of damage.
+        raise ImageError(f"image {path} is no array of numbers ({error}); replace it") from error
+    array: npt.NDArray[Any] = values.reshape(shape, order="F" if by_columns else "C")
+    if shape[2:] == (1,):
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or array.size == 0 or array.dtype.kind not in "buif":
         raise ImageError(
-            f"image {path}: the indices of its colour table cannot be read ({error}); store them "
-            f"as an 8-bit grey PNG"
-        ) from error
-    assert values is not None
-    return list(zip(values[0::3], values[1::3], values[2::3], strict=True)), indices
-
-
-def _decode(data: bytes) -> npt.NDArray[np.generic] | None:
-    """Return the pixels as OpenCV stores them (BGR), or None."""
-    logging = cv2.utils.logging
-    level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    try:
-        return cv2.imdecode(
-            np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+            f"image {path} is {array.dtype} {array.shape}; an image is numbers (height, width) or "
+            f"(height, width, channels)"
         )
-    except cv2.error:
-        return None
-    finally:
-        logging.setLogLevel(level)
+    return np.array(array, array.dtype.newbyteorder("="))
+
+
+def _tiff_pixels(data: bytes, path: Path) -> npt.NDArray[Any] | None:
+    """The pixels of a TIFF file that Pillow would change or cannot read; None of others."""
+    import tifffile  # few files need it
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = next(iter(file.pages))
+            deep = page.bitspersample > 8
+            if page.samplesperpixel == 1 or (page.samplesperpixel == 3 and not deep):
+                return None
+            pixels = np.asarray(page.asarray())
+            axes = page.axes
+    except Exception as error:  # of the format, and of the codecs that it lacks
+        raise ImageError(
+            f"image {path} cannot be decoded ({error}); store it without compression, or as .npy"
+        ) from error
+    if axes == "SYX":
+        pixels = np.moveaxis(pixels, 0, 2)
+    elif axes != "YXS":
+        raise ImageError(f"image {path} has the axes {axes}; an image has height, width, channels")
+    return np.array(pixels, pixels.dtype.newbyteorder("="), order="C")

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -31,9 +30,16 @@ from compnn.images.measures import (
     rmse,
 )
 from compnn.images.palette import Palette, resolve_palette
+from compnn.images.resize import resized
 
 Picture: TypeAlias = npt.NDArray[Any]
-"""A photo uint8 (H, W, 3) RGB, a label map uint8 (H, W), or values float32 (H, W)."""
+"""A photo uint8 (H, W, 3) RGB, a label map uint8 (H, W), or values float32 (H, W).
+
+Photos that are inputs may have other channels, and 16 bits: see `Photo`.
+"""
+
+_Pixel = TypeVar("_Pixel", bound=np.generic)
+_MOST_CHANNELS, _MOST_WHITE = 1024, 65535
 
 Rectangle: TypeAlias = tuple[slice, slice]
 """Rows and columns of a picture."""
@@ -45,22 +51,33 @@ Pasted: TypeAlias = tuple[Rectangle, Picture, npt.NDArray[np.bool_] | None]
 class Kind(ABC):
     """What the inputs or the targets of a network are: `Photo`, `Labels` or `Values`.
 
-    A network sees inputs of every kind as RGB, uint8 (H, W, 3).
+    A network sees inputs of every kind as RGB, uint8 (H, W, 3), but for photos of other channels.
 
     Attributes
     ----------
     name
         "photo", "labels" or "values".
     dtype, trailing
-        Of targets as they are stored: an array (H, W, *trailing).
+        Of targets as they are stored: an array (H, W, *trailing). Inputs are stored as `seen`.
     """
 
     name: ClassVar[str]
-    dtype: ClassVar[str]
-    trailing: ClassVar[tuple[int, ...]]
 
-    def input_of(self, stored: StoredImage) -> npt.NDArray[np.uint8]:
-        """The input in an image file as the network sees it: uint8 (H, W, 3) RGB.
+    @property
+    @abstractmethod
+    def dtype(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def trailing(self) -> tuple[int, ...]: ...
+
+    @property
+    def seen(self) -> Photo:
+        """The photos that inputs of this kind are to a network."""
+        return Photo()
+
+    def input_of(self, stored: StoredImage) -> Picture:
+        """The input in an image file as the network sees it: see `seen`.
 
         Raises
         ------
@@ -110,18 +127,12 @@ class Kind(ABC):
         )
 
     def fit(self, picture: Picture, size: tuple[int, int]) -> Picture:
-        """The picture at `size` (height, width): colours and values smoothly, labels by nearest."""
-        if picture.shape[:2] == size:
-            return picture
-        height, width = size
-        if picture.ndim == 2 and picture.dtype == np.uint8:
-            method = cv2.INTER_NEAREST
-        elif height * width < picture.shape[0] * picture.shape[1]:
-            method = cv2.INTER_AREA
-        else:
-            method = cv2.INTER_LINEAR
-        resized = cv2.resize(picture, (width, height), interpolation=method)
-        return np.asarray(resized, picture.dtype)
+        """The picture at `size` (height, width): colours and values smoothly, labels by nearest.
+
+        Values of which some are not known, NaN, are brought there by nearest, too.
+        """
+        labels = picture.ndim == 2 and picture.dtype == np.uint8
+        return resized(picture, size, nearest=labels or bool(np.isnan(picture).any()))
 
     @abstractmethod
     def paint(self, picture: Picture) -> npt.NDArray[np.uint8]:
@@ -201,21 +212,80 @@ class Kind(ABC):
 
 @dataclass(frozen=True)
 class Photo(Kind):
-    """Photos: uint8 (H, W, 3) RGB. Put together by the mean, compared by PSNR and SSIM."""
+    """Photos: uint8 (H, W, 3) RGB. Put together by the mean, compared by PSNR and SSIM.
+
+    Inputs may have other channels, and 16 bits: uint16 where `white` is above 255. Targets have
+    not.
+
+    Attributes
+    ----------
+    channels
+        How many there are.
+    white
+        The largest number of a pixel, which is shown white; 0 is black.
+    shown
+        The channels, from 0, that are painted red, green and blue, or one that is painted grey.
+        Default: the first three, or the first where there are fewer.
+
+    Raises
+    ------
+    ImageError
+        If these make no sense.
+    """
+
+    channels: int = 3
+    white: int = 255
+    shown: tuple[int, ...] = ()
 
     name: ClassVar[str] = "photo"
-    dtype: ClassVar[str] = "uint8"
-    trailing: ClassVar[tuple[int, ...]] = (3,)
 
-    def target_of(
-        self, stored: StoredImage, ids: Mapping[int, int] | None = None
-    ) -> npt.NDArray[np.uint8]:
+    def __post_init__(self) -> None:
+        if not 1 <= self.channels <= _MOST_CHANNELS:
+            raise ImageError(
+                f"photos have from 1 to {_MOST_CHANNELS} channels, not {self.channels}"
+            )
+        if not 1 <= self.white <= _MOST_WHITE:
+            raise ImageError(f"white is a number from 1 to {_MOST_WHITE}, not {self.white}")
+        shown = tuple(self.shown) or tuple(range(3 if self.channels >= 3 else 1))
+        if len(shown) not in (1, 3) or not all(0 <= each < self.channels for each in shown):
+            raise ImageError(
+                f"one or three of the channels 0 to {self.channels - 1} are shown, not {shown}"
+            )
+        object.__setattr__(self, "shown", shown)
+
+    @property
+    def seen(self) -> Photo:
+        """As `Kind.seen`: these."""
+        return self
+
+    @property
+    def dtype(self) -> str:
+        """As `Kind.dtype`: "uint8" or "uint16"."""
+        return photo_dtype(self.white)
+
+    @property
+    def trailing(self) -> tuple[int, ...]:
+        """As `Kind.trailing`: the channels."""
+        return (self.channels,)
+
+    def input_of(self, stored: StoredImage) -> npt.NDArray[np.unsignedinteger[Any]]:
+        """As `Kind.input_of`."""
+        return stored.photo(self.channels, self.white)
+
+    def target_of(self, stored: StoredImage, ids: Mapping[int, int] | None = None) -> Picture:
         """As `Kind.target_of`."""
-        return stored.rgb()
+        return self.input_of(stored)
 
     def paint(self, picture: Picture) -> npt.NDArray[np.uint8]:
-        """As `Kind.paint`."""
-        return picture
+        """As `Kind.paint`: the channels that are shown."""
+        if self.white == 255 and self.channels == 3 and self.shown == (0, 1, 2):
+            return picture
+        shown = picture[..., list(self.shown) * (3 // len(self.shown))]
+        return np.rint(shown * (255 / self.white)).astype(np.uint8)
+
+    def unmatched(self, picture: Picture, where: npt.NDArray[np.bool_]) -> Picture:
+        """As `Kind.unmatched`."""
+        return _hatched(picture.copy(), where, self.white)
 
     def merge(
         self,
@@ -230,23 +300,33 @@ class Photo(Kind):
         self, truth: Picture, other: Picture, nothing: npt.NDArray[np.bool_] | None = None
     ) -> Score:
         """As `Kind.compare`, by PSNR of the whole picture."""
-        return Score("psnr", psnr(truth, other))
+        return Score("psnr", psnr(truth, other, self.white))
 
     def comparison(self) -> Comparison:
         """As `Kind.comparison`."""
-        return PhotoComparison()
+        return PhotoComparison(self.white)
 
     def describe(self) -> str:
         """As `Kind.describe`."""
-        return "photos"
+        return f"photos{self._of_what()}"
 
     def describe_one(self) -> str:
         """As `Kind.describe_one`."""
-        return "a photo"
+        return f"a photo{self._of_what()}"
+
+    def _of_what(self) -> str:
+        count = "1 channel" if self.channels == 1 else f"{self.channels} channels"
+        channels = "" if self.channels == 3 else f" of {count}"
+        return channels + ("" if self.white == 255 else f" whose white is {self.white}")
 
     def to_json(self) -> dict[str, object]:
         """As `Kind.to_json`."""
-        return {"kind": self.name}
+        return {
+            "kind": self.name,
+            "channels": self.channels,
+            "white": self.white,
+            "shown": list(self.shown),
+        }
 
 
 class Labels(Kind):
@@ -416,10 +496,21 @@ class Values(Kind):
         What they are in, "m" for example; it stands behind numbers.
     limits
         (low, high): the values that are painted black and white; those beyond are clipped.
+    scale
+        What a file's numbers are multiplied by: 0.001 for metres from millimetres.
+    invalid
+        The number in files that means "not known", before `scale`; such pixels become NaN.
+
+    Raises
+    ------
+    ImageError
+        If the limits or the scale make no sense.
     """
 
     unit: str = ""
     limits: tuple[float, float] = (0.0, 1.0)
+    scale: float = 1.0
+    invalid: float | None = None
 
     name: ClassVar[str] = "values"
     dtype: ClassVar[str] = "float32"
@@ -432,23 +523,30 @@ class Values(Kind):
             low = high = 0.0
         if not (low < high and math.isfinite(high - low)):
             raise ImageError(f"limits must be (low, high) with low < high, not {self.limits!r}")
+        if not (math.isfinite(self.scale) and self.scale != 0):
+            raise ImageError(f"the scale of values is a number other than 0, not {self.scale}")
         object.__setattr__(self, "limits", (low, high))
 
     def target_of(
         self, stored: StoredImage, ids: Mapping[int, int] | None = None
     ) -> npt.NDArray[np.float32]:
         """As `Kind.target_of`: the file has one channel."""
-        if stored.pixels.ndim != 2:
-            raise ImageError(
-                f"{stored.path} has colours, but values have one channel; give a grey image"
-            )
-        return np.asarray(stored.pixels // np.uint8(stored.step), np.float32)
+        numbers = stored.numbers()
+        values = (numbers * self.scale).astype(np.float32)
+        if self.invalid is not None:
+            values[numbers == self.invalid] = np.nan
+        return self.check(values, str(stored.path))
 
     def check(self, picture: Picture, name: str) -> Picture:
-        """As `Kind.check`; every value must be finite."""
+        """As `Kind.check`; no value may be infinite, and some must be known."""
         picture = super().check(picture, name)
-        if not np.isfinite(picture).all():
-            raise ImageError(f"{name} holds NaN or infinite values; leave it out, or fill them in")
+        if np.isinf(picture).any():
+            raise ImageError(
+                f"{name} holds infinite values; say which number means that a value is not known "
+                f"(`--target-invalid`), or store NaN"
+            )
+        if np.isnan(picture).all():
+            raise ImageError(f"{name} holds no value that is known; leave it out")
         return picture
 
     def paint(self, picture: Picture) -> npt.NDArray[np.uint8]:
@@ -499,7 +597,13 @@ class Values(Kind):
 
     def to_json(self) -> dict[str, object]:
         """As `Kind.to_json`."""
-        return {"kind": self.name, "unit": self.unit, "limits": list(self.limits)}
+        return {
+            "kind": self.name,
+            "unit": self.unit,
+            "limits": list(self.limits),
+            "scale": self.scale,
+            "invalid": self.invalid,
+        }
 
 
 def kind_from_json(document: Mapping[str, object]) -> Kind:
@@ -513,8 +617,13 @@ def kind_from_json(document: Mapping[str, object]) -> Kind:
         If its palette is malformed.
     """
     match document:
-        case {"kind": "photo"}:
-            return Photo()
+        case {
+            "kind": "photo",
+            "channels": int() as channels,
+            "white": int() as white,
+            "shown": list() as shown,
+        } if all(type(each) is int for each in shown):
+            return Photo(channels, white, tuple(shown))
         case {
             "kind": "labels",
             "palette": Mapping() as palette,
@@ -526,16 +635,33 @@ def kind_from_json(document: Mapping[str, object]) -> Kind:
             "kind": "values",
             "unit": str(unit),
             "limits": [int() | float() as low, int() | float() as high],
+            "scale": int() | float() as scale,
+            "invalid": (None | int() | float()) as invalid,
         }:
-            return Values(unit, (low, high))
+            return Values(unit, (low, high), scale, invalid)
     raise ImageError(f"a kind of picture is photo, labels or values, not {document!r}")
 
 
-def _hatched(painted: npt.NDArray[np.uint8], where: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """A painted picture (H, W, 3), grey under diagonal lines where there is nothing to show."""
+def photo_dtype(white: int) -> str:
+    """Of photos whose largest number is `white`."""
+    return "uint8" if white <= 255 else "uint16"
+
+
+def grey(colours: npt.NDArray[np.unsignedinteger[Any]]) -> npt.NDArray[np.unsignedinteger[Any]]:
+    """Return the brightness (..., H, W) of RGB (..., H, W, 3), weighted as in ITU-R BT.601."""
+    # In steps of 1/32768, rounded: all are whole numbers, and greys stay as they are.
+    weighted = colours.astype(np.uint32) @ np.array([9798, 19235, 3735], np.uint32)
+    return ((weighted + 16384) >> 15).astype(colours.dtype)
+
+
+def _hatched(
+    painted: npt.NDArray[_Pixel], where: npt.NDArray[np.bool_], white: int = 255
+) -> npt.NDArray[_Pixel]:
+    """A picture (H, W, C), grey under diagonal lines where there is nothing to show."""
     rows, cols = np.nonzero(where)
     # Close lines, so that patches of few pixels have some; no grey is CamVid's sky, 128.
-    painted[rows, cols] = np.where((rows + cols) % 4 == 0, 96, 160)[:, np.newaxis]
+    greys = np.where((rows + cols) % 4 == 0, 96, 160)[:, np.newaxis]
+    painted[rows, cols] = greys if white == 255 else greys * white // 255
     return painted
 
 
@@ -544,11 +670,13 @@ def _mean(kind: Kind, size: tuple[int, int], pasted: Iterable[Pasted]) -> Pictur
     parts = iter(pasted)
     first = next(parts)
     trailing, dtype = first[1].shape[2:], first[1].dtype
-    colours = dtype == np.uint8
-    # Sums of bytes are exact in float; those of values may be too large for it.
-    total = np.zeros((*size, *trailing), np.float32 if colours else np.float64)
+    whole, unknown = dtype.kind == "u", dtype.kind == "f"
+    # Sums of bytes are exact in float; those of others may be too large for it.
+    total = np.zeros((*size, *trailing), np.float32 if dtype == np.uint8 else np.float64)
     count = np.zeros((*size, *(1 for _ in trailing)), np.float32)
     for where, part, counts in chain([first], parts):
+        if unknown and (missing := np.isnan(part)).any():
+            counts = ~missing if counts is None else counts & ~missing
         if counts is None:
             total[where] += part
             count[where] += 1
@@ -556,7 +684,7 @@ def _mean(kind: Kind, size: tuple[int, int], pasted: Iterable[Pasted]) -> Pictur
             total[where][counts] += part[counts]
             count[where][counts] += 1
     total /= np.maximum(count, 1)
-    mean: Picture = (np.rint(total, out=total) if colours else total).astype(dtype)
+    mean: Picture = (np.rint(total, out=total) if whole else total).astype(dtype)
     nothing = count.reshape(size) == 0
     return kind.unmatched(mean, nothing) if nothing.any() else mean
 

@@ -20,6 +20,9 @@ from compnn.images.palette import Palette
 SSIM_WINDOW = 7
 """Pixels of the side of the windows that SSIM compares: no image may be smaller."""
 
+IDENTICAL = 361.0
+"""PSNR that equal images are given, in dB."""
+
 _ANY_LABEL = 256
 
 
@@ -188,8 +191,15 @@ def frequency_weighted_iou(
     return accuracies(confusion_with_void(truth, predicted, classes, void)).frequency_weighted_iou
 
 
-def psnr(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
-    """Return the peak signal-to-noise ratio of two uint8 images in dB; equal images give about 361.
+def psnr(first: npt.NDArray[Any], second: npt.NDArray[Any], white: int = 255) -> float:
+    """Return the peak signal-to-noise ratio of two images in dB; `IDENTICAL` for equal images.
+
+    Parameters
+    ----------
+    first, second
+        Whole numbers, of one shape.
+    white
+        The largest number of a pixel.
 
     Raises
     ------
@@ -197,12 +207,13 @@ def psnr(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
         If the shapes differ.
     """
     _check_shapes(first, second)
-    errors = np.subtract(first, second, dtype=np.int32)
-    root = math.sqrt(np.mean(errors * errors))
-    return 20 * math.log10(255 / (root + np.finfo(np.float64).eps))
+    # Sums of squares of whole numbers are exact.
+    difference = np.subtract(first, second, dtype=np.int64).ravel()
+    squares = int(np.dot(difference, difference))
+    return 10 * math.log10(white**2 * difference.size / squares) if squares else IDENTICAL
 
 
-def ssim(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
+def ssim(first: npt.NDArray[Any], second: npt.NDArray[Any], white: int = 255) -> float:
     """Return the structural similarity of two photos, in [-1, 1]: the mean over their channels.
 
     That of Wang et al. (2004), whose windows have equal weights and sample (co)variances here; the
@@ -211,7 +222,9 @@ def ssim(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
     Parameters
     ----------
     first, second
-        uint8 (H, W, 3), both sides at least `SSIM_WINDOW` pixels.
+        uint8 or uint16 (H, W, C), both sides at least `SSIM_WINDOW` pixels.
+    white
+        The largest number of a pixel.
 
     Raises
     ------
@@ -239,7 +252,7 @@ def ssim(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
     sample = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)
     variances = sample * (mean(x * x) + mean(y * y) - mean_x**2 - mean_y**2)
     covariance = sample * (mean(x * y) - mean_x * mean_y)
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    c1, c2 = (0.01 * white) ** 2, (0.03 * white) ** 2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     return float(np.mean(luminance * (2 * covariance + c2) / (variances + c2)))
 
@@ -268,6 +281,45 @@ def mae(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> floa
     """
     _check_shapes(first, second)
     return _mean_of_known(np.abs(np.subtract(first, second, dtype=np.float64)))
+
+
+def absolute_relative(truth: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+    """Return the mean of |other - truth| / truth (AbsRel of depth), of those that both have.
+
+    Pixels where either is NaN are left out; nan if all are, or if a value is not above 0, so that
+    ratios mean nothing.
+
+    Raises
+    ------
+    ImageError
+        If the shapes differ.
+    """
+    ratios = _ratios(truth, other)
+    return math.nan if ratios is None else _mean_of_known(np.abs(ratios - 1))
+
+
+def within_ratio(
+    truth: npt.NDArray[np.float32], other: npt.NDArray[np.float32], most: float = 1.25
+) -> float:
+    """Return the share of pixels where neither value is `most` times the other (delta < 1.25).
+
+    Pixels and errors are those of `absolute_relative`.
+    """
+    ratios = _ratios(truth, other)
+    if ratios is None:
+        return math.nan
+    known = ~np.isnan(ratios)
+    return _mean_of_known(np.where(known, np.maximum(ratios, 1 / ratios) < most, math.nan))
+
+
+def _ratios(
+    truth: npt.NDArray[np.float32], other: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64] | None:
+    """other / truth, NaN where either is; None unless all that are known are above 0."""
+    _check_shapes(truth, other)
+    if any((each <= 0).any() for each in (truth, other)):
+        return None
+    return np.divide(other, truth, dtype=np.float64)
 
 
 def _mean_of_known(values: npt.NDArray[np.float64]) -> float:
@@ -309,8 +361,7 @@ class Score:
             return f"{self.value:.1%}"
         if self.measure == "rmse":
             return f"{self.value:.4g} {self.unit}".strip()
-        # Pictures that are the same have some 361 dB.
-        return "identical" if self.value > 300 else f"{self.value:.1f} dB"
+        return "identical" if self.value == IDENTICAL else f"{self.value:.1f} dB"
 
 
 Observation = list[float]
@@ -388,14 +439,17 @@ class PhotoComparison(Comparison):
 
     measures = ("psnr", "ssim")
 
+    def __init__(self, white: int = 255) -> None:
+        self._white = white
+
     def observe(
         self,
         truth: npt.NDArray[Any],
         other: npt.NDArray[Any],
         nothing: npt.NDArray[np.bool_] | None = None,
     ) -> Observation:
-        """PSNR in dB and SSIM of two photos (H, W, 3)."""
-        return [psnr(truth, other), ssim(truth, other)]
+        """PSNR in dB and SSIM of two photos (H, W, C)."""
+        return [psnr(truth, other, self._white), ssim(truth, other, self._white)]
 
     def summarise(self, observations: Sequence[Observation]) -> dict[str, float]:
         """As `Comparison.summarise`."""
@@ -403,9 +457,9 @@ class PhotoComparison(Comparison):
 
 
 class ValueComparison(Comparison):
-    """Compares values; both measures, in the unit of the values, are means over images."""
+    """Compares values; all measures are means over images."""
 
-    measures = ("rmse", "mae")
+    measures = ("rmse", "mae", "abs_rel", "delta")
 
     def observe(
         self,
@@ -413,8 +467,9 @@ class ValueComparison(Comparison):
         other: npt.NDArray[Any],
         nothing: npt.NDArray[np.bool_] | None = None,
     ) -> Observation:
-        """Root of the mean squared error, and mean absolute error, of values (H, W)."""
-        return [rmse(truth, other), mae(truth, other)]
+        """RMSE and MAE of values (H, W), in their unit; AbsRel and delta < 1.25 as depth has."""
+        measures = rmse, mae, absolute_relative, within_ratio
+        return [measure(truth, other) for measure in measures]
 
     def summarise(self, observations: Sequence[Observation]) -> dict[str, float]:
         """As `Comparison.summarise`."""

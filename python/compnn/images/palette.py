@@ -13,9 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import PaletteError
-from compnn.images.palette_files import COLUMNS, ClassRow, default_colour, read_classes
+from compnn.images.palette_files import (
+    COLUMNS,
+    ClassRow,
+    classes_file,
+    default_colour,
+    read_classes,
+)
 
-BUILT_IN = ("facades", "cmp-facades", "camvid", "cityscapes", "voc", "ade20k")
+BUILT_IN = (
+    *("facades", "cmp-facades", "camvid", "camvid-32", "cityscapes"),
+    *("voc", "ade20k", "coco-stuff", "mapillary"),
+)
 """Names of the palettes that come with compnn."""
 
 _FOLDER = resources.files("compnn.images") / "palettes"
@@ -46,6 +55,8 @@ class Palette:
         The index of each class in files that hold indices; default: its label.
     void_index
         That of void; default: `void`.
+    more_void_indices
+        Others of void, of data sets that have several kinds of pixels that are not counted.
 
     Raises
     ------
@@ -61,6 +72,7 @@ class Palette:
     void_colour: tuple[int, int, int] = _BLACK
     indices: tuple[int, ...] | None = None
     void_index: int | None = None
+    more_void_indices: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         colours = np.array(self.colours)
@@ -79,13 +91,15 @@ class Palette:
             )
         indices = tuple(range(count)) if self.indices is None else tuple(self.indices)
         void_index = self.void if self.void_index is None else self.void_index
-        used = [*indices, *([] if void_index is None else [void_index])]
+        more = tuple(self.more_void_indices)
+        used = [*indices, *([] if void_index is None else [void_index]), *more]
         if len(indices) != count or len(set(used)) != len(used) or not set(used) <= _BYTES:
             raise PaletteError(
                 f"palette {self.name!r}: the indices of its {count} classes are {list(indices)}, "
-                f"that of void {void_index}; give each one of its own in 0..255"
+                f"that of void {', '.join(map(str, (void_index, *more)))}; give each one of its "
+                f"own in 0..255"
             )
-        if void_index is not None and self.void is None:
+        if (more or void_index is not None) and self.void is None:
             raise PaletteError(f"palette {self.name!r} has an index of void, but no label for it")
         void_colour = tuple(int(value) for value in self.void_colour)
         if len(void_colour) != 3 or not set(void_colour) <= _BYTES:
@@ -94,6 +108,7 @@ class Palette:
             )
         object.__setattr__(self, "indices", indices)
         object.__setattr__(self, "void_index", void_index)
+        object.__setattr__(self, "more_void_indices", more)
         object.__setattr__(self, "void_colour", void_colour)
         colours = colours.astype(np.uint8)
         colours.setflags(write=False)
@@ -133,7 +148,7 @@ class Palette:
 
     def __reduce__(self) -> tuple[Callable[..., Palette], tuple[object, ...]]:
         # Built anew: NumPy forgets that an array was read-only.
-        parts = self.void_colour, self.indices, self.void_index
+        parts = self.void_colour, self.indices, self.void_index, self.more_void_indices
         return Palette, (self.name, self.classes, self.colours, self.void, *parts)
 
     def __repr__(self) -> str:
@@ -155,6 +170,7 @@ class Palette:
         labels[list(self.indices)] = np.arange(len(self.classes))
         if self.void is not None:
             labels[self.void_index] = self.void
+            labels[list(self.more_void_indices)] = self.void
         return labels
 
     def quantise(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -240,13 +256,17 @@ class Palette:
 
         `palette 'mask' (indices 0, 255)`.
         """
-        if self.indices == tuple(range(len(self.classes))) and self.void_index == self.void:
+        plain = self.indices == tuple(range(len(self.classes))) and self.void_index == self.void
+        if plain and not self.more_void_indices:
             return self.describe_labels()
-        void = "" if self.void is None else f", void {self.void_index}"
+        voids = ", ".join(map(str, (self.void_index, *self.more_void_indices)))
+        void = "" if self.void is None else f", void {voids}"
         return f"palette {self.name!r} (indices {', '.join(map(str, self.indices or ()))}{void})"
 
     def to_json(self) -> dict[str, object]:
         """Return a dictionary that JSON can hold and `from_json` reads."""
+        # Only where there are any, so that palettes of older banks equal those of today.
+        more = {"more_void_indices": list(self.more_void_indices)} if self.more_void_indices else {}
         return {
             "name": self.name,
             "classes": list(self.classes),
@@ -255,6 +275,7 @@ class Palette:
             "void_colour": list(self.void_colour),
             "indices": list(self.indices or ()),
             "void_index": self.void_index,
+            **more,
         }
 
     @classmethod
@@ -267,7 +288,7 @@ class Palette:
             If a part is missing or malformed.
         """
         wrong: object = dict(data)
-        match data:
+        match {"more_void_indices": [], **data}:
             case {
                 "name": str(name),
                 "classes": [*classes],
@@ -276,6 +297,7 @@ class Palette:
                 "void_colour": [int() as red, int() as green, int() as blue],
                 "indices": [*indices],
                 "void_index": int() | None as void_index,
+                "more_void_indices": [*more],
             } if all(isinstance(each, str) for each in classes):
                 try:
                     return cls(
@@ -286,6 +308,7 @@ class Palette:
                         (red, green, blue),
                         tuple(index for index in indices if isinstance(index, int)),
                         void_index,
+                        tuple(index for index in more if isinstance(index, int)),
                     )
                 except (TypeError, ValueError) as error:
                     wrong = error
@@ -299,9 +322,11 @@ class Palette:
         """Return a built-in palette.
 
         They are facades (12 classes; the colours in the files of the Pix2Pix layout, measured),
-        cmp-facades (the same in CMP's own colours), camvid (11, void 11), cityscapes (19, void
-        255), voc (21, void 255) and ade20k (150 from index 1 on, void 0 in files; colours are of
-        compnn's own choice): the files in `compnn/images/palettes`.
+        cmp-facades (the same in CMP's own colours), camvid (11, void 11), camvid-32 (CamVid's own
+        31, and void, of index 30), cityscapes (19, void 255), voc (21, void 255), ade20k (150 from
+        index 1 on, void 0 in files), coco-stuff (171 of indices 0 to 181, void 255) and mapillary
+        (65 of version 1.2, void 65): the files in `compnn/images/palettes`. The colours of ade20k
+        and coco-stuff are of compnn's own choice.
 
         Raises
         ------
@@ -321,8 +346,9 @@ class Palette:
         gives no colour have Pascal VOC's of their index.
 
         An index is what files of indices hold; labels are counted from 0 in the order of the
-        classes' indices, which may have gaps (0 and 255 in a mask). A row named `void` is of pixels
-        that are not counted, of any index and colour. The palette is named after the file's stem.
+        classes' indices, which may have gaps (0 and 255 in a mask). Rows named `void` are of pixels
+        that are not counted, of any index; where there are several the colour of the first counts.
+        The palette is named after the file's stem.
 
         Raises
         ------
@@ -330,30 +356,28 @@ class Palette:
             If the file is missing or malformed; the message gives the line.
         """
         path = Path(path)
-        classes: dict[int, ClassRow] = {}
-        void: ClassRow | None = None
+        rows: dict[int, ClassRow] = {}
         for row in read_classes(path):
-            if row.index in classes or (void is not None and row.index == void.index):
+            if row.index in rows:
                 raise PaletteError(
                     f"{row.where}: index {row.index} is used twice; give each row its own"
                 )
-            if not row.void:
-                classes[row.index] = row
-                continue
-            if void is not None:
-                raise PaletteError(f"{row.where}: there are two rows named void; keep one")
-            void = row
+            rows[row.index] = row
+        voids = [row for row in rows.values() if row.void]
+        classes = {index: row for index, row in rows.items() if not row.void}
         if not classes:
             raise PaletteError(f"palette file {path} has no classes; give a row for each")
         indices = tuple(sorted(classes))
         names = tuple(classes[index].name for index in indices)
         colours = _colour_array(classes[index].colour or default_colour(index) for index in indices)
-        if void is None:
+        if not voids:
             return cls(path.stem, names, colours, indices=indices)
+        void, *others = voids
         # The label of void is its index, where no class has that label.
         label = void.index if void.index >= len(classes) else _LAST
         void_colour = void.colour or default_colour(void.index)
-        return cls(path.stem, names, colours, label, void_colour, indices, void.index)
+        more = tuple(row.index for row in others)
+        return cls(path.stem, names, colours, label, void_colour, indices, void.index, more)
 
 
 def _colour_array(colours: Iterable[Any]) -> npt.NDArray[np.uint8]:
@@ -365,6 +389,9 @@ def _colour_array(colours: Iterable[Any]) -> npt.NDArray[np.uint8]:
 def resolve_palette(spec: str | Path | Palette) -> Palette:
     """Return a palette from a palette, the name of a built-in one, or the path of a palette file.
 
+    A folder stands for the file in it that lists a data set's classes: `dataset_meta.json`,
+    `labelmap.txt`, `_classes.csv` or `objectInfo150.txt`.
+
     Raises
     ------
     PaletteError
@@ -374,9 +401,12 @@ def resolve_palette(spec: str | Path | Palette) -> Palette:
         return spec
     if isinstance(spec, str) and spec in BUILT_IN:
         return Palette.named(spec)
-    if not os.path.isfile(spec):
+    path = Path(spec)
+    if os.path.isdir(path):
+        path = classes_file(path) or path
+    if not os.path.isfile(path):
         raise PaletteError(
             f"{str(spec)!r} is neither a built-in palette ({', '.join(BUILT_IN)}) nor a file; "
             f"give one of these names, or a CSV file with the header {','.join(COLUMNS)}"
         )
-    return Palette.load(spec)
+    return Palette.load(path)

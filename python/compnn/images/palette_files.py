@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ _PIXEL_VALUES = ("pixel value", "class")
 _ADE = ("idx", "ratio", "train", "val", "stuff", "name")
 _CVAT = "# label:color_rgb:parts:actions"
 _VOID = "void"
+_NAMES = ("dataset_meta.json", "labelmap.txt", "_classes.csv", "objectInfo150.txt")
 _MOST_BYTES = 1 << 22
 _BYTES = range(256)
 
@@ -45,6 +47,11 @@ class ClassRow:
     name: str
     colour: Colour | None = None
     void: bool = False
+
+
+def classes_file(folder: Path) -> Path | None:
+    """Return the file of a data set's folder that lists its classes; None where it has none."""
+    return next((folder / name for name in _NAMES if os.path.isfile(folder / name)), None)
 
 
 def read_classes(path: Path) -> list[ClassRow]:
@@ -151,7 +158,10 @@ def _json_classes(document: object, file: str) -> list[ClassRow]:
         case {"id2label": Mapping() as names}:
             return _numbered(names, lambda index: None, file)
         case {"label_map": Mapping() as names, "segmentation_colors": [*colours]}:
-            rows = dict(enumerate(colours))
+            # A colour for each class, in their order, or for each index.
+            indices = sorted(_index(key, f"{file}, class {key!r}") for key in names)
+            order = indices if len(indices) == len(colours) else range(len(colours))
+            rows = dict(zip(order, colours, strict=False))
             return _numbered(names, lambda index: _rgb(rows.get(index), file), file)
         case {"label_map": Mapping() as names}:
             return _numbered(names, lambda index: None, file)

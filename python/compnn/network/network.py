@@ -15,7 +15,7 @@ from compnn.network.geometry import Size, TokenGrid
 from compnn.network.input import InputChoice
 from compnn.network.layer import Layer
 from compnn.network.output import OutputChoice
-from compnn.network.preprocessing import Preprocessing
+from compnn.network.preprocessing import Preprocessing, image_channels
 from compnn.network.reading import Reading
 
 _Self = TypeVar("_Self", bound="Network")
@@ -164,13 +164,14 @@ class Network(Protocol):
     def taps(self) -> list[Layer]:
         """Every tap that can take the hyperpatch, in the order they are computed."""
 
-    def check_image(self, image: npt.NDArray[np.uint8], name: str) -> None:
+    def check_image(self, image: Picture, name: str) -> None:
         """Refuse an image that the network cannot take; `name` is for the message.
 
         Raises
         ------
         ImageError
-            When it is not uint8 (H, W, 3), or of another size while images are not resized.
+            When it has other channels or another dtype than the network's images, or another size
+            while images are not resized.
         """
 
     def check_kind(self, kind: Kind) -> None:
@@ -204,7 +205,7 @@ class Network(Protocol):
 
     def read(
         self,
-        image: npt.NDArray[np.uint8],
+        image: Picture,
         taps: Sequence[str],
         *,
         output: bool = False,
@@ -259,12 +260,12 @@ class Network(Protocol):
 
 
 def check_image(
-    image: npt.NDArray[np.uint8],
+    image: Picture,
     name: str,
     network: str,
     channels: int,
     size: tuple[int | None, int | None],
-    resize: bool,
+    preprocessing: Preprocessing,
 ) -> None:
     """Refuse an image that a network cannot take.
 
@@ -275,25 +276,35 @@ def check_image(
     network
         What messages call the network.
     channels
-        Of its images.
+        Of the network's input.
     size
         (height, width) that it takes, None for any.
-    resize
-        Whether images of other sizes are resized.
+    preprocessing
+        Which numbers pixels have, and whether images of other sizes are resized.
 
     Raises
     ------
     ImageError
-        When it is not uint8 (H, W, `channels`), or of another size and not resized.
+        When it is not (H, W, C) of the preprocessing's dtype, C as many as `channels`, or 3 where
+        that is 1; or of another size and not resized.
     """
     is_array = isinstance(image, np.ndarray)
-    fine = is_array and image.dtype == np.uint8 and image.ndim == 3 and image.size
-    if not fine or image.shape[2] != channels:
+    dtype, taken_channels = preprocessing.pixel_dtype, {channels, image_channels(channels)}
+    fine = is_array and image.dtype == dtype and image.ndim == 3 and image.size
+    if not fine or image.shape[2] not in taken_channels:
         found = f"{image.dtype} {image.shape}" if is_array else f"a {type(image).__name__}"
-        images = "RGB images" if channels == 3 else f"images of {channels} channels"
-        raise ImageError(f"{name} is {found}; {network} takes {images}, uint8 (H, W, {channels})")
+        count = image_channels(channels)
+        images = "RGB images" if count == 3 else f"images of {count} channels"
+        remedy = ""
+        if is_array and image.ndim == 3 and image.shape[2] not in taken_channels:
+            remedy = (
+                f"; say what files have with `--channels {channels}` (Photo(channels={channels}))"
+            )
+        raise ImageError(
+            f"{name} is {found}; {network} takes {images}, {dtype} (H, W, {count}){remedy}"
+        )
     sizes = zip(size, image.shape[:2], strict=True)
-    if not resize and any(taken not in (None, found) for taken, found in sizes):
+    if not preprocessing.resize and any(taken not in (None, found) for taken, found in sizes):
         raise ImageError(_wrong_size(name, image, network, size))
 
 

@@ -163,10 +163,10 @@ class OnnxNetwork:
         if graph.input.dtype is np.uint8:
             pixels = Preprocessing(range=(0, 255))
             self.preprocessing = self.preprocessing.completed(pixels)
-            if self.preprocessing.range != pixels.range:
+            if self.preprocessing.range != pixels.range or self.preprocessing.white != 255:
                 raise NetworkError(
-                    f"{self.path.name} takes pixels as they are, uint8; leave out the range, and "
-                    f"mean and std"
+                    f"{self.path.name} takes pixels as they are, uint8; leave out the range, mean "
+                    f"and std, and what is white"
                 )
         self._file_size = graph.input.size
         self.input_size = _input_size(graph, self.preprocessing)
@@ -451,7 +451,7 @@ class OnnxNetwork:
         self.layer(name)
         tensor = self.tensor(name)
         # Where things lie does not depend on the range.
-        scaled = self.preprocessing.completed(Preprocessing(range=(-1, 1)))
+        scaled = replace(self.preprocessing.completed(Preprocessing(range=(-1, 1))), white=255)
         sizes = [self._size]
         if self.input_size is None:
             sizes.append((2 * self._size[0], 2 * self._size[1]))
@@ -480,7 +480,7 @@ class OnnxNetwork:
 
     def read(
         self,
-        image: npt.NDArray[np.uint8],
+        image: Picture,
         taps: Sequence[str],
         *,
         output: bool = False,
@@ -525,19 +525,19 @@ class OnnxNetwork:
             raise NetworkError(f"{self.path.name}: {error}") from None
 
     def _input_of(
-        self, image: npt.NDArray[np.uint8], preprocessing: Preprocessing
+        self, image: Picture, preprocessing: Preprocessing
     ) -> npt.NDArray[np.floating[Any] | np.uint8]:
         """An image (H, W, C) as the network takes it."""
         return self._graph.input.of(preprocessing.apply(image[np.newaxis], self.input_channels))
 
     def activations(
-        self, image: npt.NDArray[np.uint8], layers: Sequence[str] | None = None
+        self, image: Picture, layers: Sequence[str] | None = None
     ) -> dict[str, npt.NDArray[np.float32]]:
         """Activations of one image, channels last.
 
         Parameters
         ----------
-        image : uint8 (H, W, `image_channels`), RGB
+        image : `preprocessing.pixel_dtype` (H, W, `image_channels`), RGB where these are 3
         layers : names of taps; default: the network's layers
 
         Returns
@@ -629,17 +629,17 @@ class OnnxNetwork:
         """As `Network.fit`."""
         return fit_image(picture, kind, self.name, self.input_size, self.preprocessing.resize)
 
-    def check_image(self, image: npt.NDArray[np.uint8], name: str) -> None:
+    def check_image(self, image: Picture, name: str) -> None:
         """Refuse an `image` that the network cannot take; `name` (of its file) is for the message.
 
         Raises
         ------
         ImageError
-            When it is not uint8 (H, W, `image_channels`), or of another size while
-            `preprocessing.resize` is off.
+            When it is not (H, W, `image_channels`) of `preprocessing.pixel_dtype`, or of another
+            size while `preprocessing.resize` is off.
         """
-        size, resize = self.input_size or self._file_size, self.preprocessing.resize
-        check_image(image, name, self.name, self.image_channels, size, resize)
+        size = self.input_size or self._file_size
+        check_image(image, name, self.name, self.input_channels, size, self.preprocessing)
 
     @staticmethod
     def _foreign_hint(graph: OnnxGraph) -> str:

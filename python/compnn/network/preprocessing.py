@@ -1,17 +1,17 @@
-"""From uint8 RGB images to the numbers a network takes, and back."""
+"""From images to the numbers a network takes, and back."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import NetworkError
+from compnn.images.kinds import grey, photo_dtype
 
 _Number = TypeVar("_Number", int, float)
 
@@ -32,12 +32,14 @@ class Preprocessing:
     channel_order : "RGB" or "BGR", optional
         Order of the channels that the network takes (RGB where its file says nothing).
     range : (lo, hi), optional
-        0..255 is mapped linearly to lo..hi.
+        0..`white` is mapped linearly to lo..hi.
     mean, std : one float per channel, optional
         Instead of `range`: values in [0, 1] become (value - mean) / std, in the network's order of
         channels.
     resize : bool
         Whether images of another size are resized; otherwise they are refused.
+    white : int
+        The largest number of a pixel: 255, or up to 65535 for images of 16 bits.
 
     Raises
     ------
@@ -51,12 +53,15 @@ class Preprocessing:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     resize: bool = False
+    white: int = 255
 
     def __post_init__(self) -> None:
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
             raise NetworkError(f"size must be (height, width) of at least 1x1, not {self.size}")
         if self.channel_order not in (None, "RGB", "BGR"):
             raise NetworkError(f"channel_order must be RGB or BGR, not {self.channel_order!r}")
+        if type(self.white) is not int or not 1 <= self.white <= 65535:
+            raise NetworkError(f"white is a number from 1 to 65535, not {self.white!r}")
         if self.range is not None and not (
             len(self.range) == 2
             and all(map(math.isfinite, self.range))
@@ -102,14 +107,14 @@ class Preprocessing:
         """
         if self.range is not None:
             lo, hi = self.range
-            factor, offset = np.full(channels, (hi - lo) / 255), np.full(channels, lo)
+            factor, offset = np.full(channels, (hi - lo) / self.white), np.full(channels, lo)
         elif self.mean is not None and self.std is not None:
             if len(self.mean) != channels:
                 raise NetworkError(
                     f"mean and std have {len(self.mean)} values, but the network has {channels} "
                     f"channels; give one value per channel"
                 )
-            factor = 1 / (255 * np.array(self.std))
+            factor = 1 / (self.white * np.array(self.std))
             offset = -np.array(self.mean) / np.array(self.std)
         else:
             raise NetworkError(
@@ -118,11 +123,18 @@ class Preprocessing:
             )
         return factor.astype(np.float32), offset.astype(np.float32)
 
-    def apply(self, images: npt.NDArray[np.uint8], channels: int = 3) -> npt.NDArray[np.float32]:
-        """The network's input for uint8 `images` (B, H, W, C): float32 (B, channels, H, W).
+    @property
+    def pixel_dtype(self) -> str:
+        """Of images: "uint8", or "uint16" where `white` is above 255."""
+        return photo_dtype(self.white)
 
-        With 1 or 3 channels the images are RGB, converted to grey for one; with others they have
-        these channels, in the network's order.
+    def apply(
+        self, images: npt.NDArray[np.unsignedinteger[Any]], channels: int = 3
+    ) -> npt.NDArray[np.float32]:
+        """The network's input for `images` (B, H, W, C): float32 (B, channels, H, W).
+
+        With 3 channels the images are RGB, and so they may be with one: they become grey. With
+        others they have these channels, in the network's order.
 
         Raises
         ------
@@ -130,7 +142,7 @@ class Preprocessing:
             As `scaling`; or when an order is given for channels that are not RGB.
         """
         if channels == 1:
-            images = np.stack([_grey(image) for image in images])
+            images = grey(images)[..., None] if images.shape[-1] == 3 else images
         elif self.channel_order == "BGR":
             if channels != 3:
                 raise NetworkError(
@@ -146,7 +158,7 @@ class Preprocessing:
 
     def to_image(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
         """Undo `apply`: values (C, H, W), C 1 or 3, as a uint8 RGB image (H, W, 3), clipped."""
-        factor, offset = self.scaling(len(values))
+        factor, offset = replace(self, white=255).scaling(len(values))
         pixels = (values - offset[:, None, None]) / factor[:, None, None]
         image = np.clip(np.rint(pixels), 0, 255).astype(np.uint8).transpose(1, 2, 0)
         if len(values) == 1:
@@ -175,12 +187,12 @@ class Preprocessing:
                 raise TypeError(f"resize is {resize!r}")
             span = _numbers(fields["range"], float)
             mean, std = _numbers(fields["mean"], float), _numbers(fields["std"], float)
-            order = fields["channel_order"]
+            order, white = fields["channel_order"], fields["white"]
         except (KeyError, TypeError, OverflowError) as error:
             raise NetworkError(
                 f"preprocessing has other fields than these: {dict(fields)!r}"
             ) from error
-        return cls(size, order, span, mean, std, resize)  # type: ignore[arg-type]
+        return cls(size, order, span, mean, std, resize, white)  # type: ignore[arg-type]
 
 
 def _numbers(values: object, kind: type[_Number]) -> tuple[_Number, ...] | None:
@@ -191,7 +203,3 @@ def _numbers(values: object, kind: type[_Number]) -> tuple[_Number, ...] | None:
     if not isinstance(values, list | tuple) or not all(isinstance(v, allowed) for v in values):
         raise TypeError(f"{values!r} is no list of numbers")
     return tuple(kind(value) for value in values)
-
-
-def _grey(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)[..., None]

@@ -19,7 +19,7 @@ class Reading:
     Attributes
     ----------
     image
-        uint8 (H, W, 3) RGB: the image as the network saw it.
+        (H, W, 3) uint8 RGB, or of other channels: the image as the network saw it.
     taps
         Activations float32 (D, h, w), as the network computes them, by tap; C-contiguous, whatever
         is given.
@@ -33,7 +33,7 @@ class Reading:
         What messages call the image.
     """
 
-    image: npt.NDArray[np.uint8]
+    image: Picture
     taps: Mapping[str, npt.NDArray[np.float32]]
     output: npt.NDArray[np.float32] | None = None
     painted: Picture | None = None

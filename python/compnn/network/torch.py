@@ -265,15 +265,14 @@ class TorchNetwork:
         """As `Network.fit`."""
         return fit_image(picture, kind, self.name, self.input_size, self.preprocessing.resize)
 
-    def check_image(self, image: npt.NDArray[np.uint8], name: str) -> None:
+    def check_image(self, image: Picture, name: str) -> None:
         """As `Network.check_image`."""
-        size, channels = self.input_size or (None, None), image_channels(self.input_channels)
-        resize = self.preprocessing.resize
-        check_image(image, name, self.name, channels, size, resize)
+        size = self.input_size or (None, None)
+        check_image(image, name, self.name, self.input_channels, size, self.preprocessing)
 
     def read(
         self,
-        image: npt.NDArray[np.uint8],
+        image: Picture,
         taps: Sequence[str],
         *,
         output: bool = False,
@@ -302,7 +301,7 @@ class TorchNetwork:
             found[tap] = self._graph(size).arranged(tap, _numbers(record.tensors[path, call]), size)
         return Reading(image, found, self._output_in(results, size) if output else None, name=name)
 
-    def _run(self, image: npt.NDArray[np.uint8], record: Record) -> dict[str, torch.Tensor]:
+    def _run(self, image: Picture, record: Record) -> dict[str, torch.Tensor]:
         device, dtype = home_of(self.module)
         values = self.preprocessing.apply(image[np.newaxis], self.input_channels)
         before = torch.get_num_threads()
@@ -569,6 +568,7 @@ def _probe(
         When it does not run.
     """
     device, dtype = home_of(module)
+    scaled = replace(preprocessing, white=255)
     if preprocessing.mean is None:
         first = (m.in_channels for m in module.modules() if isinstance(m, torch.nn.Conv2d))
         channels = list(dict.fromkeys([next(first, 3) or 3, 3, 1]))  # 0: not yet known
@@ -578,7 +578,7 @@ def _probe(
     for count in channels:
         shape = (*size, image_channels(count))
         pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-        values = torch.from_numpy(preprocessing.apply(pixels[np.newaxis], count))
+        values = torch.from_numpy(scaled.apply(pixels[np.newaxis], count))
         record = Record()
         try:
             return count, record, run(module, values.to(device, dtype), record, name)

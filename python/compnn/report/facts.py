@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -239,6 +240,13 @@ def _point_json(matching: Matching, point: tuple[int, int]) -> dict[str, object]
 # Banks
 
 
+def bank_sizes(bank: Bank) -> dict[str, int]:
+    """How many inputs have each size "HxW", the commonest first."""
+    heights, widths = bank.inputs.sizes(np.arange(len(bank)))
+    sizes = zip(heights.tolist(), widths.tolist(), strict=True)
+    return {f"{h}x{w}": count for (h, w), count in Counter(sizes).most_common()}
+
+
 def bank_json(bank: Bank, *, verified: bool = False) -> dict[str, object]:
     """A bank as JSON values."""
     size = bank.preprocessing.size
@@ -252,6 +260,7 @@ def bank_json(bank: Bank, *, verified: bool = False) -> dict[str, object]:
         "bytes": bank.nbytes,
         "network": bank.network.to_json(),
         "input_size": None if size is None else list(size),
+        "sizes": bank_sizes(bank),
         "descriptor": bank.descriptor,
         "input_kind": bank.input_kind.to_json(),
         "target_kind": bank.target_kind.to_json(),

@@ -1,10 +1,22 @@
-"""Whether validation pairs can be compared with what a bank reconstructs."""
+"""Whether validation pairs can be compared with what a bank reconstructs, and are others."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
 
 from compnn.bank.bank import Bank
 from compnn.data.dataset import Dataset
 from compnn.errors import DatasetError
+from compnn.images.kinds import Photo
+
+_SIDE = 8
+# Grey levels: what compression and resizing change in a cell of a thumbnail, and in a pixel.
+_NEAR, _NEAR_PIXEL = 2.0, 4.0
+_MOST_PAIRS = 500
 
 
 def check_kinds(bank: Bank, dataset: Dataset) -> None:
@@ -26,3 +38,52 @@ def check_kinds(bank: Bank, dataset: Dataset) -> None:
                 f"{theirs.describe()}: kind, classes and colours must be the same. Give the "
                 f"validation pairs the bank's kinds of pictures (palettes)."
             )
+
+
+def images_of_both(
+    bank: Bank, dataset: Dataset, allowed: Sequence[int]
+) -> tuple[list[tuple[str, str]], int]:
+    """Return the validation images that are training images, too, and how many were looked at.
+
+    Inputs are compared, by thumbnails of 8x8 grey means, and where these are alike by their pixels.
+    Of more than 500 pairs so many are looked at, evenly spread.
+
+    Parameters
+    ----------
+    bank, dataset
+        The training images and the validation pairs.
+    allowed
+        Indices of the training images that are searched.
+
+    Returns
+    -------
+    Pairs (validation image, training image) of names, and a number of validation pairs.
+
+    Raises
+    ------
+    ImageError
+        If a validation pair cannot be read.
+    BankError
+        If a training image is damaged.
+    """
+    step = -(-len(dataset) // _MOST_PAIRS)
+    names = dataset.names[::step]
+    known = np.array([_thumbnail(bank.inputs.picture(image)) for image in allowed])
+    found = []
+    for name in names:
+        picture = dataset.read(name).input
+        distances = abs(known - _thumbnail(picture)).max(axis=(1, 2))
+        for place in np.flatnonzero(distances <= _NEAR).tolist():
+            image = allowed[place]
+            other = bank.inputs.picture(image)
+            fitted = Photo().fit(picture, (other.shape[0], other.shape[1]))
+            if abs(fitted.astype(np.int16) - other).mean() <= _NEAR_PIXEL:
+                found.append((name, bank.names[image]))
+                break
+    return found, len(names)
+
+
+def _thumbnail(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Grey means (8, 8) of an input (H, W, 3)."""
+    grey = picture.mean(axis=2, dtype=np.float32)
+    return np.asarray(cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.float32)

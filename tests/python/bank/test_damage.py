@@ -85,9 +85,9 @@ def test_no_bank(tmp_path: Path) -> None:
 
 
 def test_newer_format(bank: Path) -> None:
-    edit(bank, lambda document: document.update(version=7, layers="of another kind"))
+    edit(bank, lambda document: document.update(version=8, layers="of another kind"))
     with pytest.raises(
-        BankError, match=r"by a newer compnn: format 7, this one reads 6\. Upgrade compnn"
+        BankError, match=r"by a newer compnn: format 8, this one reads 7\. Upgrade compnn"
     ):
         Bank(bank)
 
@@ -95,7 +95,7 @@ def test_newer_format(bank: Path) -> None:
 def test_older_format(bank: Path) -> None:
     edit(bank, lambda document: document.update(version=2, layers="of another kind"))
     with pytest.raises(
-        BankError, match=r"by an older compnn: format 2, this one reads 6\. Rebuild the bank"
+        BankError, match=r"by an older compnn: format 2, this one reads 7\. Rebuild the bank"
     ):
         Bank(bank)
 

@@ -327,7 +327,9 @@ def test_contents_of_a_shard_to_json_and_back() -> None:
 
 
 def test_arrays_of_a_shard() -> None:
-    specs = array_specs({"a/b": 16, "c": 5}, "bfloat16", 7, Labels(Palette.named("camvid")))
+    specs = array_specs(
+        {"a/b": 16, "c": 5}, "bfloat16", 7, (Photo(), Labels(Palette.named("camvid")))
+    )
     assert [(each.file, each.trailing, each.dtype, each.group) for each in specs] == [
         ("activations/a%2Fb.npy", (16,), "uint16", 0),
         ("norms/a%2Fb.npy", (), "float32", 0),
@@ -338,10 +340,10 @@ def test_arrays_of_a_shard() -> None:
         ("inputs.npy", (3,), "uint8", 2),
         ("targets.npy", (), "uint8", 3),
     ]
-    assert array_specs({"c": 5}, "int8", None, Values())[-1] == ArraySpec(
+    assert array_specs({"c": 5}, "int8", None, (Photo(), Values()))[-1] == ArraySpec(
         "targets.npy", (), "float32", 2
     )
-    assert len(array_specs({"c": 5}, "int8", None, Photo())) == 4
+    assert len(array_specs({"c": 5}, "int8", None, (Photo(), Photo()))) == 4
 
 
 # Names of files

@@ -131,13 +131,13 @@ def test_no_bank(refused: Refused, world: World, tmp_path: Path) -> None:
     assert "is not a bank" in refused("info", world.query)
 
 
-@pytest.mark.parametrize(("version", "advice"), [(2, "Rebuild the bank"), (7, "Upgrade compnn")])
+@pytest.mark.parametrize(("version", "advice"), [(2, "Rebuild the bank"), (8, "Upgrade compnn")])
 def test_bank_of_another_format(refused: Refused, world: World, version: int, advice: str) -> None:
     manifest = world.bank / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": version}))
     message = refused("reconstruct", world.bank, world.query)
     assert str(manifest) in message
-    assert f"format {version}, this one reads 6" in message
+    assert f"format {version}, this one reads 7" in message
     assert advice in message
 
 

@@ -179,3 +179,12 @@ def test_bad_input(run: Run, place: Path, arguments: list[str], message: str) ->
     assert (code, out) == (2, "")
     assert message in error
     assert sorted(Path.cwd().rglob("*")) == before
+
+
+def test_training_images_among_the_validation_images_are_told(run: Run, place: Path) -> None:
+    pairs = ("--side-by-side", place / "train", "--limit", 2, *QUICK)
+    code, _, error = run(place / "photos.bank", *pairs)
+    assert code == 0
+    assert "2 of 2 validation images are training images, too (img_0 is img_0)" in error
+    code, _, error = run(place / "photos.bank", *pairs, "--exclude", "img_[01]", "--restart")
+    assert "training images, too" not in error

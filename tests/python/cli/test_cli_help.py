@@ -16,7 +16,7 @@ from compnn.cli.app import app
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 # Option names anywhere in a text; not parts of words, rules of Markdown or of programs' own.
-OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
+OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z0-9-]*")
 
 
 def _commands() -> dict[str, Any]:

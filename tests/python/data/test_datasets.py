@@ -147,7 +147,7 @@ def test_own_datasets_must_have_unique_names() -> None:
 
 
 def test_unknown_palette_is_refused(folder: Path) -> None:
-    with pytest.raises(PaletteError, match="facades, cmp-facades, camvid, cityscapes"):
+    with pytest.raises(PaletteError, match="facades, cmp-facades, camvid, "):
         SideBySide(folder, target_kind=Labels("facade"))
 
 
@@ -333,7 +333,7 @@ def test_cityscapes_train_ids_are_taken_as_they_are(tmp_path: Path) -> None:
 
 def test_cityscapes_photo_without_labels_is_refused(tmp_path: Path) -> None:
     put_frame(tmp_path, "aachen_000000_000019", "labelIds", labels(30))
-    put_frame(tmp_path, "aachen_000001_000019", "instanceIds", labels(30))
+    put_frame(tmp_path, "aachen_000001_000019", "color", labels(30))
     with pytest.raises(DatasetError, match=r"aachen_000001_000019_leftImg8bit\.png has no label"):
         Cityscapes(tmp_path)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from PIL import ExifTags, Image
 
 from compnn.data.folders import PairedFolders, SideBySide
-from compnn.errors import DatasetError
+from compnn.errors import DatasetError, ImageError
 from compnn.images.files import write_image
 from compnn.images.kinds import Labels, Photo
 from compnn.images.palette import Palette
@@ -116,3 +118,83 @@ def test_a_file_of_names_chooses_pairs(tmp_path: Path) -> None:
             PairedFolders(inputs, targets, names=names)
     with pytest.raises(DatasetError, match=r"file of names .*nowhere.* cannot be read"):
         PairedFolders(inputs, targets, names=tmp_path / "nowhere")
+
+
+# Instances
+
+
+def put_instances(root: Path, values: npt.NDArray[np.uint16]) -> tuple[Path, Path]:
+    folders = root / "in", root / "out"
+    for folder in folders:
+        folder.mkdir()
+    write_image(folders[0] / "1.png", np.zeros((*values.shape, 3), np.uint8))
+    Image.fromarray(values).save(folders[1] / "1.png")
+    return folders
+
+
+def test_class_times_256_and_instance(tmp_path: Path) -> None:
+    """As KITTI has it; in indices of the palette, and where 0 is no class."""
+    values = np.array([[0, 255, 256, 256 * 7 + 3, 255 * 256 + 255]], np.uint16)
+    folders = put_instances(tmp_path, values)
+    file = tmp_path / "some.csv"
+    file.write_text("index,name\n0,void\n1,road\n7,car\n255,sky\n")
+    pairs = PairedFolders(*folders, target_kind=Labels(file), instances=256)
+    np.testing.assert_array_equal(pairs[0].target, [[255, 255, 0, 1, 2]])
+    assert pairs[0].target.dtype == np.uint8
+    with pytest.raises(
+        ImageError, match=r"1\.png holds the label 65, .* not in palette 'some'.*--ins"
+    ):
+        PairedFolders(*folders, target_kind=Labels(file), instances=1000)[0]
+    seven = Palette("seven", tuple("abcdefg"), np.arange(21).reshape(7, 3), 255)
+    kind = Labels(seven)
+    pairs = PairedFolders(*folders, target_kind=kind, instances=256, reduce_zero_label=True)
+    np.testing.assert_array_equal(pairs[0].target, [[255, 255, 0, 6, 255]])
+
+
+def test_instances_are_of_classes(tmp_path: Path) -> None:
+    folders = put_instances(tmp_path, np.zeros((2, 2), np.uint16))
+    with pytest.raises(DatasetError, match=r"targets are photos: .*--target-palette"):
+        PairedFolders(*folders, instances=256)
+    for factor in (1, 1 << 16):
+        with pytest.raises(DatasetError, match=rf"class \* {factor} on; give a factor"):
+            PairedFolders(*folders, target_kind=Labels("voc"), instances=factor)
+    write_image(folders[1] / "1.png", np.zeros((2, 2, 3), np.uint8))
+    pairs = PairedFolders(*folders, target_kind=Labels("voc"), instances=256)
+    with pytest.raises(ImageError, match=r"1\.png has colours, but labels and values have one"):
+        pairs[0]
+    (folders[1] / "1.png").write_bytes(b"no image")
+    with pytest.raises(ImageError, match=r"1\.png cannot be decoded .*replace or remove it"):
+        pairs[0]
+
+
+# Photos that are stored turned
+
+
+def test_an_orientation_that_only_the_photo_has_is_named(tmp_path: Path) -> None:
+    for folder in ("photos", "shown", "stored", "larger"):
+        (tmp_path / folder).mkdir()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (6, 4)).save(tmp_path / "photos" / "1.jpg", exif=exif)
+    for folder, shape in (("shown", (6, 4)), ("stored", (4, 6)), ("larger", (12, 8))):
+        write_image(tmp_path / folder / "1.png", np.zeros(shape, np.uint8))
+    kind = Labels("voc")
+    for folder in ("shown", "larger"):
+        pair = PairedFolders(tmp_path / "photos", tmp_path / folder, target_kind=kind)[0]
+        assert pair.input.shape == (6, 4, 3)
+    with pytest.raises(
+        ImageError, match=r"6x4 as it is shown .* 4x6 .* EXIF orientation of 1\.jpg"
+    ):
+        PairedFolders(tmp_path / "photos", tmp_path / "stored", target_kind=kind)[0]
+    Image.new("RGB", (4, 6)).save(tmp_path / "photos" / "1.jpg")
+    assert PairedFolders(tmp_path / "photos", tmp_path / "stored", target_kind=kind)[0].target.size
+
+
+def test_photos_of_strangers_that_are_stored_turned(shared: Path) -> None:
+    folder = shared / "data" / "layouts" / "exif"
+    if not folder.is_dir():
+        pytest.skip(f"photos that are stored turned are absent: {folder}")
+    pairs = PairedFolders(folder / "images", folder / "masks", target_kind=Labels("camvid"))
+    assert all(pair.input.shape[:2] == pair.target.shape for pair in pairs)
+    with pytest.raises(ImageError, match="EXIF orientation"):
+        PairedFolders(folder / "images", folder / "masks2", target_kind=Labels("camvid"))[0]

@@ -7,17 +7,18 @@ import struct
 import zlib
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tifffile
+from PIL import Image
 
 from compnn.errors import ImageError, OutputError
 from compnn.images.files import IMAGE_EXTENSIONS, StoredImage, read_image, read_labels, write_image
 from compnn.images.kinds import Labels, kind_from_json
 from compnn.images.palette import Palette
 
-LOSSLESS = (".png", ".bmp", ".tif", ".tiff")
+LOSSLESS = (".png", ".bmp", ".tif", ".tiff", ".npy")
 
 
 def smooth_rgb(height: int = 40, width: int = 64) -> npt.NDArray[np.uint8]:
@@ -29,17 +30,17 @@ def smooth_rgb(height: int = 40, width: int = 64) -> npt.NDArray[np.uint8]:
     return rgb
 
 
-def save(path: Path, rgb_or_grey: npt.NDArray[np.integer], *flags: int) -> Path:
-    """Write with OpenCV, from RGB(A) or grey."""
-    stored = rgb_or_grey
-    if stored.ndim == 3:
-        stored = stored[:, :, [2, 1, 0, 3][: stored.shape[2]]]
-    path.write_bytes(cv2.imencode(path.suffix, stored, list(flags))[1].tobytes())
+def save(path: Path, rgb_or_grey: npt.NDArray[np.uint8], **settings: int) -> Path:
+    """Write RGB(A) or grey."""
+    if path.suffix == ".npy":
+        np.save(path, rgb_or_grey)
+    else:
+        Image.fromarray(rgb_or_grey).save(path, **settings)
     return path
 
 
 def png(depth: int, colour_type: int, rows: list[bytes], width: int, table: bytes = b"") -> bytes:
-    """Assemble a PNG file by hand, for storage that OpenCV cannot write."""
+    """Assemble a PNG file by hand, for storage that Pillow cannot write."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         checksum = zlib.crc32(kind + body)
@@ -88,11 +89,84 @@ def test_names_beyond_ascii(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(folder / "größe.png"), rgb)
 
 
-@pytest.mark.parametrize("extension", [".png", ".tif"])
-def test_16_bits_are_refused(tmp_path: Path, extension: str) -> None:
-    path = save(tmp_path / f"deep{extension}", smooth_rgb().astype(np.uint16) * 257)
-    with pytest.raises(ImageError, match=r"deep\..* has uint16 pixels; convert it to 8 bits"):
+@pytest.mark.parametrize("extension", [".png", ".tif", ".npy"])
+def test_16_bits_need_to_know_what_is_white(tmp_path: Path, extension: str) -> None:
+    """No bit is lost, and none is guessed."""
+    deep = smooth_rgb()[:, :, 0].astype(np.uint16) * 257
+    path = tmp_path / f"deep{extension}"
+    if extension == ".npy":
+        np.save(path, deep)
+    else:
+        Image.fromarray(deep).save(path)
+    with pytest.raises(ImageError, match=r"deep\..* uint16 pixels, here from 10280 to 65535; say"):
         read_image(path)
+    read = StoredImage.read(path).photo(1, 65535)
+    assert read.dtype == np.uint16
+    np.testing.assert_array_equal(read[..., 0], deep)
+    with pytest.raises(ImageError, match=r"has the pixel value 65535, but 0 is black and 4095 w"):
+        StoredImage.read(path).photo(1, 4095)
+
+
+def test_colours_of_16_bits(tmp_path: Path) -> None:
+    deep = smooth_rgb().astype(np.uint16) * 257
+    tifffile.imwrite(tmp_path / "deep.tif", deep, photometric="rgb")
+    read = StoredImage.read(tmp_path / "deep.tif").photo(3, 65535)
+    np.testing.assert_array_equal(read, deep)
+    # Pillow would drop half of the bits of such a PNG.
+    rows = [row.astype(">u2").tobytes() for row in deep]
+    (tmp_path / "deep.png").write_bytes(png(16, 2, rows, deep.shape[1]))
+    with pytest.raises(ImageError, match=r"deep\.png is a PNG of colours with 16 bits a chan"):
+        StoredImage.read(tmp_path / "deep.png")
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("channels", [2, 4, 7])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiff_of_any_channels(
+    tmp_path: Path, planar: str, channels: int, dtype: type[np.unsignedinteger]
+) -> None:
+    white = np.iinfo(dtype).max
+    tile = np.random.default_rng(0).integers(0, white + 1, (12, 16, channels), dtype)
+    stored = tile if planar == "contig" else np.moveaxis(tile, 2, 0)
+    tifffile.imwrite(tmp_path / "tile.tif", stored, photometric="minisblack", planarconfig=planar)
+    read = StoredImage.read(tmp_path / "tile.tif").photo(channels, int(white))
+    np.testing.assert_array_equal(read, tile)
+    with pytest.raises(ImageError, match=f"has {channels} channels, not 5; say .*{channels}"):
+        StoredImage.read(tmp_path / "tile.tif").photo(5, int(white))
+
+
+def test_a_fourth_channel_is_as_it_is_stored(tmp_path: Path) -> None:
+    """Files call any fourth channel alpha; where it is premultiplied, colours would change."""
+    tile = np.random.default_rng(0).integers(0, 256, (12, 16, 4), np.uint8)
+    for kind in ("assocalpha", "unassalpha", "unspecified"):
+        path = tmp_path / f"{kind}.tif"
+        tifffile.imwrite(path, tile, photometric="rgb", extrasamples=[kind])
+        np.testing.assert_array_equal(StoredImage.read(path).photo(4), tile)
+        np.testing.assert_array_equal(read_image(path), tile[..., :3])
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((2, 3, 4, 5)), r"is float64 \(2, 3, 4, 5\); an image is numbers"),
+        (np.zeros((0, 3)), r"is float64 \(0, 3\)"),
+        (np.array([["a"]]), r"is <U1 \(1, 1\)"),
+        (np.array([[None]]), r"is no array of numbers"),
+    ],
+)
+def test_arrays_that_are_no_images(
+    tmp_path: Path, array: npt.NDArray[np.generic], message: str
+) -> None:
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(ImageError, match=message):
+        StoredImage.read(tmp_path / "a.npy")
+
+
+def test_float_photos_are_refused(tmp_path: Path) -> None:
+    """They would become black."""
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).random((4, 5, 3), np.float32))
+    with pytest.raises(ImageError, match=r"a\.npy has float32 pixels; photos have whole numbers"):
+        read_image(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize("extension", IMAGE_EXTENSIONS)
@@ -110,9 +184,9 @@ def test_cut_files_are_refused_quietly(
 
 @pytest.mark.parametrize("progressive", [0, 1])
 def test_a_cut_jpeg_with_a_whole_thumbnail_is_refused(tmp_path: Path, progressive: int) -> None:
-    path = save(tmp_path / "cut.jpg", smooth_rgb(), cv2.IMWRITE_JPEG_PROGRESSIVE, progressive)
+    path = save(tmp_path / "cut.jpg", smooth_rgb(), progressive=progressive)
     data = path.read_bytes()
-    thumbnail = cv2.imencode(".jpg", smooth_rgb(8, 8))[1].tobytes()
+    thumbnail = save(tmp_path / "thumbnail.jpg", smooth_rgb(8, 8)).read_bytes()
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
     whole = data[:2] + segment + data[2:]
     path.write_bytes(whole)
@@ -175,7 +249,7 @@ def test_colour_label_maps_survive_jpeg(tmp_path: Path) -> None:
     palette = Palette.named("facades")
     blocks = np.random.default_rng(0).integers(0, 12, (6, 8), dtype=np.uint8)
     labels = np.kron(blocks, np.ones((32, 32), np.uint8))
-    path = save(tmp_path / "labels.jpg", palette.colourise(labels), cv2.IMWRITE_JPEG_QUALITY, 90)
+    path = save(tmp_path / "labels.jpg", palette.colourise(labels), quality=90)
     read = read_labels(path, palette)
     inside = np.kron(np.ones((6, 8), bool), np.pad(np.ones((16, 16), bool), 8))
     assert (read_image(path) != palette.colourise(labels)).any()

@@ -96,10 +96,17 @@ def test_labels_must_be_in_the_palette() -> None:
         CAMVID.check(np.array([[0, 200, 12]], np.uint8), "a")
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("value", [math.inf, -math.inf])
 def test_values_must_be_finite(value: float) -> None:
-    with pytest.raises(ImageError, match=r"^a holds NaN or infinite values"):
+    with pytest.raises(ImageError, match=r"^a holds infinite values; say which number means that"):
         DEPTH.check(np.array([[0, value]], np.float32), "a")
+
+
+def test_some_values_may_be_unknown() -> None:
+    some = np.array([[0, math.nan]], np.float32)
+    np.testing.assert_array_equal(DEPTH.check(some, "a"), some)
+    with pytest.raises(ImageError, match=r"^a holds no value that is known; leave it out"):
+        DEPTH.check(np.full((1, 2), math.nan, np.float32), "a")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +144,7 @@ def test_files_are_read_as_inputs_and_as_targets(tmp_path: Path) -> None:
     np.testing.assert_array_equal(CAMVID.target_of(index, ids), 11 - labels())
     values = DEPTH.check(DEPTH.target_of(index), "a")
     np.testing.assert_array_equal(values, labels().astype(np.float32))
-    with pytest.raises(ImageError, match=r"photo\.png has colours, but values have one channel"):
+    with pytest.raises(ImageError, match=r"photo\.png has colours, but labels and values have"):
         DEPTH.target_of(colours)
 
 
@@ -327,7 +334,7 @@ def test_palettes_of_label_maps_are_found_by_name_and_by_file(tmp_path: Path) ->
     assert Labels(path).palette.classes == ("apple",)
     assert Labels(str(path)) == Labels(Palette.load(path))
     assert Labels("camvid").palette == Palette.named("camvid")
-    with pytest.raises(PaletteError, match="facades, cmp-facades, camvid, cityscapes"):
+    with pytest.raises(PaletteError, match="facades, cmp-facades, camvid, "):
         Labels("fruit")
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from compnn.errors import ImageError
 from compnn.images.measures import (
+    IDENTICAL,
     SSIM_WINDOW,
     Comparison,
     LabelComparison,
@@ -23,6 +24,7 @@ from compnn.images.measures import (
     PhotoComparison,
     Score,
     ValueComparison,
+    absolute_relative,
     accuracies,
     class_accuracy,
     confusion_matrix,
@@ -34,6 +36,7 @@ from compnn.images.measures import (
     psnr,
     rmse,
     ssim,
+    within_ratio,
 )
 from memory_dataset import grey_palette
 
@@ -203,12 +206,22 @@ def test_errors_of_values_follow_their_definition() -> None:
     assert rmse(large, -large) == pytest.approx(6e38)
 
 
+def test_measures_of_depth() -> None:
+    """AbsRel and delta < 1.25, of pixels that are known."""
+    truth = np.array([[1, 2, 4, np.nan]], np.float32)
+    other = np.array([[1.2, 1.5, np.nan, 9]], np.float32)
+    assert absolute_relative(truth, other) == pytest.approx((0.2 + 0.25) / 2)
+    assert within_ratio(truth, other) == 0.5  # 2 / 1.5 is above 1.25
+    assert math.isnan(absolute_relative(truth - 1, other))
+    assert math.isnan(within_ratio(truth, other * np.nan))
+
+
 @pytest.mark.parametrize(
     ("score", "text"),
     [
         (Score("accuracy", 0.6789), "67.9%"),
         (Score("psnr", 21.456), "21.5 dB"),
-        (Score("psnr", 361.2), "identical"),
+        (Score("psnr", IDENTICAL), "identical"),
         (Score("rmse", 0.123456, "m"), "0.1235 m"),
         (Score("rmse", 2.0), "2"),
     ],
@@ -237,7 +250,10 @@ def test_void_does_not_count_and_an_image_of_void_has_no_accuracy() -> None:
     ("comparison", "measures"),
     [
         (PhotoComparison(), {"psnr": psnr, "ssim": ssim}),
-        (ValueComparison(), {"rmse": rmse, "mae": mae}),
+        (
+            ValueComparison(),
+            {"rmse": rmse, "mae": mae, "abs_rel": absolute_relative, "delta": within_ratio},
+        ),
     ],
 )
 def test_measures_of_photos_and_values_are_means_over_images(
@@ -247,7 +263,7 @@ def test_measures_of_photos_and_values_are_means_over_images(
     if isinstance(comparison, PhotoComparison):
         pairs = list(rng.integers(0, 256, (3, 2, 9, 8, 3), np.uint8))
     else:
-        pairs = list(rng.normal(0, 1, (3, 2, 9, 8)).astype(np.float32))
+        pairs = list(rng.uniform(0.1, 1, (3, 2, 9, 8)).astype(np.float32))
     observations = [comparison.observe(*pair) for pair in pairs]
     assert json.loads(json.dumps(observations)) == observations
     assert comparison.measures == tuple(measures)

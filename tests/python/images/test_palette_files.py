@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from compnn.errors import PaletteError
-from compnn.images.palette import Palette
+from compnn.images.palette import Palette, resolve_palette
 from compnn.images.palette_files import default_colour
 
 
@@ -62,16 +62,38 @@ def test_json_with_colours(tmp_path: Path) -> None:
     assert palette.colours.tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
+def test_colours_of_indices_with_gaps(tmp_path: Path) -> None:
+    """They are listed in the order of the classes, or for each index."""
+    names = {"2": "b", "0": "a"}
+    for colours in ([[1, 2, 3], [4, 5, 6]], [[1, 2, 3], [7, 8, 9], [4, 5, 6]]):
+        meta = {"label_map": names, "segmentation_colors": colours}
+        palette = load(tmp_path / "dataset_meta.json", meta)
+        assert (palette.classes, palette.indices) == (("a", "b"), (0, 2))
+        assert palette.colours.tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_the_file_of_a_folder_is_found(tmp_path: Path) -> None:
+    with pytest.raises(PaletteError, match="is neither a built-in palette"):
+        resolve_palette(tmp_path)
+    (tmp_path / "_classes.csv").write_text("Pixel Value, Class\n0, sky\n")
+    assert resolve_palette(tmp_path).classes == ("sky",)
+    meta = {"label_map": {"0": "a"}, "segmentation_colors": [[1, 2, 3]]}
+    (tmp_path / "dataset_meta.json").write_text(json.dumps(meta))
+    assert resolve_palette(str(tmp_path)).classes == ("a",)
+
+
 def test_mapillary(tmp_path: Path) -> None:
     labels = [
         {"name": "animal--bird", "color": [165, 42, 42], "evaluate": True},
         {"name": "void--unlabeled", "color": [0, 0, 0], "evaluate": False},
         {"name": "object--sign", "color": [1, 2, 3]},
+        {"name": "void--car-mount", "color": [9, 9, 9], "evaluate": False},
     ]
     palette = load(tmp_path / "config.json", {"version": 1.2, "labels": labels})
     assert palette.classes == ("animal--bird", "object--sign")
     assert palette.indices == (0, 2)
     assert (palette.void_index, palette.void_colour) == (1, (0, 0, 0))
+    assert palette.more_void_indices == (3,)
 
 
 def test_colours_of_pascal_voc() -> None:

@@ -196,7 +196,7 @@ def test_pictures_of_every_kind_are_fitted_to_the_network(tmp_path: Path) -> Non
     assert fitted.shape == (8, 8)
     assert set(np.unique(fitted)) == {3, 200}
     depth = np.random.default_rng(0).normal(size=(16, 16)).astype(np.float32)
-    means = depth.reshape(8, 2, 8, 2).mean(axis=(1, 3))
+    means = depth.astype(np.float64).reshape(8, 2, 8, 2).mean(axis=(1, 3))
     np.testing.assert_allclose(network.fit(depth, Values("m")), means, rtol=1e-5)
     same = image(8, 8)
     assert network.fit(same, Photo()) is same

@@ -90,14 +90,14 @@ def test_what_cannot_be_drawn_is_an_escape(name: str, meant: str) -> None:
 def test_letters_and_signs_are_drawn_as_they_are(bold: bool) -> None:
     style = Style(20, bold)
     looks = set()
-    characters = "aéßőŁЖλ…→±≤µ\N{MINUS SIGN}\N{MULTIPLICATION SIGN}\N{EN DASH}"
+    characters = "aéßőŁЖλ…±≤µ\N{MINUS SIGN}\N{MULTIPLICATION SIGN}\N{EN DASH}"
     for character in characters:
         pixels = np.full((30, 30, 3), 255, np.uint8)
         draw_text(pixels, character, 0, 5, style)
         assert text_width(character, style) < 30, "an escape is wider"
         looks.add(pixels.tobytes())
     assert len(looks) == len(characters)
-    assert text_width("MMM", Style(20, bold=True)) > text_width("MMM", Style(20))
+    assert text_width("nnn", Style(20, bold=True)) > text_width("nnn", Style(20))
 
 
 def covered(size: tuple[int, int], start: Place, end: Place, thickness: float) -> Pixels:

@@ -117,7 +117,7 @@ def _heads(
         "target": target,
         "global reconstruction": global_output,
     }
-    heads: dict[str, Picture] = {"input": first.query}
+    heads: dict[str, Picture] = {}
     for name, picture in others.items():
         if picture is None:
             continue
@@ -129,7 +129,8 @@ def _heads(
             )
         heads[name] = picture
     paint = first.target_kind.paint
-    return {name: picture if name == "input" else paint(picture) for name, picture in heads.items()}
+    painted = {name: paint(picture) for name, picture in heads.items()}
+    return {"input": first.painted_query, **painted}
 
 
 def _check_captions(captions: Mapping[str, Sequence[str]], shown: Sequence[str]) -> None:

@@ -60,7 +60,7 @@ def control_sheet(control: Control, *, title: str = "") -> npt.NDArray[np.uint8]
 def _heads(control: Control) -> dict[str, npt.NDArray[np.uint8]]:
     first = control.unrestricted
     paint = first.target_kind.paint
-    heads = {"query": first.query}
+    heads = {"query": first.painted_query}
     if first.network_output is not None:
         heads["network output"] = paint(first.network_output)
     if control.target is not None:

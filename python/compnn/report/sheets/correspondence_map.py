@@ -94,7 +94,7 @@ def _answer_panel(
 
     paint, own = explanation.target_kind.paint, explanation.network_output
     pictures = {
-        "input": explanation.query,
+        "input": explanation.painted_query,
         **({} if own is None else {"network output": paint(own)}),
         "reconstruction": explanation.painted_output,
     }

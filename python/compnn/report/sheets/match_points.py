@@ -33,19 +33,19 @@ def match_points(
     top = Style(size, bold=True).line_height + note.line_height
     canvas = Canvas(top + len(points) * step, width)
     canvas.text("chosen points", 0, 0, Style(size, bold=True), width=width)
-    words = "pixel y,x of A → of B, similarity"
+    words = "pixel y,x of A to that of B, similarity"
     if matching.class_names:
-        words += ", class in A → class in B"
+        words += ", class in A to class in B"
     canvas.text(words, note.line_height, 0, note, width=width)
     for row, ((y, x), line) in enumerate(zip(points, lines, strict=True)):
         middle = top + row * step + step // 2
         canvas.badge(line.number, (middle, radius + 2), radius, line.start_colour)
         found = matching.point(y, x)
-        text = f"{y},{x} → {found.y},{found.x}   {found.similarity:.3f}"
+        text = f"{y},{x} to {found.y},{found.x}   {found.similarity:.3f}"
         if found.y < 0:
-            text = f"{y},{x} → no match"
+            text = f"{y},{x}: no match"
         elif matching.class_names:
-            text += "   " + " → ".join(matching.point_classes(y, x))
+            text += "   " + " to ".join(matching.point_classes(y, x))
         left = 2 * radius + size
         canvas.text(text, middle - plain.line_height // 2, left, plain, width=width - left)
     return canvas.pixels

@@ -118,7 +118,7 @@ def _heading(matching: Matching, style: _Style) -> npt.NDArray[np.uint8]:
     facts = [
         f"{patch_words(matching.layer)} patches",
         f"mean similarity {matching.forward.mean_similarity:.3f}",
-        f"{matching.cycle_consistency(CONSISTENT):.0%} return to within one cell by A → B → A",
+        f"{matching.cycle_consistency(CONSISTENT):.0%} return to within a cell by A to B and back",
     ]
     key = "thin lines: no return to within one cell"
     if matching.class_names:

@@ -34,6 +34,6 @@ def reconstruction_columns(
         left, explanation = grid.column(index), column.explanation
         canvas.text(column.title, 0, left, grid.name, width=grid.cell[1])
         canvas.text(column.detail, grid.name.line_height, left, grid.detail, width=grid.cell[1])
-        canvas.framed(inside(explanation.input, grid.cell), input_top, left)
+        canvas.framed(inside(explanation.painted_input, grid.cell), input_top, left)
         canvas.framed(inside(explanation.painted_output, grid.cell), output_top, left)
     return canvas, bottom

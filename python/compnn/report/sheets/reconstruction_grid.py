@@ -118,7 +118,7 @@ def _leads(row: GridRow, side: Side, has_target: bool) -> list[_Picture]:
     """What stands left of the reconstructions."""
     first = row.explanations[0]
     paint = first.target_kind.paint
-    leads = [_Picture("query", "", first.query, ())]
+    leads = [_Picture("query", "", first.painted_query, ())]
     if side == "output":
         if has_target and row.target is not None:
             leads.append(_Picture("target", "", paint(row.target), ()))
@@ -132,7 +132,7 @@ def _leads(row: GridRow, side: Side, has_target: bool) -> list[_Picture]:
 
 def _reconstruction(row: GridRow, layer: int, side: Side) -> _Picture:
     explanation, scores = row.explanations[layer], row.scores[layer]
-    pixels = explanation.input if side == "input" else explanation.painted_output
+    pixels = explanation.painted_input if side == "input" else explanation.painted_output
     measured = _measured(scores, side)
     share = _share(scores, side)
     return _Picture(

@@ -1,8 +1,8 @@
-"""Measuring, shortening and drawing lines of text with a font that comes along.
+"""Measuring, shortening and drawing lines of text in Roboto, which a package of fonts brings.
 
 Names of strangers may be among them. What `names.shown` writes as an escape is an escape here too,
-and so are characters that the font lacks. It has the letters of European languages, punctuation,
-arrows, signs of mathematics and simple shapes (`fonts/`).
+and so are characters that the font lacks. It has the letters of European languages and of
+Vietnamese, punctuation, and signs of mathematics.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
 
 @cache
 def _font_file(bold: bool) -> bytes:
-    name = "DejaVuSansCondensed-Bold.ttf" if bold else "DejaVuSansCondensed.ttf"
-    return (resources.files("compnn.report.sheets") / "fonts" / name).read_bytes()
+    name = "Roboto-Bold.ttf" if bold else "Roboto-Regular.ttf"
+    return (resources.files("font_roboto") / "files" / name).read_bytes()
 
 
 def _drawable(text: str, bold: bool) -> str:

@@ -19,6 +19,8 @@ WORDS = {
     "ssim": "SSIM",
     "rmse": "RMSE",
     "mae": "MAE",
+    "abs_rel": "AbsRel",
+    "delta": "delta < 1.25",
 }
 _SEARCH = ("similarity", "seconds")
 _NO_EVIDENCE = "no evidence"
@@ -86,7 +88,7 @@ def _cells(line: Line, measures: list[str], brief: bool) -> list[str]:
         value, change = line.values[name], line.changes.get(name, math.nan)
         if name == "psnr":
             text, difference = f"{value:.2f} dB", f"{change:+.2f}"
-        elif name == "ssim":
+        elif name in ("ssim", "abs_rel"):
             text, difference = f"{value:.3f}", f"{change:+.3f}"
         elif name in _ERRORS:
             text, difference = f"{value:.4g}", f"{change:+.3g}"
