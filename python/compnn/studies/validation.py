@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +11,7 @@ from compnn.bank.bank import Bank
 from compnn.data.dataset import Dataset
 from compnn.errors import DatasetError
 from compnn.images.kinds import Photo
+from compnn.images.resize import resized
 
 _SIDE = 8
 # Grey levels: what compression and resizing change in a cell of a thumbnail, and in a pixel.
@@ -86,4 +86,4 @@ def images_of_both(
 def _thumbnail(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Grey means (8, 8) of an input (H, W, 3)."""
     grey = picture.mean(axis=2, dtype=np.float32)
-    return np.asarray(cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.float32)
+    return resized(grey, (_SIDE, _SIDE))
