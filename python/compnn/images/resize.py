@@ -35,7 +35,7 @@ def resized(
             for wanted, found in zip(size, picture.shape, strict=False)
         )
         # Rows last: whole ones are copied quickly.
-        chosen: npt.NDArray[_Number] = picture[:, cols][rows]
+        chosen: npt.NDArray[_Number] = picture.take(cols, axis=1).take(rows, axis=0)
         return chosen
     values: npt.NDArray[np.float64] = picture.astype(np.float64)
     for axis, wanted in enumerate(size):

@@ -59,7 +59,7 @@ def draw_line(
     at = rows[touched], np.broadcast_to(cols, rows.shape)[touched]
     drawn, distance = pixels[at], distance[touched]
     for thickness, colour in strokes:
-        drawn = _mixed(drawn, colour, np.clip(thickness / 2 + 0.5 - distance, 0, 1))
+        _mix(drawn, colour, np.clip(thickness / 2 + 0.5 - distance, 0, 1))
     pixels[at] = drawn
 
 
@@ -85,12 +85,11 @@ def draw_stencil(
     inside = stencil[max(0, -top) : max(0, height - top), max(0, -left) : max(0, width - left)]
     top, left = max(0, top), max(0, left)
     below = pixels[top : top + inside.shape[0], left : left + inside.shape[1]]
-    below[:] = _mixed(below, colour, inside / np.float32(255))
+    _mix(below, colour, inside / np.float32(255))
 
 
-def _mixed(
-    pixels: npt.NDArray[np.uint8], colour: Colour, share: npt.NDArray[np.float32]
-) -> npt.NDArray[np.uint8]:
-    """The pixels (..., 3) with this share (...) of the colour."""
-    mixed = pixels + share[..., None] * (np.array(colour, np.float32) - pixels)
-    return np.rint(mixed).astype(np.uint8)
+def _mix(pixels: npt.NDArray[np.uint8], colour: Colour, share: npt.NDArray[np.float32]) -> None:
+    """Give the pixels (..., 3), in place, this share (...) of the colour."""
+    for channel, full in enumerate(colour):
+        below = pixels[..., channel]
+        below[:] = np.rint(below + share * (np.float32(full) - below))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from io import BytesIO
 from unicodedata import normalize
@@ -59,7 +59,7 @@ class Lettering:
 
 def text_width(text: str, style: Style) -> int:
     """Return the pixels that a line of text takes in its direction of writing."""
-    return math.ceil(_font(style.size, style.bold).getlength(_drawable(text, style.bold)))
+    return _width(_drawable(text, style.bold), style.size, style.bold)
 
 
 def shorten(text: str, style: Style, width: int) -> str:
@@ -80,16 +80,25 @@ def shorten(text: str, style: Style, width: int) -> str:
 
 def draw_text(pixels: npt.NDArray[np.uint8], text: str, top: int, left: int, style: Style) -> None:
     """Draw a line of text into (H, W, 3) uint8 RGB `pixels`, in place; parts outside are cut."""
-    text, font = _drawable(text, style.bold), _font(style.size, style.bold)
-    # Of its ink, right and down from where the text begins on its baseline.
-    box = font.getbbox(text, anchor="ls")
-    first, highest, last, lowest = math.floor(box[0]), math.floor(box[1]), *map(math.ceil, box[2:])
-    if last <= first or lowest <= highest:
-        return
-    stencil = Image.new("L", (last - first, lowest - highest))
-    ImageDraw.Draw(stencil).text((-first, -highest), text, 255, font, anchor="ls")
+    stencil, above, before = _stencil(_drawable(text, style.bold), style.size, style.bold)
     baseline = top + round(style.size * _BASELINE)
-    draw_stencil(pixels, np.asarray(stencil), baseline + highest, left + first, style.colour)
+    draw_stencil(pixels, stencil, baseline - above, left - before, style.colour)
+
+
+# Sheets repeat their texts, and one sheet is like the next.
+@lru_cache(maxsize=1000)
+def _width(text: str, size: int, bold: bool) -> int:
+    return math.ceil(_font(size, bold).getlength(text))
+
+
+@lru_cache(maxsize=300)
+def _stencil(text: str, size: int, bold: bool) -> tuple[npt.NDArray[np.uint8], int, int]:
+    """The ink of a text, and how far it reaches up and left from its beginning on the baseline."""
+    picture = Image.new("L", (_width(text, size, bold) + 2 * size, 3 * size))
+    above, before = 2 * size, size
+    ImageDraw.Draw(picture).text((before, above), text, 255, _font(size, bold), anchor="ls")
+    left, top, right, bottom = picture.getbbox() or (0, 0, 0, 0)
+    return np.asarray(picture)[top:bottom, left:right], above - top, before - left
 
 
 @cache
