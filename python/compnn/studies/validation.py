@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +11,7 @@ from compnn.bank.bank import Bank
 from compnn.data.dataset import Dataset
 from compnn.errors import DatasetError
 from compnn.images.kinds import Photo
+from compnn.images.resize import resized
 
 _SIDE = 8
 # Grey levels: what compression and resizing change in a cell of a thumbnail, and in a pixel.
@@ -68,14 +68,15 @@ def images_of_both(
     """
     step = -(-len(dataset) // _MOST_PAIRS)
     names = dataset.names[::step]
-    known = np.array([_thumbnail(bank.inputs.picture(image)) for image in allowed])
+    kind = bank.input_kind
+    known = np.array([_thumbnail(kind.paint(bank.inputs.picture(image))) for image in allowed])
     found = []
     for name in names:
-        picture = dataset.read(name).input
+        picture = kind.paint(dataset.read(name).input)
         distances = abs(known - _thumbnail(picture)).max(axis=(1, 2))
         for place in np.flatnonzero(distances <= _NEAR).tolist():
             image = allowed[place]
-            other = bank.inputs.picture(image)
+            other = kind.paint(bank.inputs.picture(image))
             fitted = Photo().fit(picture, (other.shape[0], other.shape[1]))
             if abs(fitted.astype(np.int16) - other).mean() <= _NEAR_PIXEL:
                 found.append((name, bank.names[image]))
@@ -84,6 +85,6 @@ def images_of_both(
 
 
 def _thumbnail(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Grey means (8, 8) of an input (H, W, 3)."""
+    """Grey means (8, 8) of an input as it is shown, (H, W, 3)."""
     grey = picture.mean(axis=2, dtype=np.float32)
-    return np.asarray(cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.float32)
+    return resized(grey, (_SIDE, _SIDE))
