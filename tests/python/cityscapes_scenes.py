@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from compnn.images.files import write_image
 from compnn.images.palette import Palette
@@ -54,9 +54,8 @@ def put_pix2pix(root: Path) -> Path:
         for name in names:
             labels = scene(name, SIDE, SIDE)
             pair = np.hstack([photo(labels), PALETTE.colourise(labels)])
-            # The quality of Pix2Pix's files: they are written with the default of PIL.
-            quality = [cv2.IMWRITE_JPEG_QUALITY, 75]
-            cv2.imwrite(str(root / split / f"{name}.jpg"), pair[:, :, ::-1], quality)
+            # With the quality of Pix2Pix's files, which is Pillow's default.
+            Image.fromarray(pair).save(root / split / f"{name}.jpg")
     return root
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -97,13 +96,3 @@ def explain(
 def layers(count: int, *, size: tuple[int, int] = (64, 64)) -> list[Explanation]:
     """Explanations of one query at layer_0, layer_1, ..."""
     return [explain(np.zeros((8, 8)), name=f"layer_{i}", size=size) for i in range(count)]
-
-
-def holds(sheet: Image, picture: Image) -> bool:
-    """Whether the picture is on the sheet, pixel by pixel."""
-
-    height, width = picture.shape[:2]
-    # The match is computed by Fourier transforms, so that it finds the place but is not exact.
-    match = cv2.matchTemplate(sheet[:, :, 1], picture[:, :, 1], cv2.TM_SQDIFF)
-    top, left = np.unravel_index(int(match.argmin()), match.shape)
-    return np.array_equal(sheet[top : top + height, left : left + width], picture)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +13,7 @@ from compnn.images.files import write_image
 from compnn.network.onnx import OnnxNetwork
 from compnn.report.figures import Figures
 from memory_dataset import MemoryDataset
+from pixels import place_of
 from tiny_networks import tiny_segnet, tiny_unet
 
 Image = npt.NDArray[np.uint8]
@@ -51,7 +51,7 @@ def place(sheet: Image, picture: Image, width: int) -> tuple[int, int]:
     """Where (left, top) the picture is on the sheet, enlarged without smoothing to a width."""
     factor = width // picture.shape[1]
     large = np.kron(picture, np.ones((factor, factor, 1), np.uint8))
-    match_ = cv2.matchTemplate(sheet[:, :, 1], large[:, :, 1], cv2.TM_SQDIFF)
-    top, left = map(int, np.unravel_index(int(match_.argmin()), match_.shape))
-    np.testing.assert_array_equal(sheet[top : top + large.shape[0], left : left + width], large)
+    found = place_of(sheet, large)
+    assert found is not None
+    top, left = found
     return left, top

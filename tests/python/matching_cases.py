@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from compnn.images.palette import Palette
 from compnn.network.layer import Layer
@@ -27,7 +27,7 @@ def palette(count: int, void: int | None = None) -> Palette:
 def photo(seed: int, size: tuple[int, int] = SIZE) -> Images:
     """Smooth colours, so that a network sees regions."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
-    return np.asarray(cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
+    return np.array(Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
 def made_up(

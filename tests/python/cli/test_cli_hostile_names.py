@@ -66,7 +66,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / split).mkdir()
         pairs = MemoryDataset(len(NAMES), seed=seed)
         for name, pair in zip(NAMES, pairs, strict=True):
-            # Written under a plain name first: OpenCV need not take these.
+            # Written under a plain name first, which all libraries take.
             plain = folder / split / "plain.png"
             write_image(plain, np.hstack([pair.input, pair.target]))
             plain.rename(folder / split / f"{name}.png")

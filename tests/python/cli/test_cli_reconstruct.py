@@ -6,15 +6,15 @@ import json
 import re
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from command_line import Call, World
 from compnn.bank.bank import build
 from compnn.data.folders import SideBySide
 from compnn.explanation.explainer import Explainer
-from compnn.images.files import read_image, write_image
+from compnn.images.files import read_image
 from compnn.network.onnx import OnnxNetwork
 from compnn.search.search import HyperPatchMatch
 from memory_dataset import MemoryDataset, contents
@@ -174,8 +174,8 @@ def test_names_that_look_like_markup(run: Call, world: World, tmp_path: Path) ->
 
 def test_grey_and_alpha_images(run: Call, world: World, tmp_path: Path) -> None:
     rgb = read_image(world.query)
-    cv2.imwrite(str(tmp_path / "grey.png"), rgb[..., 0])
-    cv2.imwrite(str(tmp_path / "alpha.png"), np.dstack([rgb[..., ::-1], rgb[..., 0]]))
+    Image.fromarray(rgb[..., 0]).save(tmp_path / "grey.png")
+    Image.fromarray(np.dstack([rgb, rgb[..., 0]])).save(tmp_path / "alpha.png")
     for name, expected in (("grey", np.repeat(rgb[..., :1], 3, axis=2)), ("alpha", rgb)):
         result = run(
             "reconstruct", world.bank, tmp_path / f"{name}.png", "-o", tmp_path / name,
@@ -187,8 +187,8 @@ def test_grey_and_alpha_images(run: Call, world: World, tmp_path: Path) -> None:
 
 
 def test_resize(run: Call, world: World, tmp_path: Path) -> None:
-    large = cv2.resize(read_image(world.query), (50, 40))
-    write_image(tmp_path / "large.png", large)
+    large = Image.fromarray(read_image(world.query)).resize((50, 40))
+    large.save(tmp_path / "large.png")
     arguments = ("reconstruct", world.bank, tmp_path / "large.png", "--layer", "encoder_2")
     target = ("--target", tmp_path / "large.png")
     assert run(*arguments, *target, "--resize", "-o", tmp_path / "out").code == 0

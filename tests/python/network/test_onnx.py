@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
+from PIL import Image
 
 from compnn.errors import LayerError, NetworkError, SearchError
 from compnn.network.onnx import OnnxNetwork
@@ -204,7 +204,7 @@ def test_one_channel_networks_see_grey(tmp_path: Path) -> None:
     network = OnnxNetwork(tiny_unet(tmp_path / "unet.onnx", channels=1))
     assert network.input_channels == 1
     colour = images(1, 32, 32)[0]
-    grey = np.stack([cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)] * 3, -1).astype(np.uint8)
+    grey = np.array(Image.fromarray(colour).convert("L").convert("RGB"))
     np.testing.assert_array_equal(
         tap(network, colour, "encoder_1"), tap(network, grey, "encoder_1")
     )

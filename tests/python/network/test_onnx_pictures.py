@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from compnn.errors import ActivationError, DatasetError, ImageError, NetworkError
 from compnn.images.kinds import Kind, Labels, Photo, Values
@@ -26,7 +26,8 @@ def image(height: int, width: int, seed: int = 1) -> npt.NDArray[np.uint8]:
 
 
 def read_file(file: Path) -> npt.NDArray[np.uint8]:
-    return np.asarray(cv2.imread(str(file), cv2.IMREAD_COLOR_RGB), np.uint8)
+    with Image.open(file) as picture:
+        return np.array(picture.convert("RGB"))
 
 
 def output_of(network: OnnxNetwork, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -11,7 +10,8 @@ from compnn.errors import ImageError, LayerError, PaletteError
 from compnn.images.kinds import Labels, Values
 from compnn.images.palette import Palette
 from compnn.report import contact_sheet
-from explanation_cases import explain, grey, holds, layers, target_of
+from explanation_cases import explain, grey, layers, target_of
+from pixels import boxes_of, holds
 
 FACADES = Palette.named("facades")
 # Hues that no source colour and no class of the palette has.
@@ -20,10 +20,9 @@ PINK, LIME = (255, 0, 200), (60, 255, 0)
 
 def boxes(sheet: npt.NDArray[np.uint8], colour: tuple[int, int, int]) -> list[tuple[int, ...]]:
     """(left, top, width, height) of the rectangles of exactly this colour."""
-    mask = (sheet == colour).all(axis=2).astype(np.uint8)
-    _, _, found, _ = cv2.connectedComponentsWithStats(mask)
-    assert all(box[4] == box[2] * box[3] for box in found[1:])
-    return [tuple(int(value) for value in box[:4]) for box in found[1:]]
+    found = boxes_of((sheet == colour).all(axis=2))
+    assert all(box[4] == box[2] * box[3] for box in found)
+    return [box[:4] for box in found]
 
 
 @pytest.mark.parametrize("count", [1, 7, 30])
@@ -152,7 +151,6 @@ def test_the_sheet_is_deterministic() -> None:
 
 
 def test_names_that_are_no_unicode_are_drawn_as_escapes() -> None:
-    """OpenCV would crash over them."""
     hostile, meant = "fa\udce7ade\x1b[31m\r", "fa\\xE7ade\\x1B[31m\\x0D"
     sheets = [
         contact_sheet(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -17,6 +16,7 @@ from compnn.search.search import Exhaustive
 from compnn.studies.control import UNRESTRICTED, Control, control, subsets_by
 from control_cases import explainer_of_labels, explainer_of_photos, query_of
 from explanation_cases import explain
+from pixels import holds
 
 Image = npt.NDArray[np.uint8]
 
@@ -29,14 +29,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Explainer:
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory: pytest.TempPathFactory) -> Explainer:
     return explainer_of_labels(tmp_path_factory.mktemp("labels"))
-
-
-def contains(sheet: Image, picture: Image) -> bool:
-    """Whether the picture is somewhere on the sheet, to the pixel."""
-    distance = cv2.matchTemplate(sheet, picture, cv2.TM_SQDIFF)
-    row, col = np.unravel_index(distance.argmin(), distance.shape)
-    height, width = picture.shape[:2]
-    return np.array_equal(sheet[row : row + height, col : col + width], picture)
 
 
 def enlarged(picture: Image, factor: int) -> Image:
@@ -54,7 +46,7 @@ def test_sheet_shows_every_picture(photos: Explainer) -> None:
     for explanation in found.explanations.values():
         pictures += [explanation.input, explanation.output]
     for picture in pictures:
-        assert contains(sheet, enlarged(picture, 12))
+        assert holds(sheet, enlarged(picture, 12))
 
 
 def test_sheet_paints_label_maps(labels: Explainer) -> None:
@@ -63,7 +55,7 @@ def test_sheet_paints_label_maps(labels: Explainer) -> None:
     kind = labels.bank.target_kind
     sheet = control_sheet(found)
     for explanation in found.explanations.values():
-        assert contains(sheet, enlarged(kind.paint(explanation.output), 12))
+        assert holds(sheet, enlarged(kind.paint(explanation.output), 12))
 
 
 def test_the_classes_that_change_most(labels: Explainer) -> None:
@@ -121,7 +113,7 @@ def test_sheet_of_values_shows_their_mean_in_their_unit() -> None:
     sheet = control_sheet(found)
     kind = found.unrestricted.target_kind
     for explanation in found.explanations.values():
-        assert contains(sheet, kind.paint(explanation.output))
+        assert holds(sheet, kind.paint(explanation.output))
     assert (control_sheet(control_of_values("m", 24.51)) == sheet).all(), "one decimal of 80"
     for other in (control_of_values("m", 24.6), control_of_values("feet", 24.5)):
         assert (control_sheet(other) != sheet).any()

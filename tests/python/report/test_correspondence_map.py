@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -17,7 +16,8 @@ from compnn.report import contact_sheet, correspondence_map
 from compnn.report.facts import legend_rows
 from compnn.report.sheets.colours import SOURCE_COLOURS, highlight
 from compnn.report.sheets.region_badges import badge_centres
-from explanation_cases import explain, holds
+from explanation_cases import explain
+from pixels import holds
 
 FACADES = Palette.named("facades")
 
@@ -28,8 +28,10 @@ def is_coloured(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 
 def hues(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.int_]:
-    """Hue of each pixel in degrees."""
-    return cv2.cvtColor(picture, cv2.COLOR_RGB2HSV)[:, :, 0].astype(int) * 2
+    """Hue of each pixel in degrees, whole ones."""
+    red, green, blue = np.moveaxis(picture.astype(float), -1, 0)
+    angles = np.arctan2(3**0.5 * (green - blue), 2 * red - green - blue)
+    return np.rint(np.degrees(angles)).astype(int) % 360
 
 
 def hue_of(colour: tuple[int, int, int]) -> int:

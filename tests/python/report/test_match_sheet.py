@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +15,7 @@ from compnn.report.sheets.match_sample import sample_patches
 from compnn.report.sheets.matches import match_sheet
 from compnn.studies.matching import match
 from matching_cases import SIZE, Images, made_up, palette, photo
+from pixels import boxes_of, holds
 from tiny_networks import tiny_segnet, tiny_unet
 
 
@@ -27,14 +27,6 @@ def segnet(tmp_path_factory: pytest.TempPathFactory) -> OnnxNetwork:
 @pytest.fixture(scope="module")
 def unet(tmp_path_factory: pytest.TempPathFactory) -> OnnxNetwork:
     return OnnxNetwork(tiny_unet(tmp_path_factory.mktemp("nets") / "unet.onnx"))
-
-
-def holds(sheet: Images, picture: Images) -> bool:
-    """Whether the picture is on the sheet, pixel by pixel."""
-    rows, cols = picture.shape[:2]
-    result = cv2.matchTemplate(sheet[:, :, 1], picture[:, :, 1], cv2.TM_SQDIFF)
-    top, left = np.unravel_index(int(result.argmin()), result.shape)
-    return np.array_equal(sheet[top : top + rows, left : left + cols], picture)
 
 
 def enlarged(picture: Images, width: int) -> Images:
@@ -65,9 +57,8 @@ def test_table_has_a_full_cell_for_each_class_that_only_meets_itself(
 ) -> None:
     image = np.random.default_rng(3).integers(0, 256, (*SIZE, 3), np.uint8)
     found = match(segnet, image, image, "decoder_1", palette=palette(5) if named else None)
-    full = (match_sheet(found) == (0, 90, 150)).all(axis=2).astype(np.uint8)
-    areas = cv2.connectedComponentsWithStats(full)[2][1:, cv2.CC_STAT_AREA]
-    assert (areas > 200).sum() == len(np.unique(found.classes_a))
+    full = boxes_of((match_sheet(found) == (0, 90, 150)).all(axis=2))
+    assert sum(box[4] > 200 for box in full) == len(np.unique(found.classes_a))
 
 
 def test_lines_carry_the_class_of_a_and_ends_that_of_b() -> None:

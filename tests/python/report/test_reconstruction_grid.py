@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import cv2
 import numpy as np
 import pytest
 
@@ -13,7 +12,8 @@ from compnn.explanation.scores import Scores, score
 from compnn.images.kinds import Kind, Labels, Photo, Values
 from compnn.images.measures import Score
 from compnn.report.sheets.reconstruction_grid import GridRow, Side, reconstruction_grid
-from explanation_cases import Image, explain, holds, target_of
+from explanation_cases import Image, explain, target_of
+from pixels import boxes_of, holds
 
 
 def rows_of(
@@ -42,9 +42,12 @@ def rows_of(
 
 def boxes(sheet: Image, shade: int) -> list[tuple[int, int, int, int]]:
     """(left, top, width, height), to within three pixels, of large rectangles of one grey."""
-    mask = (sheet[::3, ::3] == shade).all(axis=2).astype(np.uint8)
-    _, _, found, _ = cv2.connectedComponentsWithStats(mask)
-    return [tuple(3 * int(each) for each in box[:4]) for box in found[1:] if box[4] > 200]  # type: ignore[misc]
+    found = boxes_of((sheet[::3, ::3] == shade).all(axis=2))
+    return [
+        (3 * left, 3 * top, 3 * width, 3 * height)
+        for left, top, width, height, pixels in found
+        if pixels > 200
+    ]
 
 
 @pytest.mark.parametrize("side", ["input", "output"])
@@ -128,10 +131,13 @@ def test_queries_of_many_sizes_stay_in_their_cells() -> None:
     shown = [row.explanations[0] for row in rows]
     # Cells are those of the first query, 64x64 seven times enlarged.
     assert holds(sheet, shown[0].input.repeat(7, axis=0).repeat(7, axis=1))
-    for explanation, size in ((shown[1], (112, 448)), (shown[2], (448, 112))):
+    for explanation, size in ((shown[1], (448, 112)), (shown[2], (112, 448))):
         for picture in (explanation.query, explanation.input):
-            large = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST)
-            assert holds(sheet, np.asarray(large, np.uint8))
+            rows, cols = (
+                np.arange(large) * small // large
+                for large, small in zip(size, picture.shape, strict=False)
+            )
+            assert holds(sheet, picture[rows][:, cols])
 
 
 def test_names_that_are_no_unicode_are_drawn_as_escapes() -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
+import io
 import sys
 import types
 import webbrowser
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 import compnn
 from compnn import views
@@ -39,8 +40,8 @@ def test_a_notebook_shows_the_sheet() -> None:
     html = Square()._repr_html_()
     assert html.startswith('<img alt="Square(&quot;&lt;b&gt;&amp;\\x1B[31m&quot;)"')
     data = html.partition("base64,")[2].partition('"')[0]
-    pixels = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
-    np.testing.assert_array_equal(pixels[..., ::-1], RED)
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        np.testing.assert_array_equal(picture, RED)
 
 
 def test_show_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The numbers of an evaluation against scikit-learn, scikit-image and NumPy."""
+"""The numbers of an evaluation against scikit-learn and NumPy."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_label_maps_are_measured_as_by_scikit_learn(
         assert line.values == pytest.approx(expected_of_photos(queries, inputs))
 
 
-def test_photos_are_measured_as_by_scikit_image(photo_explainer: Explainer, tmp_path: Path) -> None:
+def test_photos_are_measured_by_definition(photo_explainer: Explainer, tmp_path: Path) -> None:
     found = evaluate(photo_explainer, PHOTOS, tmp_path, Exhaustive(), layers=["encoder_2"])
     explained = [photo_explainer.explain(p.input, "encoder_2", Exhaustive()) for p in PHOTOS]
     targets = [pair.target for pair in PHOTOS]
