@@ -19,9 +19,9 @@ import io
 from itertools import permutations
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.cluster.vq import kmeans2
 
 from compnn import Labels, SideBySide
 from compnn.files import write_file
@@ -41,40 +41,81 @@ WORDS = {
 LIGHTNESS = 0.5
 """Weight of lightness beside a and b: it tells the weather as much as the wall."""
 CLASS = "facade"
+ATTEMPTS = 100
+"""Runs of k-means, of which the best counts."""
+
+# Linear sRGB to XYZ, each divided by that of the white D65.
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+XYZ /= XYZ.sum(axis=1, keepdims=True)
+# XYZ, as Lab curves it, to Lab, from which DARKEST is subtracted.
+LAB = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]])
+DARKEST = np.array([16, 0, 0])
+
+Colours = npt.NDArray[np.float64]
+"""(..., 3), RGB in 0..255 or Lab."""
 
 
-def mean_wall_colours(pairs: SideBySide) -> dict[str, npt.NDArray[np.float32]]:
-    """The mean RGB colour, float32 (3,), of the walls of each image that has any."""
+def lab_of(rgb: Colours) -> Colours:
+    """RGB in Lab."""
+    values = rgb / 255
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    xyz = linear @ XYZ.T
+    curved = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.asarray(curved @ LAB.T - DARKEST)
+
+
+def rgb_of(lab: Colours) -> Colours:
+    """Lab in RGB."""
+    curved = (lab + DARKEST) @ np.linalg.inv(LAB).T
+    xyz = np.where(curved > 6 / 29, curved**3, 3 * (6 / 29) ** 2 * (curved - 4 / 29))
+    linear = np.clip(xyz @ np.linalg.inv(XYZ).T, 0, 1)
+    values = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.asarray(255 * values)
+
+
+def mean_wall_colours(pairs: SideBySide) -> dict[str, Colours]:
+    """The mean RGB colour, (3,), of the walls of each image that has any."""
     assert isinstance(pairs.target_kind, Labels)
     wall = pairs.target_kind.palette.classes.index(CLASS)
     means = {}
     for pair in pairs:
-        pixels = pair.input[pair.target == wall].astype(np.float32) / 255
+        pixels = pair.input[pair.target == wall]
         if len(pixels):
-            lab = cv2.cvtColor(pixels[np.newaxis], cv2.COLOR_RGB2LAB)
-            mean = lab.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-            means[pair.name] = 255 * cv2.cvtColor(mean, cv2.COLOR_LAB2RGB)[0, 0]
+            means[pair.name] = rgb_of(lab_of(pixels).mean(axis=0))
     return means
 
 
-def features(rgb: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Points float32 (N, 3), as far apart as the colours `rgb` (N, 3), in 0..255, look."""
-    lab = cv2.cvtColor(rgb[np.newaxis].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
-    return np.asarray(lab * np.array([LIGHTNESS, 1, 1], np.float32))
+def features(rgb: Colours) -> npt.NDArray[np.float64]:
+    """Points (N, 3), as far apart as the colours (N, 3) look."""
+    return lab_of(rgb) * (LIGHTNESS, 1, 1)
 
 
-def cluster(points: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int32]:
+def cluster(points: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.int32]:
     """The cluster, int32 (N,), of each point; the same on every run."""
-    cv2.setRNGSeed(0)
-    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 200, 1e-4)
-    flags = cv2.KMEANS_PP_CENTERS
-    _, labels, _ = cv2.kmeans(points, count, None, stop, attempts=20, flags=flags)  # type: ignore[call-overload]
-    return np.asarray(labels[:, 0], dtype=np.int32)
+    random = np.random.default_rng(0)
+    runs = []
+    for _ in range(ATTEMPTS):
+        centres, labels = kmeans2(points, first_centres(points, count, random), 100, minit="matrix")
+        runs.append((float(((points - centres[labels]) ** 2).sum()), labels))
+    return np.asarray(min(runs, key=lambda run: run[0])[1], dtype=np.int32)
 
 
-def name_clusters(centres: npt.NDArray[np.float32]) -> list[str]:
+def first_centres(
+    points: npt.NDArray[np.float64], count: int, random: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Points (count, 3) that are far from each other, as k-means++ draws them."""
+    chosen = points[[random.integers(len(points))]]
+    while len(chosen) < count:
+        nearest = ((points[:, np.newaxis] - chosen) ** 2).sum(axis=2).min(axis=1)
+        nearest += 1e-9  # points may be equal
+        drawn = random.choice(len(points), p=nearest / nearest.sum())
+        chosen = np.append(chosen, points[[drawn]], axis=0)
+    return chosen
+
+
+def name_clusters(centres: npt.NDArray[np.float64]) -> list[str]:
     """A colour word for each centre (K, 3), none twice: those whose distances add up to least."""
-    references = features(np.array(list(WORDS.values()), np.float32))
+    references = features(np.array(list(WORDS.values()), np.float64))
     distances = np.linalg.norm(centres[:, np.newaxis] - references, axis=2)
     choices = np.array(list(permutations(range(len(WORDS)), len(centres))))
     totals = distances[np.arange(len(centres)), choices].sum(axis=1)
