@@ -68,14 +68,15 @@ def images_of_both(
     """
     step = -(-len(dataset) // _MOST_PAIRS)
     names = dataset.names[::step]
-    known = np.array([_thumbnail(bank.inputs.picture(image)) for image in allowed])
+    kind = bank.input_kind
+    known = np.array([_thumbnail(kind.paint(bank.inputs.picture(image))) for image in allowed])
     found = []
     for name in names:
-        picture = dataset.read(name).input
+        picture = kind.paint(dataset.read(name).input)
         distances = abs(known - _thumbnail(picture)).max(axis=(1, 2))
         for place in np.flatnonzero(distances <= _NEAR).tolist():
             image = allowed[place]
-            other = bank.inputs.picture(image)
+            other = kind.paint(bank.inputs.picture(image))
             fitted = Photo().fit(picture, (other.shape[0], other.shape[1]))
             if abs(fitted.astype(np.int16) - other).mean() <= _NEAR_PIXEL:
                 found.append((name, bank.names[image]))
@@ -84,6 +85,6 @@ def images_of_both(
 
 
 def _thumbnail(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Grey means (8, 8) of an input (H, W, 3)."""
+    """Grey means (8, 8) of an input as it is shown, (H, W, 3)."""
     grey = picture.mean(axis=2, dtype=np.float32)
     return resized(grey, (_SIDE, _SIDE))
