@@ -335,6 +335,8 @@ class PairOptions:
             )
         elif self.attribute is not None:
             dataset = _imported(self.attribute)
+            if attributes is not None:
+                dataset = dataset.with_attributes(attributes)
         elif self.inputs is not None and self.targets is not None:
             dataset = paired = folders.PairedFolders(
                 self.inputs,
@@ -480,26 +482,30 @@ def _imported(place: str) -> Dataset:
     DatasetError
         If there is none.
     """
-    module, _, name = place.partition(":")
-    if not name:
+    module, _, name = place.rpartition(":")
+    if not module:
         raise DatasetError(
             f"--pairs takes a module and a name in it, such as my:train, not {place!r}"
         )
-    sys.path.insert(0, os.getcwd())
+    folder = os.getcwd()
+    if module.endswith(".py"):
+        file = Path(module).resolve()
+        folder, module = str(file.parent), file.stem
+    # It stays there, as with `python -m`: reading a pair may import more.
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     try:
-        found: object = importlib.import_module(module.removesuffix(".py").replace("/", "."))
+        found: object = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
         found = found if isinstance(found, Dataset) or not callable(found) else found()
     except CompnnError:
         raise
-    except Exception as error:  # whatever the code of users raises
+    except (Exception, SystemExit) as error:  # whatever the code of users raises
         raise DatasetError(
-            f"--pairs {place} cannot be had from {os.getcwd()}: {type(error).__name__}: {error}; "
+            f"--pairs {place} cannot be had from {folder}: {type(error).__name__}: {error}; "
             f"correct the module or the name"
         ) from error
-    finally:
-        sys.path.pop(0)
     if not isinstance(found, Dataset):
         raise DatasetError(
             f"--pairs {place} is a {type(found).__name__}, no dataset of compnn; make one of it "

@@ -170,6 +170,20 @@ class Dataset(ABC):
         other._target_kind = self._target_kind if target_kind is None else _target_kind(target_kind)
         return other
 
+    def with_attributes(
+        self: _Self, attributes: str | Path | Mapping[str, Mapping[str, str]]
+    ) -> _Self:
+        """The same pairs with these attributes in place of their own, as in `Dataset`.
+
+        Raises
+        ------
+        DatasetError
+            If they do not fit the names.
+        """
+        other = copy.copy(self)
+        other._attributes = resolve_attributes(attributes, self._names)
+        return other
+
     @abstractmethod
     def read(self, name: str) -> Pair:
         """Read the pair of a name, as `dataset[i]` does.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,6 +21,7 @@ Key: TypeAlias = int | str | Callable[[object], object]
 
 # Half a step of an 8-bit image: rounding in others' scaling, no other range.
 _SLACK = 1 / 510
+_BYTES = frozenset(np.arange(256).tolist())
 # How often the first pair is read to see that it is the same each time.
 _READS = 4
 
@@ -48,9 +51,9 @@ def pairs(
     Parameters
     ----------
     source
-        What has a length and numbered items, which are read when they are needed; or another
-        iterable (a generator), which is kept as a list. Without random augmentation: an item must
-        be the same each time.
+        What has a length and numbered items, which are read when they are needed, one at a time;
+        or another iterable (a generator, a dataset of FiftyOne), which is kept as a list, all in
+        memory. Without random augmentation: an item must be the same each time.
     input, target
         Where an item has them: the place in a tuple, the name in a row or sample, or a function of
         the item.
@@ -64,15 +67,15 @@ def pairs(
         Instead: what images were normalised with, one number a channel; it is undone.
     ignore
         The label of pixels that do not count, such as -1, -100 or 255: it becomes the palette's
-        void.
+        void. In files it must be one of the palette's indices.
     attributes
         As in `Dataset`.
 
     Raises
     ------
     DatasetError
-        When there are no pairs, the first is not the same each time, names do not fit, or the
-        range makes no sense.
+        When there are no pairs, the iterable fails, the first is not the same each time, names do
+        not fit, or the range makes no sense.
     ImageError
         When the first pair cannot be read.
 
@@ -110,14 +113,9 @@ class MemoryPairs(Dataset):
         ignore: int | None,
         attributes: str | Path | Mapping[str, Mapping[str, str]] | None,
     ) -> None:
-        numbered = hasattr(source, "__len__") and hasattr(source, "__getitem__")
-        if isinstance(source, Mapping) or not (numbered or isinstance(source, Iterable)):
-            raise DatasetError(
-                f"a {type(source).__name__} has no numbered items; give a list of pairs, or a "
-                f"dataset"
-            )
-        held: Any = source if numbered else list(source)
+        held = _numbered(source)
         self._source = held
+        self._turn = _Turn()
         self._keys = input, target
         count = len(held)
         if count == 0:
@@ -140,12 +138,20 @@ class MemoryPairs(Dataset):
                 f"label {ignore} cannot be ignored: the targets are {kind.describe()} without "
                 f"void; give a palette that has a void class"
             )
+        if held is not source and count > 1:
+            self._check_kept()
         self._check_repeats(given[0])
+
+    def swapped(self) -> MemoryPairs:
+        """As `Dataset.swapped`."""
+        other = copy.copy(self)
+        other._keys = self._keys[1], self._keys[0]
+        return other
 
     def read(self, name: str) -> Pair:
         """As `Dataset.read`."""
         given, wanted = self._arrays(name)
-        what = f"(the input of pair {name})", f"(the target of pair {name})"
+        what = self._what(name)
         seen = self.input_kind
         if isinstance(given, StoredImage):
             picture: Picture = seen.input_of(given)
@@ -155,7 +161,7 @@ class MemoryPairs(Dataset):
             picture = self._photo(given, seen.seen, what[0])
         kind = self.target_kind
         if isinstance(wanted, StoredImage):
-            target = kind.target_of(wanted)
+            target = self._ignored(kind.target_of(wanted), kind)
         elif isinstance(kind, Photo):
             target = self._photo(wanted, kind, what[1])
         else:
@@ -175,7 +181,13 @@ class MemoryPairs(Dataset):
     def _part(self, index: int, key: Key) -> object:
         item: Any = self._item(index)
         if callable(key):
-            return key(item)
+            try:
+                return key(item)
+            except Exception as error:  # whatever functions of users raise
+                raise ImageError(
+                    f"item {index}: the function that gives a part of it raises "
+                    f"{type(error).__name__}: {error}"
+                ) from error
         try:
             found: object = item[key]
         except Exception as error:  # whatever rows of others raise
@@ -190,11 +202,36 @@ class MemoryPairs(Dataset):
 
     def _arrays(self, name: str) -> tuple[npt.NDArray[Any] | StoredImage, ...]:
         index, kinds = self._index[name], (self.input_kind, self.target_kind)
-        parts = zip(("input", "target"), self._keys, kinds, strict=True)
+        with self._turn:  # a build reads by several threads, which few datasets are written for
+            parts = [
+                part if isinstance(part, str | Path) else _array(part, kind, what)
+                for part, kind, what in zip(
+                    (self._part(index, key) for key in self._keys),
+                    kinds,
+                    self._what(name),
+                    strict=True,
+                )
+            ]
         return tuple(
-            _array(self._part(index, key), kind, f"(the {what} of pair {name})")
-            for what, key, kind in parts
+            StoredImage.read(part) if isinstance(part, str | Path) else part for part in parts
         )
+
+    def _what(self, name: str) -> tuple[str, str]:
+        """What messages call input and target of a pair."""
+        index = self._index[name]
+        pair = f"pair {name}" if name == str(index) else f"pair {name}, item {index}"
+        return f"(the input of {pair})", f"(the target of {pair})"
+
+    def _check_kept(self) -> None:
+        """Refuse an iterable that has overwritten what it gave before."""
+        one, other = (self._part(index, self._keys[0]) for index in (0, 1))
+        if isinstance(one, str | Path):
+            return
+        if one is other or np.shares_memory(_shared(one), _shared(other)):
+            raise DatasetError(
+                "the inputs of items 0 and 1 are the same memory: all items would be the last; "
+                "give a copy of each (`image.copy()`)"
+            )
 
     def _check_repeats(self, name: str) -> None:
         first = [_bytes(each) for each in self._arrays(name)]
@@ -204,6 +241,12 @@ class MemoryPairs(Dataset):
                     f"pair {name} is another one each time it is read; take random augmentation "
                     f"(crops, flips, colours) out of the dataset"
                 )
+
+    def _ignored(self, target: Picture, kind: Kind) -> Picture:
+        """The target of a file, void where that holds what is ignored."""
+        if isinstance(kind, Labels) and self._ignore in _BYTES and kind.palette.void is not None:
+            target[target == kind.palette.label_of_index()[self._ignore]] = kind.palette.void
+        return target
 
     def _map(self, values: npt.NDArray[Any], kind: Kind, what: str) -> Picture:
         """A label map or values (H, W)."""
@@ -259,7 +302,9 @@ class MemoryPairs(Dataset):
         pixels = values.transpose(1, 2, 0) if ends[0] else values
         if pixels.dtype.kind == "f":
             pixels = self._pixels(pixels.astype(np.float32), kind, what)
-        return StoredImage(Path(what), pixels).photo(kind.channels, kind.white)
+        photo = StoredImage(Path(what), pixels).photo(kind.channels, kind.white)
+        _check_light(float(photo.max()), what)
+        return photo
 
     def _pixels(
         self, values: npt.NDArray[np.float32], kind: Photo, what: str
@@ -275,8 +320,64 @@ class MemoryPairs(Dataset):
                 f"of an image in the range that was given (default: [0, 1]); give "
                 f"`range=(lo, hi)`, or `mean=` and `std=` that it was normalised with"
             )
+        _check_light(kind.white * float(unit.max()), what)
         pixels: npt.NDArray[np.unsignedinteger[Any]] = np.rint(kind.white * unit.clip(0, 1))
         return pixels.astype(kind.dtype)
+
+
+class _Turn:
+    """A lock that subsets share, and that can be pickled: there it is another."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *raised: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[_Turn], tuple[()]]:
+        return _Turn, ()
+
+
+def _numbered(source: Iterable[object]) -> Any:
+    """What has a length and numbered items: the source, or a list of what it gives."""
+    name = type(source).__name__
+    # FiftyOne's have a length, and items by id only.
+    by_number = all(hasattr(source, each) for each in ("__len__", "__getitem__"))
+    by_number &= not hasattr(source, "iter_samples")
+    if isinstance(source, str | Path | Mapping) or not (by_number or isinstance(source, Iterable)):
+        raise DatasetError(
+            f"a {name} has no numbered items; give a list of pairs, or a dataset (of one of its "
+            f"splits)"
+        )
+    if by_number:
+        return source
+    held: list[object] = []
+    try:
+        held.extend(source)
+    except Exception as error:  # whatever generators raise
+        raise DatasetError(
+            f"item {len(held)} of the {name} cannot be read: {type(error).__name__}: {error}"
+        ) from error
+    return held
+
+
+def _shared(value: object) -> npt.NDArray[Any]:
+    """An array or tensor as array, of the same memory where it can be; of others a copy."""
+    plain: Any = value
+    return np.asarray(plain.detach().cpu() if hasattr(plain, "detach") else plain)
+
+
+def _check_light(brightest: float, what: str) -> None:
+    """Refuse an image that is black but for one step: floats in [0, 1] or a mask, misread."""
+    if 0.1 < brightest < 1.5:
+        raise ImageError(
+            f"{what} would be black: its brightest pixel is {brightest:.2g} steps. Give floats in "
+            f"[0, 1] as they are, not as integers nor with a wider `range=`; of a mask of 0 and 1 "
+            f"give `255 * mask`"
+        )
 
 
 def _scaling(
@@ -291,11 +392,11 @@ def _scaling(
         low, high = range or (0.0, 1.0)
         step = high - low or np.nan
         factor, offset = np.array([1 / step], np.float32), np.array([-low / step], np.float32)
-    fine = factor.shape == offset.shape and factor.shape in ((1,), (3,))
+    fine = factor.shape == offset.shape and factor.ndim == 1 and factor.size > 0
     if not (fine and np.isfinite([factor, offset]).all() and (factor > 0).all()):
         raise DatasetError(
-            f"range is (lo, hi) with lo < hi, and mean and std are 1 or 3 numbers above 0, not "
-            f"range {range}, mean {mean}, std {std}"
+            f"range is (lo, hi) with lo < hi, mean and std are one number a channel or one for "
+            f"all, those of std above 0; not range {range}, mean {mean}, std {std}"
         )
     return factor, offset
 

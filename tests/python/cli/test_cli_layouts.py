@@ -239,12 +239,15 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "    return train\n"
         "def broken():\n"
         "    raise RuntimeError('no disk')\n"
+        "def leaves():\n"
+        "    raise SystemExit(3)\n"
     )
+    monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "own_pairs", raising=False)
     return file
 
 
-@pytest.mark.parametrize("name", ["own_pairs:train", "own_pairs:make", "own_pairs.py:train"])
+@pytest.mark.parametrize("name", ["own_pairs:train", "own_pairs:make", "./own_pairs.py:train"])
 def test_a_dataset_in_a_module(run: Call, world: World, module: Path, name: str) -> None:
     _, found = targets(run, world, "--pairs", name)
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
@@ -259,6 +262,7 @@ def test_a_dataset_in_a_module(run: Call, world: World, module: Path, name: str)
         (["nowhere:train"], "ModuleNotFoundError: No module named 'nowhere'"),
         (["own_pairs:valid"], "has no attribute 'valid'"),
         (["own_pairs:broken"], "RuntimeError: no disk"),
+        (["own_pairs:leaves"], "SystemExit: 3"),
         (["own_pairs:items"], "is a list, no dataset of compnn; make one of it with compnn.pairs"),
         (["own_pairs:train", "--target-palette", "voc"], "says what its images are"),
         (["own_pairs:train", "--voc", "."], "give the pairs of images once"),
@@ -270,3 +274,14 @@ def test_modules_without_a_dataset(
     result = run("build", world.bank.with_name("x"), world.network, "--pairs", *options)
     assert result.code == 2
     assert message in result.message
+
+
+def test_attributes_of_a_dataset_in_a_module(run: Call, world: World, module: Path) -> None:
+    table = module.with_name("walls.csv")
+    table.write_text("name,wall\n1,red\n")
+    targets(run, world, "--pairs", f"{module}:train", "--attributes", table)
+    with Bank(world.bank.with_name("new.bank")) as bank:
+        assert bank.attributes == {"1": {"wall": "red"}}
+    table.write_text("name,wall\nnobody,red\n")
+    options = ("--pairs", "own_pairs:train", "--attributes", table)
+    assert "nobody" in run("build", world.bank.with_name("x"), world.network, *options).message

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,7 @@ from compnn.errors import DatasetError, ImageError
 from compnn.images.files import write_image
 from compnn.images.palette import Palette
 from compnn.network.output import OutputChoice
-from memory_dataset import grey_palette
+from memory_dataset import contents, grey_palette
 from tiny_networks import tiny_unet
 
 PHOTO = compnn.Photo()
@@ -273,4 +277,143 @@ def test_a_build_from_memory_is_that_from_files(tmp_path: Path) -> None:
         with build(tmp_path / name, network, dataset) as bank:
             explained = compnn.Explainer(bank, network).explain(pixels[0][::-1], "encoder_1")
             found.append([explained.input.tobytes(), explained.output.tobytes()])
+    assert found[0] == found[1]
+
+
+# Where nothing would be said
+
+
+@pytest.mark.parametrize(
+    ("picture", "options"),
+    [
+        ((image() / 255).round().astype(np.uint8), {}),
+        (image() / 255, {"range": (0, 255)}),
+        (image() / 1000, {"range": (0, 255)}),
+    ],
+)
+def test_images_that_would_be_black_are_refused(picture: Any, options: Any) -> None:
+    with pytest.raises(ImageError, match=r"input of pair 0\) would be black.*floats in \[0, 1\]"):
+        _ = compnn.pairs([(picture, labels())], target_kind=LABELS, **options)[0]
+
+
+def test_images_that_are_black_are_taken() -> None:
+    for black in (np.zeros((6, 8, 3), np.uint8), np.full((3, 6, 8), 1e-8)):
+        assert not compnn.pairs([(black, labels())], target_kind=LABELS)[0].input.any()
+    mask = labels() > 1
+    np.testing.assert_array_equal(compnn.pairs([(image(), mask)])[0].target[..., 0], 255 * mask)
+
+
+def test_an_iterable_that_overwrites_its_items_is_refused() -> None:
+    def frames(*, copied: bool) -> Iterator[Any]:
+        buffer = np.zeros((6, 8, 3), np.uint8)
+        for number in (3, 5, 7):
+            buffer[:] = number
+            yield buffer.copy() if copied else Tensor(buffer[:]), labels()
+
+    with pytest.raises(DatasetError, match=r"items 0 and 1 are the same memory.*`image.copy\(\)`"):
+        compnn.pairs(frames(copied=False), target_kind=LABELS)
+    pairs = compnn.pairs(frames(copied=True), target_kind=LABELS)
+    assert [int(pair.input[0, 0, 0]) for pair in pickle.loads(pickle.dumps(pairs))] == [3, 5, 7]
+
+
+def test_an_iterable_that_fails_names_the_item() -> None:
+    def failing() -> Iterator[Any]:
+        yield image(), labels()
+        raise OSError("cut short")
+
+    with pytest.raises(DatasetError, match=r"item 1 of the generator .* OSError: cut short"):
+        compnn.pairs(failing(), target_kind=LABELS)
+
+
+def test_a_function_that_fails_names_the_item() -> None:
+    items = [(image(), labels()), (image(),)]
+    pairs = compnn.pairs(items, 0, lambda item: item[1], names=["a", "b"], target_kind=LABELS)  # type: ignore
+    with pytest.raises(ImageError, match=r"item 1: the function .* raises IndexError"):
+        pairs.read("b")
+
+
+def test_messages_have_the_number_of_a_named_pair() -> None:
+    items = [(image(), labels()), (image(), labels() + 9)]
+    pairs = compnn.pairs(items, names=["z", "b"], target_kind=LABELS)
+    with pytest.raises(ImageError, match=r"the target of pair b, item 1\) holds the label 9"):
+        pairs.read("b")
+
+
+def test_items_without_numbers_are_iterated() -> None:
+    class Samples:
+        """As FiftyOne has them: with a length, and by id only."""
+
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, key: str) -> Any:
+            raise ValueError("Accessing dataset samples by numeric index is not supported")
+
+        def iter_samples(self) -> Iterator[Any]:
+            return iter(self)
+
+        def __iter__(self) -> Iterator[Any]:
+            return iter({"picture": image(seed), "mask": labels()} for seed in (0, 1))
+
+    pairs = compnn.pairs(Samples(), "picture", "mask", target_kind=LABELS)
+    np.testing.assert_array_equal(pairs[1].input, image(1))
+    for none in ("abc", {"train": []}):
+        with pytest.raises(DatasetError, match="has no numbered items; give a list"):
+            compnn.pairs(none)
+
+
+def test_what_is_ignored_is_void_in_files_too(tmp_path: Path) -> None:
+    colours = np.arange(1, 13, dtype=np.uint8).reshape(4, 3)
+    kind = compnn.Labels(Palette("void", tuple("abcd"), colours, void=4))
+    write_image(tmp_path / "mask.png", labels().astype(np.uint8))
+    found = [
+        compnn.pairs([(image(), target)], target_kind=kind, ignore=0)[0].target
+        for target in (labels(), tmp_path / "mask.png")
+    ]
+    for target in found:
+        np.testing.assert_array_equal(target, np.where(labels() == 0, 4, labels()))
+
+
+def test_mean_and_std_of_any_channels() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 4), np.uint8)
+    mean, std = np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.5, 0.6, 0.7, 0.8])
+    values = ((pixels / 255 - mean) / std).transpose(2, 0, 1)
+    pairs = compnn.pairs(
+        [(values, labels())],
+        input_kind=compnn.Photo(4),
+        target_kind=LABELS,
+        mean=mean.tolist(),
+        std=std.tolist(),
+    )
+    np.testing.assert_array_equal(pairs[0].input, pixels)
+
+
+def test_input_and_target_are_exchanged() -> None:
+    pairs = compnn.pairs([(image(0), image(1))])
+    for given_pair, number in ((pairs, 0), (pairs.swapped(), 1), (pairs.swapped().swapped(), 0)):
+        np.testing.assert_array_equal(given_pair[0].input, image(number))
+
+
+def test_a_build_by_several_threads_reads_one_item_at_a_time(tmp_path: Path) -> None:
+    items = [
+        tuple(np.random.default_rng(i).integers(0, 256, (2, 32, 32, 3), np.uint8))
+        for i in range(12)
+    ]
+    busy = threading.Lock()
+
+    class Alone(list[Any]):
+        def __getitem__(self, index: Any) -> Any:
+            assert busy.acquire(blocking=False), "read by two threads"
+            time.sleep(0.005)
+            busy.release()
+            return super().__getitem__(index)
+
+    found = []
+    for threads, source in ((4, Alone(items)), (1, iter(items))):
+        network = compnn.OnnxNetwork(
+            tiny_unet(tmp_path / "unet.onnx"), ["encoder_2"], num_threads=threads
+        )
+        pairs = compnn.pairs(source)
+        compnn.build(tmp_path / f"{threads}.bank", network, pairs.subset(pairs.names)).close()
+        found.append(contents(tmp_path / f"{threads}.bank"))
     assert found[0] == found[1]
