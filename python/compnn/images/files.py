@@ -6,8 +6,9 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,14 @@ from compnn.files import read_file, write_file
 from compnn.images.file_bytes import find_damage, grey_step, has_deep_colours, is_lossy
 from compnn.images.palette import Palette
 
+if TYPE_CHECKING:
+    import tifffile
+
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".npy")
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# Of TIFF: pixels from black to white or RGB, and the tag of how an image is turned.
+_GREY_OR_RGB, _ORIENTATION = (1, 2), 274
 _NPY = b"\x93NUMPY"
 # What Pillow calls pixels that are taken as they are; of 16 bits, "I" in some versions.
 _PLAIN_MODES = ("L", "RGB", "RGBA", "RGBX", "F", "I")
@@ -416,23 +422,57 @@ def _array_of(data: bytes, path: Path) -> npt.NDArray[Any]:
 
 
 def _tiff_pixels(data: bytes, path: Path) -> npt.NDArray[Any] | None:
-    """The pixels of a TIFF file that Pillow would change or cannot read; None of others."""
+    """The pixels of a TIFF file that Pillow would change or cannot read; None of others.
+
+    Raises
+    ------
+    ImageError
+        If it is damaged, or holds what would be read wrongly.
+    """
     import tifffile  # few files need it
 
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            page = next(iter(file.pages))
-            deep = page.bitspersample > 8
-            if page.samplesperpixel == 1 or (page.samplesperpixel == 3 and not deep):
-                return None
-            pixels = np.asarray(page.asarray())
-            axes = page.axes
+            return _pages_pixels(file, path)
+    except ImageError:
+        raise
     except Exception as error:  # of the format, and of the codecs that it lacks
         raise ImageError(
             f"image {path} cannot be decoded ({error}); store it without compression, or as .npy"
         ) from error
-    if axes == "SYX":
+
+
+def _pages_pixels(file: tifffile.TiffFile, path: Path) -> npt.NDArray[Any] | None:
+    """The same, of an opened file: Pillow reads one channel, and RGB of 8 bits."""
+    import tifffile
+
+    page, *others = islice(file.pages, 2)
+    assert isinstance(page, tifffile.TiffPage)  # as the first one is
+    if any(each.shape == page.shape for each in others):
+        raise ImageError(
+            f"image {path} has several pages of one size, of which one would be read; store each "
+            f"as a file, or channels as a .npy of (height, width, channels)"
+        )
+    deep = page.bitspersample > 8
+    if page.photometric not in _GREY_OR_RGB:
+        if deep:
+            raise ImageError(
+                f"image {path} has {page.bitspersample} bits a channel, but is neither grey from "
+                f"black to white nor RGB; convert it"
+            )
+        return None  # such as CMYK, which Pillow converts
+    if page.samplesperpixel == 1 or (page.samplesperpixel == 3 and not deep):
+        return None
+    if page.tags.valueof(_ORIENTATION, 1) != 1:
+        raise ImageError(
+            f"image {path} is stored turned (its tag Orientation); store it as it is shown, or as "
+            f".npy"
+        )
+    pixels = np.asarray(page.asarray())
+    if page.axes == "SYX":
         pixels = np.moveaxis(pixels, 0, 2)
-    elif axes != "YXS":
-        raise ImageError(f"image {path} has the axes {axes}; an image has height, width, channels")
+    elif page.axes != "YXS":
+        raise ImageError(
+            f"image {path} has the axes {page.axes}; an image has height, width, channels"
+        )
     return np.array(pixels, pixels.dtype.newbyteorder("="), order="C")

@@ -298,7 +298,8 @@ def check_image(
         remedy = ""
         if is_array and image.ndim == 3 and image.shape[2] not in taken_channels:
             remedy = (
-                f"; say what files have with `--channels {channels}` (Photo(channels={channels}))"
+                f"; where files have these, say so to a build with `--channels {channels}` "
+                f"(Photo(channels={channels}))"
             )
         raise ImageError(
             f"{name} is {found}; {network} takes {images}, {dtype} (H, W, {count}){remedy}"

@@ -6,6 +6,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -133,6 +134,48 @@ def test_tiff_of_any_channels(
     np.testing.assert_array_equal(read, tile)
     with pytest.raises(ImageError, match=f"has {channels} channels, not 5; say .*{channels}"):
         StoredImage.read(tmp_path / "tile.tif").photo(5, int(white))
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "RGB"])
+def test_tiff_of_inks_is_converted(tmp_path: Path, mode: str) -> None:
+    """Cyan, magenta and yellow are no red, green and blue."""
+    rgb = smooth_rgb()
+    Image.fromarray(rgb).convert(mode).save(tmp_path / "inks.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "inks.tif"), rgb)
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings", "message"),
+    [
+        ((8, 9, 4), {"photometric": "separated"}, "has 16 bits a channel, but is neither grey"),
+        ((8, 9), {"photometric": "miniswhite"}, "has 16 bits a channel, but is neither grey"),
+        ((3, 8, 9), {"photometric": "minisblack"}, "has several pages of one size, of which one"),
+        (
+            (8, 9, 5),
+            {
+                "photometric": "minisblack",
+                "planarconfig": "contig",
+                "extratags": [(274, "H", 1, 6, False)],
+            },
+            "is stored turned",
+        ),
+    ],
+)
+def test_tiff_that_would_be_read_wrongly(
+    tmp_path: Path, shape: tuple[int, ...], settings: dict[str, Any], message: str
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 65536, shape, np.uint16)
+    tifffile.imwrite(tmp_path / "deep.tif", pixels, **settings)
+    with pytest.raises(ImageError, match=message):
+        StoredImage.read(tmp_path / "deep.tif")
+
+
+def test_overviews_of_a_tiff_are_no_pages(tmp_path: Path) -> None:
+    tile = np.random.default_rng(0).integers(0, 256, (32, 32, 4), np.uint8)
+    with tifffile.TiffWriter(tmp_path / "tile.tif") as file:
+        file.write(tile, photometric="rgb")
+        file.write(tile[::2, ::2], photometric="rgb", subfiletype=1)
+    np.testing.assert_array_equal(StoredImage.read(tmp_path / "tile.tif").photo(4), tile)
 
 
 def test_a_fourth_channel_is_as_it_is_stored(tmp_path: Path) -> None:
