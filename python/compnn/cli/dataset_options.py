@@ -104,7 +104,7 @@ RoboflowFolder = Annotated[
         help="Masks as Roboflow exports them (_mask.png, _classes.csv); see --split.",
     ),
 ]
-Attribute = Annotated[
+OwnDataset = Annotated[
     str | None,
     typer.Option(
         "--pairs",
@@ -283,7 +283,7 @@ class PairOptions:
     ade20k: Ade20kFolder = None
     coco_stuff: CocoStuffFolder = None
     roboflow: RoboflowFolder = None
-    attribute: Attribute = None
+    own_dataset: OwnDataset = None
     input_half: InputHalf = "left"
     split: Split = "train"
     input_palette: InputPalette = None
@@ -333,8 +333,8 @@ class PairOptions:
                 target_kind=target_kind,
                 attributes=attributes,
             )
-        elif self.attribute is not None:
-            dataset = _imported(self.attribute)
+        elif self.own_dataset is not None:
+            dataset = _imported(self.own_dataset)
             if attributes is not None:
                 dataset = dataset.with_attributes(attributes)
         elif self.inputs is not None and self.targets is not None:
@@ -368,6 +368,11 @@ class PairOptions:
             )
         return dataset if limit is None else dataset.subset(dataset.names[:limit])
 
+    @property
+    def _says_photos(self) -> bool:
+        """Whether an option says what photos the inputs are."""
+        return (self.channels, self.white, self.shown) != (None, None, None)
+
     def _kinds(self, default: tuple[Kind, Kind]) -> tuple[Kind, Kind]:
         """What inputs and targets are; what the options leave open is as `default`."""
         given, wanted = (
@@ -378,7 +383,7 @@ class PairOptions:
                 (self.input_palette, self.target_palette), default, strict=True
             )
         )
-        if (self.channels, self.white, self.shown) != (None, None, None):
+        if self._says_photos:
             shown = () if self.shown is None else options.parse_places(self.shown)
             given = Photo(self.channels or 3, self.white or 255, shown)
         if self.target_values is not None:
@@ -413,7 +418,7 @@ class PairOptions:
         """Refuse options that do not go together."""
         fixed = self.camvid, self.cityscapes
         public = *fixed, self.voc, self.ade20k, self.coco_stuff, self.roboflow
-        sources = self.side_by_side, self.inputs, self.attribute, *public
+        sources = self.side_by_side, self.inputs, self.own_dataset, *public
         if sum(each is not None for each in sources) != 1 or (
             sum(each is not None for each in (self.targets, self.coco)) != (self.inputs is not None)
         ):
@@ -422,9 +427,9 @@ class PairOptions:
                 "--coco, or --camvid, --cityscapes, --voc, --ade20k, --coco-stuff, "
                 "--roboflow or --pairs MODULE:NAME"
             )
-        kinds = self.input_palette, self.target_palette, self.target_values, self.channels
-        if self.attribute is not None and (
-            (*kinds, self.white, self.shown) != (None,) * 6 or self.reduce_zero_label
+        kinds = self.input_palette, self.target_palette, self.target_values
+        if self.own_dataset is not None and (
+            kinds != (None, None, None) or self._says_photos or self.reduce_zero_label
         ):
             raise DatasetError("the dataset of --pairs says what its images are; leave that out")
         if any(fixed) and (self.input_palette or self.target_palette or self.reduce_zero_label):
@@ -432,10 +437,9 @@ class PairOptions:
                 "CamVid and Cityscapes have their own palettes; leave out --input-palette, "
                 "--target-palette and --reduce-zero-label"
             )
-        photos = (self.channels, self.white, self.shown) != (None, None, None)
         values = self.target_values is not None
         own_kinds = any(public) or self.coco is not None
-        if (photos and (self.input_palette or own_kinds)) or (
+        if (self._says_photos and (self.input_palette or own_kinds)) or (
             values and (self.target_palette or self.reduce_zero_label or own_kinds)
         ):
             raise DatasetError(

@@ -195,7 +195,7 @@ class StoredImage:
                 f"image {self.path} has the pixel value {stray}, but 0 is black and {white} white; "
                 f"correct what is white (`--white`), or the file"
             )
-        return pixels.astype(np.uint8 if white <= 255 else np.uint16)
+        return pixels.astype(photo_dtype(white))
 
     def rgb(self) -> npt.NDArray[np.uint8]:
         """Return the photo as (H, W, 3) uint8 RGB; see `photo`."""
@@ -276,6 +276,8 @@ class StoredImage:
         ImageError
             If it has more channels, or fractions.
         """
+        if self.pixels.ndim == 2 and self.pixels.dtype.kind in "ui":
+            return self.pixels.astype(np.int64) // self.step
         numbers = self.numbers()
         whole = numbers.astype(np.int64)
         if not np.array_equal(whole, numbers):
@@ -330,6 +332,11 @@ class StoredImage:
         if self.pixels.ndim == 3:
             return self.rgb()
         return palette.colourise(self.labels(palette))
+
+
+def photo_dtype(white: int) -> str:
+    """Return the dtype of photos whose largest number is `white`: "uint8" or "uint16"."""
+    return "uint8" if white <= 255 else "uint16"
 
 
 def read_image(path: str | Path) -> npt.NDArray[np.uint8]:

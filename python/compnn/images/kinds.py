@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import ImageError
-from compnn.images.files import StoredImage
+from compnn.images.files import StoredImage, photo_dtype
 from compnn.images.measures import (
     Comparison,
     LabelComparison,
@@ -640,11 +640,6 @@ def kind_from_json(document: Mapping[str, object]) -> Kind:
         }:
             return Values(unit, (low, high), scale, invalid)
     raise ImageError(f"a kind of picture is photo, labels or values, not {document!r}")
-
-
-def photo_dtype(white: int) -> str:
-    """Of photos whose largest number is `white`."""
-    return "uint8" if white <= 255 else "uint16"
 
 
 def grey(colours: npt.NDArray[np.unsignedinteger[Any]]) -> npt.NDArray[np.unsignedinteger[Any]]:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from compnn.errors import NetworkError
-from compnn.images.kinds import grey, photo_dtype
+from compnn.images.files import photo_dtype
+from compnn.images.kinds import grey
 
 _Number = TypeVar("_Number", int, float)
 
