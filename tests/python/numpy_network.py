@@ -34,6 +34,7 @@ class NumpyNetwork:
     output_name: str | None = "output"
     output_choice = OutputChoice()
     num_threads = 1
+    input_channels = 3
 
     def __init__(self, size: tuple[int, int] = (16, 16)) -> None:
         self.input_size: tuple[int, int] | None = size

@@ -10,6 +10,7 @@ from compnn.bank.tables import SkippedImage
 from compnn.data.dataset import Dataset, Pair
 from compnn.errors import DatasetError, ImageError
 from compnn.network.network import Network, fit_target
+from compnn.network.preprocessing import image_channels
 
 
 class PairReader:
@@ -46,6 +47,8 @@ class PairReader:
         ------
         ImageError
             If it cannot be read or does not fit the network, unless such pairs are skipped.
+        DatasetError
+            If the network takes images of other channels than the dataset's.
         """
         try:
             return self._fit(self._dataset[index])
@@ -71,10 +74,17 @@ class PairReader:
     def _fit(self, pair: Pair) -> Pair:
         image, target = pair.input, pair.target
         input_kind, target_kind = self._dataset.input_kind, self._dataset.target_kind
+        seen, channels = input_kind.seen, self._network.input_channels
+        if seen.channels not in (channels, image_channels(channels)):
+            raise DatasetError(
+                f"the inputs of the dataset have {seen.channels} channels, but {self._network.name} "
+                f"takes {channels}; where files have these, say so with `--channels {channels}` "
+                f"(Photo(channels={channels}))"
+            )
         if self._network.preprocessing.resize:
             image = self._network.fit(image, input_kind)
         self._network.check_image(image, pair.name)
-        image = input_kind.seen.check(image, f"the input of {pair.name}")
+        image = seen.check(image, f"the input of {pair.name}")
         target = target_kind.check(target, f"the target of {pair.name}")
         target = fit_target(self._network, target, image, target_kind, pair.name)
         # Records are the arrays' bytes as they lie in memory.

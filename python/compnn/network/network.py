@@ -90,6 +90,8 @@ class Network(Protocol):
         The tap that serves as global image feature, or None.
     preprocessing
         How images become its input.
+    input_channels
+        Of its input; images have as many, or 3 (RGB) where it is 1.
     input_size
         (height, width) of its input; None when it takes images of any size.
     input_choice
@@ -114,6 +116,8 @@ class Network(Protocol):
     def descriptor(self) -> str | None: ...
     @property
     def preprocessing(self) -> Preprocessing: ...
+    @property
+    def input_channels(self) -> int: ...
     @property
     def input_size(self) -> tuple[int, int] | None: ...
     @property
@@ -295,15 +299,7 @@ def check_image(
         found = f"{image.dtype} {image.shape}" if is_array else f"a {type(image).__name__}"
         count = image_channels(channels)
         images = "RGB images" if count == 3 else f"images of {count} channels"
-        remedy = ""
-        if is_array and image.ndim == 3 and image.shape[2] not in taken_channels:
-            remedy = (
-                f"; where files have these, say so to a build with `--channels {channels}` "
-                f"(Photo(channels={channels}))"
-            )
-        raise ImageError(
-            f"{name} is {found}; {network} takes {images}, {dtype} (H, W, {count}){remedy}"
-        )
+        raise ImageError(f"{name} is {found}; {network} takes {images}, {dtype} (H, W, {count})")
     sizes = zip(size, image.shape[:2], strict=True)
     if not preprocessing.resize and any(taken not in (None, found) for taken, found in sizes):
         raise ImageError(_wrong_size(name, image, network, size))
