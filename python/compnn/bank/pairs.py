@@ -77,8 +77,8 @@ class PairReader:
         seen, channels = input_kind.seen, self._network.input_channels
         if seen.channels not in (channels, image_channels(channels)):
             raise DatasetError(
-                f"the inputs of the dataset have {seen.channels} channels, but {self._network.name} "
-                f"takes {channels}; where files have these, say so with `--channels {channels}` "
+                f"the inputs of the dataset have {seen.channels} channels, but "
+                f"{self._network.name} takes {channels}; where files have these, say so with `--channels {channels}` "
                 f"(Photo(channels={channels}))"
             )
         if self._network.preprocessing.resize:
