@@ -78,8 +78,8 @@ class PairReader:
         if seen.channels not in (channels, image_channels(channels)):
             raise DatasetError(
                 f"the inputs of the dataset have {seen.channels} channels, but "
-                f"{self._network.name} takes {channels}; where files have these, say so with `--channels {channels}` "
-                f"(Photo(channels={channels}))"
+                f"{self._network.name} takes {channels}; where files have these, say so "
+                f"with `--channels {channels}` (Photo(channels={channels}))"
             )
         if self._network.preprocessing.resize:
             image = self._network.fit(image, input_kind)
